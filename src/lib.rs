@@ -1,0 +1,28 @@
+//! shellherd gives AI agents a herd of real terminals over the Model Context Protocol.
+//!
+//! A tool call enters through [`mcp`] (or [`cli`]), which knows arguments and results and little
+//! else. It asks the [`orchestrator`], a cloneable handle in front of one dispatcher task. The
+//! dispatcher feeds the pure [`engine`], commits the records that come back to the [`store`], and
+//! only then hands effects to workers (one per terminal, in [`orchestrator`], over [`pty`]) and
+//! answers the caller. Output never passes the dispatcher: it goes from the worker into the
+//! session's [`term`] log, and readers read there.
+//!
+//! Layers, each importing only those before it: `id limits error clock config` · `model` · `term`,
+//! `engine` · `pty`, `store`, `sample` · `orchestrator` · `mcp`, `cli`.
+//! `tests/it/architecture.rs` holds every file to that table.
+//!
+//! # Invariants
+//!
+//! 1. Commit, then act, then reply: what was answered survives `kill -9`.
+//! 2. Requests go down, events go up; the dispatcher never waits for a worker.
+//! 3. Every queue, buffer, table and wait has a bound in [`limits`].
+//! 4. States change only through the tables in [`model`].
+//! 5. A session's output is an append-only log with an ever-increasing cursor.
+//! 6. The end of a command is known, from a mark with the session's nonce or the shell's exit.
+//! 7. No process outlives the server, not even when the server is killed.
+
+pub mod clock;
+pub mod error;
+pub mod id;
+pub mod limits;
+pub mod model;

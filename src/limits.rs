@@ -1,0 +1,107 @@
+//! Every bound of the server, in one place, each with its reason.
+
+use std::time::Duration;
+
+// Sessions and commands
+
+/// Live sessions. A bash takes 0.5 MB and three descriptors; a thousand fit an ordinary limit of 4,096.
+pub const SESSIONS: usize = 1_000;
+/// Ended sessions kept in memory for `session_list`; older ones stay in the store.
+pub const ENDED_SESSIONS: usize = 1_000;
+/// Commands that wait behind a running one in a session. A caller that far ahead has lost control.
+pub const QUEUED_COMMANDS: usize = 100;
+/// Commands kept in memory after their end, over all sessions; older ones are read from the store.
+pub const ENDED_COMMANDS: usize = 10_000;
+/// Bytes of a command's text. Longer scripts belong in a file.
+pub const COMMAND_BYTES: usize = 4 << 20;
+/// Commands of one `command_batch`, and sessions of one `command_broadcast`.
+pub const BATCH: usize = 100;
+/// Bytes of one `session_input`. The terminal takes 4 kB at a time; this is what may wait for it.
+pub const INPUT_BYTES: usize = 1 << 20;
+/// Bytes of a name, a capability, a constraint or a reason.
+pub const NAME_BYTES: usize = 256;
+/// Bytes of a session's metadata as JSON.
+pub const METADATA_BYTES: usize = 64 << 10;
+/// Variables in an `env`. The kernel takes about 2 MB of arguments and environment in all.
+pub const ENV_ENTRIES: usize = 1_000;
+/// Bytes of one variable of an `env`; the kernel takes 128 kB for one string.
+pub const ENV_BYTES: usize = 100 << 10;
+/// Rows and columns of a terminal. Beyond this programs misbehave, and a screen takes megabytes.
+pub const TERMINAL_SIDE: u16 = 1_000;
+/// The longest duration that a caller may name: a week.
+pub const LONGEST: Duration = Duration::from_secs(7 * 86_400);
+/// Retries of one command.
+pub const RETRIES: u32 = 100;
+
+// Queues
+
+/// Inputs waiting for the dispatcher. At 20 µs each a full queue is 80 ms of work.
+pub const DISPATCHER_QUEUE: usize = 4_096;
+/// Inputs that the dispatcher takes, and commits, together.
+pub const DISPATCHER_BATCH: usize = 256;
+/// Orders waiting for one session's worker.
+pub const WORKER_QUEUE: usize = 256;
+/// Tool calls being served at once; the next ones wait.
+pub const CALLS_AT_ONCE: usize = 256;
+/// Tool calls waiting for a permit; one more is answered `overloaded`.
+pub const CALLS_WAITING: usize = 4_096;
+/// Bytes of one JSON-RPC message from the client. A 4 MB command takes up to 24 MB when escaped.
+pub const MESSAGE_BYTES: usize = 32 << 20;
+/// Response bytes that a client may leave unread before new calls are refused.
+pub const UNREAD_BYTES: usize = 32 << 20;
+
+// Output
+
+/// Bytes of a session's latest output kept in memory; the screen is replayed from them.
+pub const OUTPUT_RING: usize = 256 << 10;
+/// Bytes of one file of a session's output on disk.
+pub const OUTPUT_SEGMENT: u64 = 4 << 20;
+/// Bytes of a session's output kept on disk unless `outputBufferSize` says otherwise.
+pub const OUTPUT_ARCHIVE: u64 = 256 << 20;
+/// Bytes that one read takes from a terminal; the line discipline gives at most about 4 kB.
+pub const TERMINAL_READ: usize = 16 << 10;
+/// The longest mark of ours, in bytes; a longer look-alike is output.
+pub const MARK_BYTES: usize = 160;
+/// Bytes of one rendered line; the rest of a longer one is a line of its own.
+pub const LINE_BYTES: usize = 1 << 20;
+/// Estimated tokens of one result, unless configured.
+pub const RESULT_TOKENS: usize = 8_000;
+/// The longest regular expression, and the size of its compiled form, in bytes.
+pub const PATTERN_BYTES: usize = 1_000;
+/// See [`PATTERN_BYTES`].
+pub const PATTERN_COMPILED: usize = 1 << 20;
+/// Secrets that one session's output is searched for.
+pub const SECRETS: usize = 64;
+/// The shortest secret that is searched for: shorter ones would blot out ordinary words.
+pub const SECRET_BYTES: usize = 6;
+/// Events kept in the store; the oldest go first.
+pub const EVENTS: usize = 100_000;
+/// Entries of one `session_logs`.
+pub const LOG_ENTRIES: usize = 1_000;
+
+// Time
+
+/// The timeout of a command that names none.
+pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(300);
+/// How long a silent call blocks: clients give up after 60 s.
+pub const SILENT_WAIT: Duration = Duration::from_secs(45);
+/// The longest that any call blocks.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
+/// Progress notifications come at least this often.
+pub const PROGRESS_EVERY: Duration = Duration::from_secs(5);
+/// How long `session_create` waits for the first prompt. Start-up files that ask questions never end.
+pub const READY_WAIT: Duration = Duration::from_secs(10);
+/// Between SIGINT and SIGKILL of a command that outlived its timeout.
+pub const INTERRUPT_GRACE: Duration = Duration::from_secs(5);
+/// How long `session_close` lets a session end by itself.
+pub const CLOSE_GRACE: Duration = Duration::from_secs(30);
+/// The same for mode `force`.
+pub const FORCE_GRACE: Duration = Duration::from_secs(1);
+/// How long the whole server may take to go down: clients kill it 400 ms after SIGTERM.
+pub const SHUTDOWN: Duration = Duration::from_millis(300);
+/// How long after the inline end mark a prompt is awaited before the next command is typed anyway.
+pub const PROMPT_WAIT: Duration = Duration::from_millis(250);
+/// Output must be this quiet before a running command is suspected to wait for input.
+pub const AWAITING_AFTER: Duration = Duration::from_millis(150);
+/// The longest pause between two looks at whether a silent command waits for input.
+pub const AWAITING_EVERY: Duration = Duration::from_secs(2);

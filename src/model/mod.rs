@@ -1,0 +1,9 @@
+//! Plain data: what a session, a command and an event are, and how their states may change.
+
+pub mod command;
+pub mod event;
+pub mod session;
+
+pub use command::{Command, CommandState, EndReason, Ending, OnTimeout, ResourceLimits, Retries, WhenBusy};
+pub use event::{Event, EventKind};
+pub use session::{Dialect, Profile, Session, SessionKind, Status, TerminalSize};

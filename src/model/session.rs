@@ -1,0 +1,253 @@
+//! A session: one shell, or another program, on one terminal.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::clock::Timestamp;
+use crate::id::{CommandId, SessionId};
+
+/// What a session is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SessionKind {
+    /// Runs commands.
+    #[default]
+    Worker,
+    /// Leads departments; closed after them.
+    Director,
+    /// Runs commands for a director.
+    Department,
+    /// Watches only: commands and input are refused.
+    Observer,
+    /// Takes part in a workflow directly.
+    Active,
+}
+
+/// Where a session stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// The shell is starting; no prompt yet.
+    Initializing,
+    /// At its prompt.
+    Idle,
+    /// Running a command or a program.
+    Active,
+    /// A fresh shell is being put in place.
+    Recovering,
+    /// Running a command that outlived its timeout.
+    Timeout,
+    /// The shell ended badly, or never started.
+    Error,
+    /// The shell ended by itself with exit code 0.
+    Completed,
+    /// Closed by a caller, or by the end of the server.
+    Terminated,
+}
+
+impl Status {
+    /// Every status, for tables and schemas.
+    pub const ALL: [Status; 8] = [
+        Status::Initializing,
+        Status::Idle,
+        Status::Active,
+        Status::Recovering,
+        Status::Timeout,
+        Status::Error,
+        Status::Completed,
+        Status::Terminated,
+    ];
+
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Initializing => "initializing",
+            Self::Idle => "idle",
+            Self::Active => "active",
+            Self::Recovering => "recovering",
+            Self::Timeout => "timeout",
+            Self::Error => "error",
+            Self::Completed => "completed",
+            Self::Terminated => "terminated",
+        }
+    }
+
+    /// Whether the session can never change again.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Completed | Self::Terminated)
+    }
+
+    /// Whether a shell stands behind the session.
+    pub fn is_live(self) -> bool {
+        !matches!(self, Self::Error | Self::Completed | Self::Terminated)
+    }
+
+    /// The statuses that may follow this one.
+    pub fn successors(self) -> &'static [Status] {
+        use Status::{Active, Completed, Error, Idle, Initializing, Recovering, Terminated, Timeout};
+        match self {
+            Initializing => &[Idle, Active, Recovering, Error, Completed, Terminated],
+            Idle => &[Active, Recovering, Error, Completed, Terminated],
+            Active => &[Idle, Timeout, Recovering, Error, Completed, Terminated],
+            Timeout => &[Idle, Active, Recovering, Error, Completed, Terminated],
+            Recovering => &[Idle, Active, Error, Completed, Terminated],
+            Error => &[Recovering, Terminated],
+            Completed | Terminated => &[],
+        }
+    }
+
+    /// The statuses that a caller may set by `session_update`; the others are observed, not chosen.
+    /// Both end the session: what is shown must be true.
+    pub fn settable(self) -> &'static [Status] {
+        match self {
+            Self::Error => &[Status::Terminated],
+            Self::Completed | Self::Terminated => &[],
+            Self::Initializing | Self::Idle | Self::Active | Self::Recovering | Self::Timeout => {
+                &[Status::Completed, Status::Terminated]
+            }
+        }
+    }
+}
+
+/// Which start-up files the shell reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// Those of an interactive shell.
+    #[default]
+    User,
+    /// Those of a login shell.
+    Login,
+    /// None.
+    Clean,
+}
+
+/// How shellherd talks to the program on the terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dialect {
+    /// GNU bash.
+    Bash,
+    /// Z shell.
+    Zsh,
+    /// fish.
+    Fish,
+    /// dash and other shells that read `$ENV`.
+    Posix,
+    /// Any other program: a plain terminal without known command ends.
+    Plain,
+}
+
+/// Rows and columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct TerminalSize {
+    /// Lines on the screen.
+    pub rows: u16,
+    /// Characters in a line.
+    pub cols: u16,
+}
+
+impl Default for TerminalSize {
+    /// Wider than the classic 80 columns: many tools cut or wrap their output at the width.
+    fn default() -> Self {
+        Self { rows: 40, cols: 120 }
+    }
+}
+
+/// The record of a session: settings as given, state as observed. Committed on every change.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Session {
+    /// Short id on the wire.
+    pub id: SessionId,
+    /// The UUID that the id was made from.
+    pub uuid: Uuid,
+    /// A label; several sessions may share one.
+    pub name: String,
+    /// What the session is for.
+    pub kind: SessionKind,
+    /// Where it stands.
+    pub status: Status,
+    /// The program on the terminal, absolute.
+    pub shell: PathBuf,
+    /// How it is talked to.
+    pub dialect: Dialect,
+    /// Which start-up files it reads.
+    pub profile: Profile,
+    /// Where the session was created.
+    pub created_directory: PathBuf,
+    /// The shell's working directory when last seen.
+    pub working_directory: PathBuf,
+    /// Variables added to the server's environment. Values of secret-looking names are redacted in the store.
+    pub env: BTreeMap<String, String>,
+    /// The terminal's size.
+    pub size: TerminalSize,
+    /// The caller's own labels.
+    pub metadata: Map<String, Value>,
+    /// What the session can do, for placement.
+    pub capabilities: Vec<String>,
+    /// `name:value` pairs as given.
+    pub constraints: Vec<String>,
+    /// Timeout of commands that name none, in milliseconds.
+    pub command_timeout_ms: u64,
+    /// An idle session is closed after this long without use, in milliseconds.
+    pub idle_timeout_ms: Option<u64>,
+    /// Bytes of output kept on disk.
+    pub output_bytes: u64,
+    /// The shell's process id while one lives.
+    pub pid: Option<u32>,
+    /// How many shells the session has had; a reset starts the next.
+    pub generation: u32,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it last ran, printed or was typed into something.
+    pub last_activity: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// Why it ended, in a word or a sentence.
+    pub end_reason: Option<String>,
+    /// The shell's exit code, or 128 + signal.
+    pub exit_code: Option<i32>,
+    /// The command that runs, or the last that ran.
+    pub last_command: Option<CommandId>,
+    /// Commands run to an end.
+    pub commands_executed: u64,
+    /// Commands among them that failed.
+    pub commands_failed: u64,
+    /// Attempts at recovery or reset.
+    pub retry_count: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn final_statuses_have_no_successor_and_the_others_can_end() {
+        for from in Status::ALL {
+            assert_eq!(from.successors().is_empty(), from.is_final(), "{from:?}");
+            assert_eq!(from.successors().contains(&Status::Terminated), !from.is_final(), "{from:?}");
+            assert!(!from.successors().contains(&from), "{from:?} follows itself");
+            assert!(!from.successors().contains(&Status::Initializing), "{from:?} starts again");
+        }
+    }
+
+    #[test]
+    fn a_caller_may_only_set_what_may_follow() {
+        for from in Status::ALL {
+            for to in from.settable() {
+                assert!(from.successors().contains(to), "{from:?} to {to:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_wire_word_is_the_serde_word() {
+        for status in Status::ALL {
+            assert_eq!(serde_json::to_value(status).ok(), Some(status.as_str().into()));
+        }
+    }
+}
