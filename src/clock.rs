@@ -1,5 +1,7 @@
 //! The only place that reads a clock. Everything that decides takes [`Now`] as an argument.
 
+#![expect(clippy::disallowed_methods, reason = "this is the module that reads the clocks")]
+
 use std::fmt;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

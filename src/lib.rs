@@ -1,4 +1,4 @@
-//! shellherd gives AI agents a herd of real terminals over the Model Context Protocol.
+//! `shellherd` gives AI agents a herd of real terminals over the Model Context Protocol.
 //!
 //! A tool call enters through [`mcp`] (or [`cli`]), which knows arguments and results and little
 //! else. It asks the [`orchestrator`], a cloneable handle in front of one dispatcher task. The

@@ -93,7 +93,7 @@ impl Status {
             Initializing => &[Idle, Active, Recovering, Error, Completed, Terminated],
             Idle => &[Active, Recovering, Error, Completed, Terminated],
             Active => &[Idle, Timeout, Recovering, Error, Completed, Terminated],
-            Timeout => &[Idle, Active, Recovering, Error, Completed, Terminated],
+            Timeout => &[Idle, Recovering, Error, Completed, Terminated],
             Recovering => &[Idle, Active, Error, Completed, Terminated],
             Error => &[Recovering, Terminated],
             Completed | Terminated => &[],

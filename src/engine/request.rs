@@ -1,0 +1,154 @@
+//! What callers ask for, parsed and bounded, but not yet checked against the state of things.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use crate::id::SessionId;
+use crate::model::{
+    OnTimeout, Profile, ResourceLimits, Retries, SessionKind, Status, TerminalSize, WhenBusy,
+};
+
+/// A session to create. Absent settings take the server's defaults.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NewSession {
+    /// A label; made up from the id when absent.
+    pub name: Option<String>,
+    /// What it is for.
+    pub kind: SessionKind,
+    /// Where it starts; the server's own directory when absent. Absolute.
+    pub directory: Option<PathBuf>,
+    /// Whether a missing directory is created.
+    pub create_directory: bool,
+    /// A program on the PATH or an absolute path; `$SHELL` when absent.
+    pub shell: Option<String>,
+    /// Which start-up files it reads.
+    pub profile: Profile,
+    /// Variables added to the server's environment.
+    pub env: BTreeMap<String, String>,
+    /// The terminal's size.
+    pub size: TerminalSize,
+    /// The caller's own labels.
+    pub metadata: Map<String, Value>,
+    /// What it can do.
+    pub capabilities: Vec<String>,
+    /// `name:value` pairs.
+    pub constraints: Vec<String>,
+    /// The timeout of commands that name none.
+    pub command_timeout: Option<Duration>,
+    /// Closed after this long without use.
+    pub idle_timeout: Option<Duration>,
+    /// Bytes of output kept on disk.
+    pub output_bytes: Option<u64>,
+    /// Run as soon as the prompt is there; creation does not wait for its end.
+    pub command: Option<String>,
+}
+
+/// A change of a session's settings; `None` leaves a setting as it is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SessionChange {
+    /// The new label.
+    pub name: Option<String>,
+    /// The new status; only some may be set.
+    pub status: Option<Status>,
+    /// Merged into the metadata: a null removes its key, objects merge deeply.
+    pub metadata: Option<Map<String, Value>>,
+    /// Replaces the capabilities.
+    pub capabilities: Option<Vec<String>>,
+    /// Replaces the constraints.
+    pub constraints: Option<Vec<String>>,
+    /// The terminal's new height.
+    pub rows: Option<u16>,
+    /// The terminal's new width.
+    pub cols: Option<u16>,
+    /// Variables exported in the shell before its next command.
+    pub env: BTreeMap<String, String>,
+}
+
+/// A command to run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewCommand {
+    /// What to run.
+    pub text: String,
+    /// From its start to its timeout; the session's default when absent.
+    pub timeout: Option<Duration>,
+    /// What happens then.
+    pub on_timeout: OnTimeout,
+    /// What happens when the session is running another.
+    pub when_busy: WhenBusy,
+    /// Variables for this command only.
+    pub env: BTreeMap<String, String>,
+    /// The directory for this command only, absolute.
+    pub directory: Option<PathBuf>,
+    /// What it reads instead of the terminal.
+    pub stdin: Option<String>,
+    /// Exit codes that count as success; `None` takes any.
+    pub ok_exit_codes: Option<Vec<i32>>,
+    /// Tries after a failure.
+    pub retries: Option<Retries>,
+    /// Bounds on its process tree.
+    pub limits: ResourceLimits,
+}
+
+impl NewCommand {
+    /// A command with every setting at its default.
+    pub fn line(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            timeout: None,
+            on_timeout: OnTimeout::default(),
+            when_busy: WhenBusy::default(),
+            env: BTreeMap::new(),
+            directory: None,
+            stdin: None,
+            ok_exit_codes: Some(vec![0]),
+            retries: None,
+            limits: ResourceLimits::default(),
+        }
+    }
+}
+
+/// How hard a session is closed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CloseMode {
+    /// Hang-up and SIGTERM, then up to the grace period (30 s unless given), then SIGKILL.
+    #[default]
+    Graceful,
+    /// The same with a grace period of one second.
+    Force,
+    /// SIGKILL at once.
+    Emergency,
+}
+
+/// Which sessions a call is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Targets {
+    /// One, by id, unique id prefix or unique name.
+    One(String),
+    /// All live ones whose name or id matches this glob.
+    Matching(String),
+    /// All live ones.
+    All,
+}
+
+/// Which sessions a broadcast goes to: live ones that fit any of these.
+#[derive(Clone, Debug, PartialEq)]
+pub enum BroadcastTarget {
+    /// Id, name or glob over both.
+    Name(String),
+    /// Has this capability.
+    Capability(String),
+    /// Has this value at this metadata path (dots separate keys).
+    Metadata(String, Value),
+}
+
+/// What a close left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closed {
+    /// The sessions, in the order in which they were closed.
+    pub sessions: Vec<SessionId>,
+    /// Whether any needed SIGKILL.
+    pub forced: bool,
+}
