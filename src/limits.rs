@@ -13,7 +13,9 @@ pub const QUEUED_COMMANDS: usize = 100;
 /// Commands kept in memory after their end, over all sessions; older ones are read from the store.
 pub const ENDED_COMMANDS: usize = 10_000;
 /// Bytes of a command's text. Longer scripts belong in a file.
-pub const COMMAND_BYTES: usize = 4 << 20;
+pub const COMMAND_BYTES: usize = 1 << 20;
+/// Bytes of an ended command's text that are kept.
+pub const ENDED_TEXT_BYTES: usize = 8 << 10;
 /// Commands of one `command_batch`, and sessions of one `command_broadcast`.
 pub const BATCH: usize = 100;
 /// Bytes of one `session_input`. The terminal takes 4 kB at a time; this is what may wait for it.
@@ -45,8 +47,8 @@ pub const WORKER_QUEUE: usize = 256;
 pub const CALLS_AT_ONCE: usize = 256;
 /// Tool calls waiting for a permit; one more is answered `overloaded`.
 pub const CALLS_WAITING: usize = 4_096;
-/// Bytes of one JSON-RPC message from the client. A 4 MB command takes up to 24 MB when escaped.
-pub const MESSAGE_BYTES: usize = 32 << 20;
+/// Bytes of one JSON-RPC message from the client. A 1 MB command takes up to 6 MB when escaped.
+pub const MESSAGE_BYTES: usize = 8 << 20;
 /// Response bytes that a client may leave unread before new calls are refused.
 pub const UNREAD_BYTES: usize = 32 << 20;
 

@@ -1,4 +1,554 @@
-//! Decides, and does nothing else: requests and events go in with the time, records and effects
-//! come out. It knows no clock, no terminal and no store.
+//! Decides, and does nothing else: requests and worker events go in with the time, a [`Step`] comes
+//! out. It knows no clock, no terminal and no store, so every rule here is tested without them.
 
+mod commands;
 pub mod request;
+mod selector;
+mod sessions;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::clock::{Moment, Now};
+use crate::error::Result;
+use crate::id::{CommandId, SessionId};
+use crate::limits;
+use crate::model::{Command, Dialect, EndReason, Event, EventKind, Profile, Record, Session, TerminalSize};
+use request::{CloseMode, NewCommand, NewSession, SessionChange};
+
+/// What a session falls back on where its creator named nothing.
+#[derive(Clone, Debug)]
+pub struct Defaults {
+    /// The timeout of commands.
+    pub command_timeout: Duration,
+    /// Bytes of output kept on disk.
+    pub output_bytes: u64,
+}
+
+/// A request that changes something. Sessions are named by the caller's selector.
+#[derive(Debug)]
+pub enum Request {
+    /// Create a session; program and directory were looked up already.
+    CreateSession {
+        /// Where its id comes from.
+        uuid: Uuid,
+        /// What was asked for.
+        new: Box<NewSession>,
+        /// The program, absolute.
+        shell: PathBuf,
+        /// How to talk to it.
+        dialect: Dialect,
+        /// Where it starts, absolute and there.
+        directory: PathBuf,
+        /// Where the id of its first command comes from.
+        command_uuid: Uuid,
+    },
+    /// Change settings.
+    UpdateSession {
+        /// Which one.
+        selector: String,
+        /// What changes.
+        change: Box<SessionChange>,
+    },
+    /// Put a fresh shell in place.
+    ResetSession {
+        /// Which one.
+        selector: String,
+    },
+    /// End sessions.
+    Close {
+        /// Which ones; unknown or ended ones are passed over.
+        sessions: Vec<SessionId>,
+        /// How.
+        mode: CloseMode,
+        /// How long they may take to end by themselves.
+        grace: Option<Duration>,
+        /// Why, in the caller's words.
+        reason: Option<String>,
+    },
+    /// Run commands one after the other.
+    Execute {
+        /// Where.
+        selector: String,
+        /// What, each with the UUID for its id.
+        commands: Vec<(Uuid, NewCommand)>,
+        /// Whether a failure cancels those behind it.
+        stop_on_error: bool,
+    },
+    /// Take commands that have not started out of their queues.
+    CancelQueued {
+        /// Which ones; others are passed over.
+        commands: Vec<CommandId>,
+    },
+}
+
+/// The answer to a [`Request`].
+#[derive(Debug, PartialEq)]
+pub enum Reply {
+    /// The session as it is now.
+    Session(Box<Session>),
+    /// The commands that were accepted, in order.
+    Commands(Vec<Command>),
+    /// Nothing to say.
+    Done,
+}
+
+/// Something that a worker saw. Stale generations are ignored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkerEvent {
+    /// Whose worker.
+    pub session: SessionId,
+    /// Which of the session's shells.
+    pub generation: u32,
+    /// Where the output stood.
+    pub cursor: u64,
+    /// What it saw.
+    pub kind: WorkerEventKind,
+}
+
+/// See [`WorkerEvent`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum WorkerEventKind {
+    /// The program runs.
+    Started {
+        /// Its process id.
+        pid: u32,
+    },
+    /// The program could not be started.
+    SpawnFailed {
+        /// Why.
+        message: String,
+    },
+    /// The shell shows its prompt.
+    Prompt {
+        /// Where the shell is.
+        directory: Option<PathBuf>,
+    },
+    /// A program that was typed in has the terminal.
+    Busy,
+    /// Something was typed in.
+    Typed {
+        /// How many bytes.
+        bytes: usize,
+        /// Whether they are a secret.
+        secret: bool,
+    },
+    /// A signal was sent on a caller's behalf.
+    Signalled {
+        /// Its name.
+        signal: String,
+        /// What it went to.
+        target: String,
+    },
+    /// The command's output begins at the event's cursor.
+    Begun {
+        /// Which one.
+        command: CommandId,
+    },
+    /// The running command waits for input, or no longer does.
+    Awaiting {
+        /// Which one.
+        command: CommandId,
+        /// Its unfinished last line.
+        line: Option<String>,
+    },
+    /// The command ended; its output ends at the event's cursor.
+    Ended {
+        /// Which one.
+        command: CommandId,
+        /// The shell's exit status for it.
+        status: i32,
+        /// Microseconds that it ran.
+        duration_us: u64,
+        /// Where the shell is now.
+        directory: Option<PathBuf>,
+    },
+    /// The command passed one of its resource limits.
+    LimitPassed {
+        /// Which one.
+        command: CommandId,
+        /// Which limit.
+        reason: EndReason,
+        /// What was measured against what.
+        evidence: String,
+    },
+    /// The shell ended and nothing of its process tree is left.
+    Gone {
+        /// How the shell ended.
+        exit: Exit,
+        /// Whether it took SIGKILL.
+        forced: bool,
+    },
+}
+
+/// How a shell ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// With this code.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+}
+
+impl Exit {
+    /// As a shell shows it: 128 + signal for a signal.
+    pub fn code(self) -> i32 {
+        match self {
+            Self::Code(code) => code,
+            Self::Signal(signal) => 128 + signal,
+        }
+    }
+}
+
+/// Something to do, after the records are committed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Effect {
+    /// For which session.
+    pub session: SessionId,
+    /// What.
+    pub kind: EffectKind,
+}
+
+/// See [`Effect`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum EffectKind {
+    /// Start a worker.
+    Spawn(Box<Spawn>),
+    /// Hand a command to the shell as soon as it is at its prompt.
+    Run(Box<Run>),
+    /// SIGINT to the foreground job.
+    Interrupt,
+    /// SIGKILL to the foreground job.
+    Kill,
+    /// Give the terminal another size.
+    Resize(TerminalSize),
+    /// End the shell and everything that it started.
+    Close {
+        /// How hard.
+        mode: CloseMode,
+        /// How long everything may take to end by itself.
+        grace: Duration,
+    },
+    /// The session is no longer known: let go of its output.
+    Forget,
+}
+
+/// What a worker needs to start a shell.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spawn {
+    /// Which of the session's shells.
+    pub generation: u32,
+    /// The program.
+    pub shell: PathBuf,
+    /// How it is talked to.
+    pub dialect: Dialect,
+    /// Which start-up files it reads.
+    pub profile: Profile,
+    /// Variables added to the server's environment.
+    pub env: BTreeMap<String, String>,
+    /// Where it starts.
+    pub directory: PathBuf,
+    /// The terminal's size.
+    pub size: TerminalSize,
+    /// Bytes of output kept on disk.
+    pub output_bytes: u64,
+}
+
+/// What a worker needs to run a command.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// The record; its text is unredacted.
+    pub command: Command,
+    /// Variables to export for good before it.
+    pub exports: BTreeMap<String, String>,
+}
+
+/// What came of one batch of inputs: what to commit, what to do then.
+#[derive(Debug, Default)]
+pub struct Step {
+    sessions: BTreeSet<SessionId>,
+    commands: BTreeSet<CommandId>,
+    /// Commands of which something changed that need not survive a crash.
+    noticed: BTreeSet<CommandId>,
+    events: Vec<Event>,
+    /// To be carried out in order after the commit.
+    pub effects: Vec<Effect>,
+}
+
+impl Step {
+    /// Sessions whose record changed.
+    pub fn sessions(&self) -> impl Iterator<Item = &SessionId> {
+        self.sessions.iter()
+    }
+
+    /// Commands whose record changed, be it only in what is not committed.
+    pub fn commands(&self) -> impl Iterator<Item = &CommandId> {
+        self.commands.union(&self.noticed)
+    }
+
+    fn effect(&mut self, session: &SessionId, kind: EffectKind) {
+        self.effects.push(Effect { session: session.clone(), kind });
+    }
+}
+
+/// All sessions and commands, and the rules for them.
+#[derive(Debug)]
+pub struct Engine {
+    defaults: Defaults,
+    sessions: HashMap<SessionId, Entry>,
+    /// Sessions in the order of their creation.
+    order: Vec<SessionId>,
+    commands: HashMap<CommandId, CommandEntry>,
+    /// Ended commands, oldest first: the first to be forgotten.
+    ended_commands: VecDeque<CommandId>,
+    /// Ended sessions, oldest first.
+    ended_sessions: VecDeque<SessionId>,
+    deadlines: BTreeMap<TimerKey, Deadline>,
+    next_number: u64,
+}
+
+/// When a deadline is due, and a number that keeps keys apart and equal times in order.
+type TimerKey = (Moment, u64);
+
+#[derive(Debug)]
+struct Entry {
+    /// Its `env` is redacted; `env` below is not.
+    session: Session,
+    env: BTreeMap<String, String>,
+    /// Exported before the next command.
+    exports: BTreeMap<String, String>,
+    queue: VecDeque<CommandId>,
+    running: Option<CommandId>,
+    /// Whether a worker has not reported its shell gone.
+    has_worker: bool,
+    /// The status and the reason that an ordered end will leave.
+    closing: Option<(crate::model::Status, String)>,
+    /// Whether a fresh shell follows the one that is going.
+    restart: bool,
+    /// Where the output stood when last heard of.
+    cursor: u64,
+    /// The pending look at whether it has been idle for too long.
+    timer: Option<TimerKey>,
+}
+
+#[derive(Debug)]
+struct CommandEntry {
+    command: Command,
+    /// Commands of one `command_batch` share a number.
+    batch: Option<u64>,
+    /// Why the server is ending it.
+    stopped_for: Option<EndReason>,
+    /// Its one pending deadline.
+    timer: Option<TimerKey>,
+}
+
+/// What to look at when its time has come; each checks that it still applies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Deadline {
+    /// The running command comes to its next turn.
+    Command(CommandId, Turn),
+    /// A session may have been idle for too long.
+    Idle(SessionId),
+}
+
+/// What a deadline does to a running command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// It outlives its timeout.
+    Timeout,
+    /// It was interrupted and has had its grace.
+    Kill,
+    /// It was killed and is still there: its shell must go.
+    KillShell,
+    /// It failed and is tried again.
+    Retry,
+}
+
+impl Engine {
+    /// An engine that knows nothing yet.
+    pub fn new(defaults: Defaults) -> Self {
+        Self {
+            defaults,
+            sessions: HashMap::new(),
+            order: Vec::new(),
+            commands: HashMap::new(),
+            ended_commands: VecDeque::new(),
+            ended_sessions: VecDeque::new(),
+            deadlines: BTreeMap::new(),
+            next_number: 0,
+        }
+    }
+
+    /// Carries out a request, or refuses it and changes nothing.
+    pub fn request(&mut self, now: Now, request: Request, step: &mut Step) -> Result<Reply> {
+        match request {
+            Request::CreateSession { uuid, new, shell, dialect, directory, command_uuid } => self
+                .create_session(now, sessions::Creation { uuid, shell, dialect, directory, command_uuid }, *new, step)
+                .map(|session| Reply::Session(Box::new(session))),
+            Request::UpdateSession { selector, change } => self
+                .update_session(now, &selector, *change, step)
+                .map(|session| Reply::Session(Box::new(session))),
+            Request::ResetSession { selector } => {
+                self.reset_session(now, &selector, step).map(|session| Reply::Session(Box::new(session)))
+            }
+            Request::Close { sessions, mode, grace, reason } => {
+                let reason = reason.unwrap_or_else(|| "closed".to_owned());
+                for session in &sessions {
+                    self.close(now, session, crate::model::Status::Terminated, mode, grace, &reason, step);
+                }
+                Ok(Reply::Done)
+            }
+            Request::Execute { selector, commands, stop_on_error } => {
+                self.execute(now, &selector, commands, stop_on_error, step).map(Reply::Commands)
+            }
+            Request::CancelQueued { commands } => {
+                for command in &commands {
+                    self.cancel_queued(now, command, step);
+                }
+                Ok(Reply::Done)
+            }
+        }
+    }
+
+    /// Takes in what a worker saw.
+    pub fn event(&mut self, now: Now, event: WorkerEvent, step: &mut Step) {
+        let WorkerEvent { session, generation, cursor, kind } = event;
+        let Some(entry) = self.sessions.get_mut(&session) else { return };
+        if entry.session.generation != generation {
+            return;
+        }
+        entry.cursor = cursor;
+        match kind {
+            WorkerEventKind::Started { pid } => self.started(now, &session, pid, step),
+            WorkerEventKind::SpawnFailed { message } => self.spawn_failed(now, &session, message, step),
+            WorkerEventKind::Prompt { directory } => self.prompt(now, &session, directory, step),
+            WorkerEventKind::Busy => self.busy(now, &session, step),
+            WorkerEventKind::Typed { bytes, secret } => {
+                self.activity(now, &session, EventKind::Input { bytes, secret }, step);
+            }
+            WorkerEventKind::Signalled { signal, target } => {
+                self.activity(now, &session, EventKind::Signal { signal, target }, step);
+            }
+            WorkerEventKind::Begun { command } => self.begun(&command, cursor, step),
+            WorkerEventKind::Awaiting { command, line } => self.awaiting(&command, line, step),
+            WorkerEventKind::Ended { command, status, duration_us, directory } => {
+                self.ended(now, &command, commands::End { status, duration_us, directory, cursor }, step);
+            }
+            WorkerEventKind::LimitPassed { command, reason, evidence } => {
+                self.limit_passed(now, &command, reason, evidence, step);
+            }
+            WorkerEventKind::Gone { exit, forced } => self.gone(now, &session, exit, forced, step),
+        }
+    }
+
+    /// Acts on every deadline that has passed.
+    pub fn elapse(&mut self, now: Now, step: &mut Step) {
+        while let Some((&key, _)) = self.deadlines.first_key_value()
+            && key.0 <= now.moment
+        {
+            let Some(deadline) = self.deadlines.remove(&key) else { break };
+            match deadline {
+                Deadline::Command(command, turn) => {
+                    if let Some(entry) = self.commands.get_mut(&command) {
+                        entry.timer = None;
+                    }
+                    match turn {
+                        Turn::Timeout => self.timed_out(now, &command, step),
+                        Turn::Kill => self.kill(now, &command, step),
+                        Turn::KillShell => self.kill_shell(now, &command, step),
+                        Turn::Retry => self.hand_over(now, &command, step),
+                    }
+                }
+                Deadline::Idle(session) => {
+                    if let Some(entry) = self.sessions.get_mut(&session) {
+                        entry.timer = None;
+                    }
+                    self.idle_for_long(now, &session, step);
+                }
+            }
+        }
+    }
+
+    /// When [`Engine::elapse`] is next needed.
+    pub fn next_deadline(&self) -> Option<Moment> {
+        self.deadlines.first_key_value().map(|((moment, _), _)| *moment)
+    }
+
+    /// What to commit for `step`: each changed record once, as it is now, then the events.
+    pub fn records(&self, step: &Step) -> Vec<Record> {
+        let sessions = step
+            .sessions
+            .iter()
+            .filter_map(|id| self.session(id))
+            .map(|session| Record::Session(Box::new(session.clone())));
+        let commands = step
+            .commands
+            .iter()
+            .filter_map(|id| self.command(id))
+            .map(|command| Record::Command(Box::new(command.clone())));
+        sessions.chain(commands).chain(step.events.iter().cloned().map(Record::Event)).collect()
+    }
+
+    /// A session's record.
+    pub fn session(&self, id: &SessionId) -> Option<&Session> {
+        self.sessions.get(id).map(|entry| &entry.session)
+    }
+
+    /// All sessions, oldest first.
+    pub fn sessions(&self) -> impl Iterator<Item = &Session> {
+        self.order.iter().filter_map(|id| self.session(id))
+    }
+
+    /// Commands that wait behind the running one of a session.
+    pub fn queued(&self, id: &SessionId) -> usize {
+        self.sessions.get(id).map_or(0, |entry| entry.queue.len())
+    }
+
+    /// The record of a command that is still in memory.
+    pub fn command(&self, id: &CommandId) -> Option<&Command> {
+        self.commands.get(id).map(|entry| &entry.command)
+    }
+
+    /// Gives a command its next deadline in place of the one it has.
+    fn schedule(&mut self, id: &CommandId, at: Moment, turn: Turn) {
+        self.unschedule(id);
+        self.next_number += 1;
+        let key = (at, self.next_number);
+        if let Some(entry) = self.commands.get_mut(id) {
+            entry.timer = Some(key);
+            self.deadlines.insert(key, Deadline::Command(id.clone(), turn));
+        }
+    }
+
+    fn unschedule(&mut self, id: &CommandId) {
+        if let Some(key) = self.commands.get_mut(id).and_then(|entry| entry.timer.take()) {
+            self.deadlines.remove(&key);
+        }
+    }
+
+    fn note(&mut self, now: Now, session: &SessionId, kind: EventKind, step: &mut Step) {
+        let output_cursor = self.sessions.get(session).map_or(0, |entry| entry.cursor);
+        step.events.push(Event { session: session.clone(), at: now.wall, output_cursor, kind });
+    }
+
+    /// Forgets the oldest ended sessions and commands beyond their bounds.
+    fn forget_old(&mut self, step: &mut Step) {
+        while self.ended_commands.len() > limits::ENDED_COMMANDS {
+            if let Some(id) = self.ended_commands.pop_front() {
+                self.commands.remove(&id);
+            }
+        }
+        while self.ended_sessions.len() > limits::ENDED_SESSIONS {
+            if let Some(id) = self.ended_sessions.pop_front() {
+                self.sessions.remove(&id);
+                self.order.retain(|known| *known != id);
+                step.effect(&id, EffectKind::Forget);
+            }
+        }
+    }
+}

@@ -2,8 +2,11 @@
 
 pub mod command;
 pub mod event;
+pub mod record;
+pub mod secret;
 pub mod session;
 
 pub use command::{Command, CommandState, EndReason, Ending, OnTimeout, ResourceLimits, Retries, WhenBusy};
 pub use event::{Event, EventKind};
+pub use record::Record;
 pub use session::{Dialect, Profile, Session, SessionKind, Status, TerminalSize};

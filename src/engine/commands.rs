@@ -1,0 +1,438 @@
+//! The life of a command: accepted, queued, handed over, timed out, tried again, ended.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::json;
+use uuid::Uuid;
+
+use super::request::NewCommand;
+use super::sessions::{ended, no_commands, unknown};
+use super::{CommandEntry, EffectKind, Engine, Exit, Run, Step, Turn};
+use crate::clock::Now;
+use crate::error::{Error, ErrorCode, Result};
+use crate::id::{CommandId, SessionId};
+use crate::limits;
+use crate::model::{Command, CommandState, Dialect, EndReason, Ending, EventKind, OnTimeout, SessionKind, Status, WhenBusy};
+
+/// A command's end as its worker saw it.
+pub(super) struct End {
+    pub(super) status: i32,
+    pub(super) duration_us: u64,
+    pub(super) directory: Option<PathBuf>,
+    pub(super) cursor: u64,
+}
+
+impl Engine {
+    pub(super) fn execute(
+        &mut self,
+        now: Now,
+        selector: &str,
+        commands: Vec<(Uuid, NewCommand)>,
+        stop_on_error: bool,
+        step: &mut Step,
+    ) -> Result<Vec<Command>> {
+        let id = self.resolve(selector)?;
+        let entry = self.sessions.get(&id).ok_or_else(unknown)?;
+        let session = &entry.session;
+        if session.kind == SessionKind::Observer {
+            return Err(Error::new(
+                ErrorCode::PermissionDenied,
+                format!("session {id} is an observer: it runs no commands"),
+            )
+            .with_hint("use a session of type worker"));
+        }
+        if !session.status.is_live() || entry.closing.is_some() {
+            return Err(ended(session));
+        }
+        if session.dialect == Dialect::Plain {
+            return Err(no_commands(&session.shell.display().to_string()));
+        }
+        if entry.queue.len() + commands.len() > limits::QUEUED_COMMANDS {
+            return Err(Error::new(
+                ErrorCode::Overloaded,
+                format!("{} commands already wait in session {id}", entry.queue.len()),
+            )
+            .with_hint("wait for them with command_status, or spread the work over more sessions"));
+        }
+        let busy = entry.running.is_some() || !entry.queue.is_empty() || session.status != Status::Idle;
+        let policy = commands.first().map_or(WhenBusy::Queue, |(_, command)| command.when_busy);
+        if busy && policy == WhenBusy::Error {
+            return Err(self.session_busy(&id));
+        }
+        if busy && policy == WhenBusy::Interrupt {
+            self.interrupt_running(now, &id, step);
+        }
+        self.next_number += 1;
+        let batch = stop_on_error.then_some(self.next_number);
+        let accepted: Vec<CommandId> = commands
+            .into_iter()
+            .map(|(uuid, command)| self.accept(now, &id, uuid, command, batch, step))
+            .collect();
+        self.start_next(now, &id, step);
+        Ok(accepted.iter().filter_map(|id| self.command(id).cloned()).collect())
+    }
+
+    /// Puts a command at the end of its session's queue.
+    pub(super) fn accept(
+        &mut self,
+        now: Now,
+        session: &SessionId,
+        uuid: Uuid,
+        new: NewCommand,
+        batch: Option<u64>,
+        step: &mut Step,
+    ) -> CommandId {
+        let id = CommandId::unique(uuid, |id| self.commands.contains_key(&CommandId::from_text(id)));
+        let default_ms = self.session(session).map_or(0, |session| session.command_timeout_ms);
+        let command = Command {
+            id: id.clone(),
+            uuid,
+            session: session.clone(),
+            text: new.text,
+            state: CommandState::Queued,
+            ending: None,
+            reason: None,
+            ok_exit_codes: new.ok_exit_codes,
+            env: new.env,
+            directory: new.directory,
+            stdin: new.stdin,
+            timeout_ms: new.timeout.map_or(default_ms, |timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
+            on_timeout: new.on_timeout,
+            timed_out: false,
+            retries: new.retries,
+            limits: new.limits,
+            attempt: 1,
+            queued_at: now.wall,
+            started_at: None,
+            ended_at: None,
+            duration_us: None,
+            output_from: None,
+            output_to: None,
+            working_directory: None,
+            awaiting_input: None,
+        };
+        self.commands.insert(id.clone(), CommandEntry { command, batch, stopped_for: None, timer: None });
+        if let Some(entry) = self.sessions.get_mut(session) {
+            entry.queue.push_back(id.clone());
+        }
+        step.commands.insert(id.clone());
+        id
+    }
+
+    /// Hands the next command to a shell that is at its prompt.
+    pub(super) fn start_next(&mut self, now: Now, id: &SessionId, step: &mut Step) {
+        let Some(entry) = self.sessions.get_mut(id) else { return };
+        if entry.running.is_some() || entry.session.status != Status::Idle || entry.closing.is_some() {
+            return;
+        }
+        let Some(command) = entry.queue.pop_front() else { return };
+        entry.running = Some(command.clone());
+        entry.session.last_command = Some(command.clone());
+        self.transition(now, id, Status::Active, step);
+        self.note(now, id, EventKind::CommandStarted { command: command.clone() }, step);
+        self.hand_over(now, &command, step);
+    }
+
+    pub(super) fn begun(&mut self, id: &CommandId, cursor: u64, step: &mut Step) {
+        if let Some(entry) = self.commands.get_mut(id)
+            && entry.command.state == CommandState::Running
+        {
+            entry.command.output_from = Some(cursor);
+            step.noticed.insert(id.clone());
+        }
+    }
+
+    pub(super) fn awaiting(&mut self, id: &CommandId, line: Option<String>, step: &mut Step) {
+        if let Some(entry) = self.commands.get_mut(id)
+            && entry.command.state == CommandState::Running
+            && entry.command.awaiting_input != line
+        {
+            entry.command.awaiting_input = line;
+            step.noticed.insert(id.clone());
+        }
+    }
+
+    pub(super) fn ended(&mut self, now: Now, id: &CommandId, end: End, step: &mut Step) {
+        let Some(entry) = self.commands.get_mut(id) else { return };
+        let session_id = entry.command.session.clone();
+        if self.sessions.get(&session_id).is_none_or(|session| session.running.as_ref() != Some(id)) {
+            return;
+        }
+        let command = &mut entry.command;
+        command.duration_us = Some(end.duration_us);
+        command.output_from.get_or_insert(end.cursor);
+        command.output_to = Some(end.cursor);
+        command.working_directory.clone_from(&end.directory);
+        command.awaiting_input = None;
+        command.ending = Some(Ending::Exited(end.status));
+        command.reason = entry.stopped_for;
+        step.commands.insert(id.clone());
+        let by_hand = command.signal() == Some(INTERRUPT) || command.reason.is_some();
+        if let Some(retries) = command.retries
+            && !command.is_success()
+            && !by_hand
+            && command.attempt <= retries.max
+        {
+            command.attempt += 1;
+            command.ending = None;
+            let attempt = command.attempt;
+            let delay = backoff(retries.delay_ms, retries.backoff, attempt - 2);
+            let reason = format!(
+                "command {id} failed with exit code {}: try {attempt} of {} follows in {} ms",
+                end.status,
+                retries.max + 1,
+                delay.as_millis()
+            );
+            self.note(now, &session_id, EventKind::Decision { reason }, step);
+            self.schedule(id, now.moment.after(delay), Turn::Retry);
+            return;
+        }
+        if let Some(session) = self.sessions.get_mut(&session_id)
+            && let Some(directory) = end.directory
+        {
+            session.session.working_directory = directory;
+        }
+        self.finish(now, id, step);
+        self.leave_command(now, &session_id, step);
+    }
+
+    /// The shell is gone, and not because it was told to go: the running command ended it.
+    pub(super) fn shell_ended_under_command(&mut self, now: Now, id: &SessionId, exit: Exit, step: &mut Step) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        let cursor = session.cursor;
+        let Some(running) = session.running.clone() else { return };
+        if let Some(entry) = self.commands.get_mut(&running) {
+            let command = &mut entry.command;
+            command.output_from.get_or_insert(cursor);
+            command.output_to = Some(cursor);
+            command.ending = Some(match exit {
+                Exit::Code(code) => Ending::ShellExited(code),
+                Exit::Signal(signal) => Ending::ShellKilled(signal),
+            });
+            command.reason = entry.stopped_for;
+        }
+        self.finish(now, &running, step);
+    }
+
+    /// Ends everything that runs or waits in a session whose shell is gone or going.
+    pub(super) fn lose_commands(&mut self, now: Now, id: &SessionId, reason: EndReason, step: &mut Step) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        let cursor = session.cursor;
+        let lost: Vec<CommandId> = session.running.take().into_iter().chain(session.queue.drain(..)).collect();
+        for command in lost {
+            self.lose(now, &command, reason, cursor, step);
+        }
+    }
+
+    pub(super) fn cancel_queued(&mut self, now: Now, id: &CommandId, step: &mut Step) {
+        let Some(command) = self.command(id) else { return };
+        let session = command.session.clone();
+        let Some(entry) = self.sessions.get_mut(&session) else { return };
+        let Some(place) = entry.queue.iter().position(|queued| queued == id) else { return };
+        entry.queue.remove(place);
+        let cursor = entry.cursor;
+        self.lose(now, id, EndReason::Cancelled, cursor, step);
+    }
+
+    pub(super) fn timed_out(&mut self, now: Now, id: &CommandId, step: &mut Step) {
+        let Some(entry) = running(&mut self.commands, id) else { return };
+        entry.command.timed_out = true;
+        let (session, policy) = (entry.command.session.clone(), entry.command.on_timeout);
+        step.commands.insert(id.clone());
+        self.note(now, &session, EventKind::TimedOut { command: id.clone() }, step);
+        if self.session(&session).is_some_and(|session| session.status == Status::Active) {
+            self.set_status(now, &session, Status::Timeout, step);
+        }
+        match policy {
+            OnTimeout::Leave => {}
+            OnTimeout::Interrupt => self.stop(now, id, EndReason::Timeout, EffectKind::Interrupt, step),
+            OnTimeout::Kill => self.stop(now, id, EndReason::Timeout, EffectKind::Kill, step),
+        }
+    }
+
+    pub(super) fn limit_passed(
+        &mut self,
+        now: Now,
+        id: &CommandId,
+        reason: EndReason,
+        evidence: String,
+        step: &mut Step,
+    ) {
+        let Some(session) = self.command(id).map(|command| command.session.clone()) else { return };
+        self.note(now, &session, EventKind::Decision { reason: format!("stopping command {id}: {evidence}") }, step);
+        self.stop(now, id, reason, EffectKind::Interrupt, step);
+    }
+
+    pub(super) fn kill(&mut self, now: Now, id: &CommandId, step: &mut Step) {
+        let Some(entry) = running(&mut self.commands, id) else { return };
+        let session = entry.command.session.clone();
+        let reason = format!("command {id} outlived its interrupt: SIGKILL");
+        self.note(now, &session, EventKind::Decision { reason }, step);
+        step.effect(&session, EffectKind::Kill);
+        self.schedule(id, now.moment.after(limits::INTERRUPT_GRACE), Turn::KillShell);
+    }
+
+    pub(super) fn kill_shell(&mut self, now: Now, id: &CommandId, step: &mut Step) {
+        let Some(entry) = running(&mut self.commands, id) else { return };
+        let session = entry.command.session.clone();
+        let reason = format!("command {id} runs in the shell itself and cannot be ended without it");
+        self.note(now, &session, EventKind::Decision { reason: reason.clone() }, step);
+        step.effect(
+            &session,
+            EffectKind::Close { mode: super::request::CloseMode::Emergency, grace: Duration::ZERO },
+        );
+    }
+
+    /// Gives the current try of a running command to its worker, and its timeout a deadline.
+    pub(super) fn hand_over(&mut self, now: Now, id: &CommandId, step: &mut Step) {
+        let Some(entry) = self.commands.get_mut(id) else { return };
+        let command = &mut entry.command;
+        command.state = CommandState::Running;
+        command.started_at = Some(now.wall);
+        command.output_from = None;
+        command.output_to = None;
+        step.commands.insert(id.clone());
+        let due = now.moment.after(Duration::from_millis(command.timeout_ms));
+        let session = command.session.clone();
+        let command = command.clone();
+        let exports = self.sessions.get_mut(&session).map(|entry| std::mem::take(&mut entry.exports));
+        let run = Run { command, exports: exports.unwrap_or_default() };
+        step.effect(&session, EffectKind::Run(Box::new(run)));
+        self.schedule(id, due, Turn::Timeout);
+    }
+
+    /// Ends a running command for a reason of ours, with the ladder behind it.
+    fn stop(&mut self, now: Now, id: &CommandId, reason: EndReason, first: EffectKind, step: &mut Step) {
+        let Some(entry) = self.commands.get_mut(id) else { return };
+        if entry.command.state != CommandState::Running || entry.stopped_for.is_some() {
+            return;
+        }
+        entry.stopped_for = Some(reason);
+        let session = entry.command.session.clone();
+        let next = if first == EffectKind::Kill { Turn::KillShell } else { Turn::Kill };
+        step.effect(&session, first);
+        self.schedule(id, now.moment.after(limits::INTERRUPT_GRACE), next);
+    }
+
+    fn interrupt_running(&mut self, now: Now, id: &SessionId, step: &mut Step) {
+        match self.sessions.get(id).and_then(|entry| entry.running.clone()) {
+            Some(running) => self.stop(now, &running, EndReason::Cancelled, EffectKind::Interrupt, step),
+            // Something typed in by hand has the terminal.
+            None => step.effect(id, EffectKind::Interrupt),
+        }
+    }
+
+    /// Marks a command, whose ending is set, as over.
+    fn finish(&mut self, now: Now, id: &CommandId, step: &mut Step) {
+        let Some(entry) = self.commands.get_mut(id) else { return };
+        let command = &mut entry.command;
+        command.state = CommandState::Ended;
+        command.ended_at = Some(now.wall);
+        command.awaiting_input = None;
+        // What was run and read is not needed again, and may be megabytes.
+        command.stdin = None;
+        shorten(&mut command.text);
+        let (exit_code, success) = (command.exit_code(), command.is_success());
+        let session = command.session.clone();
+        let batch = entry.batch;
+        step.commands.insert(id.clone());
+        self.unschedule(id);
+        self.ended_commands.push_back(id.clone());
+        if let Some(entry) = self.sessions.get_mut(&session) {
+            entry.running.take_if(|running| running == id);
+            if exit_code.is_some() {
+                entry.session.commands_executed += 1;
+                entry.session.commands_failed += u64::from(!success);
+            }
+            step.sessions.insert(session.clone());
+        }
+        self.note(now, &session, EventKind::CommandEnded { command: id.clone(), exit_code }, step);
+        if !success && batch.is_some() {
+            self.cancel_batch(now, &session, batch, step);
+        }
+        self.forget_old(step);
+    }
+
+    fn cancel_batch(&mut self, now: Now, session: &SessionId, batch: Option<u64>, step: &mut Step) {
+        let Some(entry) = self.sessions.get(session) else { return };
+        let rest: Vec<CommandId> = entry
+            .queue
+            .iter()
+            .filter(|id| self.commands.get(id).is_some_and(|entry| entry.batch == batch))
+            .cloned()
+            .collect();
+        for id in rest {
+            self.cancel_queued(now, &id, step);
+        }
+    }
+
+    fn lose(&mut self, now: Now, id: &CommandId, reason: EndReason, cursor: u64, step: &mut Step) {
+        let Some(entry) = self.commands.get_mut(id) else { return };
+        let command = &mut entry.command;
+        if command.is_ended() {
+            return;
+        }
+        if command.state == CommandState::Running {
+            command.output_from.get_or_insert(cursor);
+            command.output_to = Some(cursor);
+        }
+        command.ending = Some(Ending::Lost);
+        command.reason = Some(entry.stopped_for.unwrap_or(reason));
+        self.finish(now, id, step);
+    }
+
+    /// The shell is done with a command: on to the next, or back to the prompt.
+    fn leave_command(&mut self, now: Now, id: &SessionId, step: &mut Step) {
+        if self.session(id).is_some_and(|session| session.status == Status::Timeout) {
+            self.set_status(now, id, Status::Idle, step);
+        } else {
+            self.transition(now, id, Status::Idle, step);
+        }
+        self.start_next(now, id, step);
+    }
+
+    fn session_busy(&self, id: &SessionId) -> Error {
+        let running = self.sessions.get(id).and_then(|entry| entry.running.as_ref());
+        let shown = running.and_then(|id| self.command(id)).map(|command| {
+            json!({"commandId": command.id, "command": command.text.chars().take(80).collect::<String>()})
+        });
+        let what = match running {
+            Some(command) => format!("is running {command}"),
+            None => "is not at its prompt".to_owned(),
+        };
+        Error::new(ErrorCode::SessionBusy, format!("session {id} {what}"))
+            .with_hint("wait for it with command_status, pass whenBusy \"queue\" or \"interrupt\", or use another session")
+            .with_details(json!({ "running": shown }))
+    }
+}
+
+/// Cuts the text of an ended command to what the store keeps of it.
+fn shorten(text: &mut String) {
+    if text.len() > limits::ENDED_TEXT_BYTES {
+        let length = text.len();
+        text.truncate(text.floor_char_boundary(limits::ENDED_TEXT_BYTES));
+        text.push_str(&format!("… [{length} bytes]"));
+        text.shrink_to_fit();
+    }
+}
+
+/// SIGINT: what Ctrl-C sends, so the caller wanted the end.
+const INTERRUPT: i32 = 2;
+
+fn running<'a>(
+    commands: &'a mut std::collections::HashMap<CommandId, CommandEntry>,
+    id: &CommandId,
+) -> Option<&'a mut CommandEntry> {
+    commands.get_mut(id).filter(|entry| entry.command.state == CommandState::Running)
+}
+
+/// The pause before a retry: `delay × factor^exponent`, at most an hour.
+fn backoff(delay_ms: u64, factor: f64, exponent: u32) -> Duration {
+    const MOST_MS: f64 = 3_600_000.0;
+    #[expect(clippy::cast_precision_loss, reason = "a delay far below 2^52 ms")]
+    let delay = delay_ms as f64 * factor.powi(i32::try_from(exponent).unwrap_or(i32::MAX));
+    // A delay of 0 times an infinite factor is not a number: that is no delay at all.
+    let bounded = if delay.is_nan() { 0.0 } else { delay.clamp(0.0, MOST_MS) };
+    Duration::from_secs_f64(bounded / 1_000.0)
+}

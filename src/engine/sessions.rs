@@ -1,0 +1,493 @@
+//! The life of a session: created, at its prompt, busy, reset, closed, gone.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::request::{CloseMode, NewCommand, NewSession, SessionChange};
+use super::{Deadline, EffectKind, Engine, Entry, Exit, Spawn, Step};
+use crate::clock::Now;
+use crate::error::{Error, ErrorCode, Result};
+use crate::id::SessionId;
+use crate::limits;
+use crate::model::{
+    Command, CommandState, Dialect, EndReason, EventKind, Session, Status, TerminalSize, secret,
+};
+
+/// What the edge looked up for a session to be created.
+pub(super) struct Creation {
+    pub(super) uuid: Uuid,
+    pub(super) shell: PathBuf,
+    pub(super) dialect: Dialect,
+    pub(super) directory: PathBuf,
+    pub(super) command_uuid: Uuid,
+}
+
+impl Engine {
+    pub(super) fn create_session(
+        &mut self,
+        now: Now,
+        creation: Creation,
+        new: NewSession,
+        step: &mut Step,
+    ) -> Result<Session> {
+        let live = self.sessions.values().filter(|entry| entry.has_worker).count();
+        if live >= limits::SESSIONS {
+            return Err(Error::new(
+                ErrorCode::LimitExceeded,
+                format!("{live} sessions are live, which is the most this server keeps"),
+            )
+            .with_hint("close some with session_close"));
+        }
+        if new.command.is_some() && creation.dialect == Dialect::Plain {
+            return Err(no_commands(&creation.shell.display().to_string()));
+        }
+        let id = SessionId::unique(creation.uuid, |id| self.sessions.contains_key(&SessionId::from_text(id)));
+        let program = creation.shell.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let name = new
+            .name
+            .unwrap_or_else(|| format!("{program}-{}", &id.as_str()[SessionId::PREFIX.len()..]));
+        let session = Session {
+            id: id.clone(),
+            uuid: creation.uuid,
+            name,
+            kind: new.kind,
+            status: Status::Initializing,
+            shell: creation.shell,
+            dialect: creation.dialect,
+            profile: new.profile,
+            created_directory: creation.directory.clone(),
+            working_directory: creation.directory,
+            env: secret::redacted(&new.env),
+            size: new.size,
+            metadata: new.metadata,
+            capabilities: new.capabilities,
+            constraints: new.constraints,
+            command_timeout_ms: millis(new.command_timeout.unwrap_or(self.defaults.command_timeout)),
+            idle_timeout_ms: new.idle_timeout.map(millis),
+            output_bytes: new.output_bytes.unwrap_or(self.defaults.output_bytes),
+            pid: None,
+            generation: 1,
+            created_at: now.wall,
+            last_activity: now.wall,
+            ended_at: None,
+            end_reason: None,
+            exit_code: None,
+            last_command: None,
+            commands_executed: 0,
+            commands_failed: 0,
+            retry_count: 0,
+        };
+        self.order.push(id.clone());
+        self.sessions.insert(
+            id.clone(),
+            Entry {
+                session,
+                env: new.env,
+                exports: std::collections::BTreeMap::new(),
+                queue: std::collections::VecDeque::new(),
+                running: None,
+                has_worker: false,
+                closing: None,
+                restart: false,
+                cursor: 0,
+                timer: None,
+            },
+        );
+        self.spawn(&id, step);
+        if let Some(text) = new.command {
+            let mut command = NewCommand::line(text);
+            command.timeout = Some(limits::LONGEST);
+            self.accept(now, &id, creation.command_uuid, command, None, step);
+        }
+        step.sessions.insert(id.clone());
+        self.session(&id).cloned().ok_or_else(|| Error::new(ErrorCode::Internal, "a new session is unknown"))
+    }
+
+    /// Puts what an earlier server left into the tables, and ends what it left running.
+    pub fn restore(&mut self, now: Now, sessions: Vec<Session>, commands: Vec<Command>, step: &mut Step) {
+        for mut command in commands {
+            if !command.is_ended() {
+                command.state = CommandState::Ended;
+                command.ending = Some(crate::model::Ending::Lost);
+                command.reason = Some(EndReason::ServerRestart);
+                command.ended_at = Some(now.wall);
+                command.awaiting_input = None;
+                step.commands.insert(command.id.clone());
+            }
+            self.ended_commands.push_back(command.id.clone());
+            self.commands
+                .insert(command.id.clone(), super::CommandEntry { command, batch: None, stopped_for: None, timer: None });
+        }
+        for session in sessions {
+            let id = session.id.clone();
+            let was_live = session.status.is_live();
+            self.order.push(id.clone());
+            self.sessions.insert(
+                id.clone(),
+                Entry {
+                    env: session.env.clone(),
+                    session,
+                    exports: std::collections::BTreeMap::new(),
+                    queue: std::collections::VecDeque::new(),
+                    running: None,
+                    has_worker: false,
+                    closing: None,
+                    restart: false,
+                    cursor: 0,
+                    timer: None,
+                },
+            );
+            if was_live {
+                self.end(now, &id, Status::Terminated, "server_restart", step);
+            } else {
+                self.ended_sessions.push_back(id);
+            }
+        }
+        self.forget_old(step);
+    }
+
+    pub(super) fn update_session(
+        &mut self,
+        now: Now,
+        selector: &str,
+        change: SessionChange,
+        step: &mut Step,
+    ) -> Result<Session> {
+        let id = self.resolve(selector)?;
+        let entry = self.sessions.get_mut(&id).ok_or_else(unknown)?;
+        let status = entry.session.status;
+        let new_status = change.status.filter(|new| *new != status);
+        if let Some(new) = new_status
+            && !status.settable().contains(&new)
+        {
+            return Err(illegal(status, new));
+        }
+        let touches_terminal = change.rows.is_some() || change.cols.is_some() || !change.env.is_empty();
+        if touches_terminal && !status.is_live() {
+            return Err(ended(&entry.session));
+        }
+        let session = &mut entry.session;
+        if let Some(metadata) = change.metadata {
+            let mut merged = session.metadata.clone();
+            merge(&mut merged, metadata);
+            if serde_json::to_string(&merged).map_or(usize::MAX, |text| text.len()) > limits::METADATA_BYTES {
+                return Err(Error::invalid(format!(
+                    "'metadata' would grow beyond {} bytes of JSON",
+                    limits::METADATA_BYTES
+                )));
+            }
+            session.metadata = merged;
+        }
+        if let Some(name) = change.name {
+            session.name = name;
+        }
+        if let Some(capabilities) = change.capabilities {
+            session.capabilities = capabilities;
+        }
+        if let Some(constraints) = change.constraints {
+            session.constraints = constraints;
+        }
+        session.env.extend(secret::redacted(&change.env));
+        entry.env.extend(change.env.clone());
+        entry.exports.extend(change.env);
+        let size = TerminalSize {
+            rows: change.rows.unwrap_or(session.size.rows),
+            cols: change.cols.unwrap_or(session.size.cols),
+        };
+        if size != session.size {
+            session.size = size;
+            step.effect(&id, EffectKind::Resize(size));
+        }
+        if let Some(new) = new_status {
+            self.close(now, &id, new, CloseMode::Graceful, None, "set by session_update", step);
+        }
+        step.sessions.insert(id.clone());
+        self.session(&id).cloned().ok_or_else(unknown)
+    }
+
+    pub(super) fn reset_session(&mut self, now: Now, selector: &str, step: &mut Step) -> Result<Session> {
+        let id = self.resolve(selector)?;
+        let entry = self.sessions.get_mut(&id).ok_or_else(unknown)?;
+        if entry.session.status.is_final() || entry.closing.is_some() {
+            return Err(ended(&entry.session));
+        }
+        entry.session.retry_count += 1;
+        let has_worker = entry.has_worker;
+        entry.restart = has_worker;
+        self.lose_commands(now, &id, EndReason::SessionLost, step);
+        self.set_status(now, &id, Status::Recovering, step);
+        self.note(now, &id, EventKind::Decision { reason: "reset by the caller: a fresh shell follows".into() }, step);
+        if has_worker {
+            step.effect(&id, EffectKind::Close { mode: CloseMode::Emergency, grace: Duration::ZERO });
+        } else {
+            self.respawn(&id, step);
+        }
+        self.session(&id).cloned().ok_or_else(unknown)
+    }
+
+    /// Ends a session in order; `status` is what it will be then.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one request, named at each call")]
+    pub(super) fn close(
+        &mut self,
+        now: Now,
+        id: &SessionId,
+        status: Status,
+        mode: CloseMode,
+        grace: Option<Duration>,
+        reason: &str,
+        step: &mut Step,
+    ) {
+        let Some(entry) = self.sessions.get_mut(id) else { return };
+        if entry.session.status.is_final() {
+            return;
+        }
+        if !entry.has_worker {
+            self.end(now, id, status, reason, step);
+            return;
+        }
+        entry.restart = false;
+        entry.closing.get_or_insert((status, reason.to_owned()));
+        let grace = match mode {
+            CloseMode::Graceful => grace.unwrap_or(limits::CLOSE_GRACE),
+            CloseMode::Force => grace.unwrap_or(limits::FORCE_GRACE).min(limits::FORCE_GRACE),
+            CloseMode::Emergency => Duration::ZERO,
+        };
+        step.effect(id, EffectKind::Close { mode, grace });
+    }
+
+    pub(super) fn started(&mut self, now: Now, id: &SessionId, pid: u32, step: &mut Step) {
+        let Some(entry) = self.sessions.get_mut(id) else { return };
+        entry.session.pid = Some(pid);
+        step.sessions.insert(id.clone());
+        let is_plain = entry.session.dialect == Dialect::Plain;
+        self.note(now, id, EventKind::Started { pid }, step);
+        if is_plain {
+            self.set_status(now, id, Status::Active, step);
+        }
+    }
+
+    pub(super) fn spawn_failed(&mut self, now: Now, id: &SessionId, message: String, step: &mut Step) {
+        let Some(entry) = self.sessions.get_mut(id) else { return };
+        entry.has_worker = false;
+        entry.restart = false;
+        let (status, reason) = entry.closing.take().unwrap_or((Status::Error, message));
+        self.end(now, id, status, &reason, step);
+    }
+
+    pub(super) fn prompt(&mut self, now: Now, id: &SessionId, directory: Option<PathBuf>, step: &mut Step) {
+        let Some(entry) = self.sessions.get_mut(id) else { return };
+        if let Some(directory) = directory
+            && directory != entry.session.working_directory
+        {
+            entry.session.working_directory = directory;
+            step.sessions.insert(id.clone());
+        }
+        if entry.running.is_some() || entry.closing.is_some() {
+            return;
+        }
+        self.set_status(now, id, Status::Idle, step);
+        self.watch_idleness(now, id);
+        self.start_next(now, id, step);
+    }
+
+    pub(super) fn busy(&mut self, now: Now, id: &SessionId, step: &mut Step) {
+        if self.session(id).is_some_and(|session| session.status == Status::Idle) {
+            self.set_status(now, id, Status::Active, step);
+        }
+    }
+
+    /// Something was typed or signalled: the session is in use.
+    pub(super) fn activity(&mut self, now: Now, id: &SessionId, kind: EventKind, step: &mut Step) {
+        let Some(entry) = self.sessions.get_mut(id) else { return };
+        entry.session.last_activity = now.wall;
+        step.sessions.insert(id.clone());
+        self.note(now, id, kind, step);
+    }
+
+    /// The shell ended and nothing of it is left.
+    pub(super) fn gone(&mut self, now: Now, id: &SessionId, exit: Exit, forced: bool, step: &mut Step) {
+        let Some(entry) = self.sessions.get_mut(id) else { return };
+        entry.has_worker = false;
+        entry.session.exit_code = Some(exit.code());
+        let restart = std::mem::take(&mut entry.restart);
+        let closing = entry.closing.take();
+        let ordered = restart || closing.is_some();
+        self.note(now, id, EventKind::Exited { exit_code: exit.code() }, step);
+        if !ordered {
+            self.shell_ended_under_command(now, id, exit, step);
+        }
+        self.lose_commands(now, id, EndReason::SessionLost, step);
+        if restart {
+            self.respawn(id, step);
+            return;
+        }
+        let (status, reason) = closing.unwrap_or_else(|| match exit {
+            Exit::Code(0) => (Status::Completed, "the shell exited".to_owned()),
+            Exit::Code(code) => (Status::Error, format!("the shell exited with code {code}")),
+            Exit::Signal(signal) => (Status::Error, format!("the shell was killed by signal {signal}")),
+        });
+        if forced {
+            let reason = "SIGKILL: processes of the session outlived their grace".to_owned();
+            self.note(now, id, EventKind::Decision { reason }, step);
+        }
+        self.end(now, id, status, &reason, step);
+    }
+
+    pub(super) fn idle_for_long(&mut self, now: Now, id: &SessionId, step: &mut Step) {
+        let Some(session) = self.session(id) else { return };
+        let Some(timeout) = session.idle_timeout_ms.map(Duration::from_millis) else { return };
+        if session.status != Status::Idle {
+            return;
+        }
+        if now.wall.since(session.last_activity) >= timeout {
+            let reason = format!("idle for {} ms", timeout.as_millis());
+            self.note(now, id, EventKind::Decision { reason: format!("closing: {reason}") }, step);
+            self.close(now, id, Status::Terminated, CloseMode::Graceful, None, &reason, step);
+        } else {
+            self.watch_idleness(now, id);
+        }
+    }
+
+    /// Moves a session along its transition table, with an event.
+    pub(super) fn set_status(&mut self, now: Now, id: &SessionId, new: Status, step: &mut Step) {
+        if let Some(old) = self.transition(now, id, new, step) {
+            self.note(now, id, EventKind::Status { old, new }, step);
+        }
+    }
+
+    /// The same without an event, for what the start and the end of a command tell already. Returns
+    /// the old status when it changed; an illegal move is a defect of this engine.
+    pub(super) fn transition(&mut self, now: Now, id: &SessionId, new: Status, step: &mut Step) -> Option<Status> {
+        let entry = self.sessions.get_mut(id)?;
+        let old = entry.session.status;
+        if old == new {
+            return None;
+        }
+        debug_assert!(old.successors().contains(&new), "{old:?} cannot become {new:?}");
+        entry.session.status = new;
+        entry.session.last_activity = now.wall;
+        step.sessions.insert(id.clone());
+        Some(old)
+    }
+
+    fn watch_idleness(&mut self, now: Now, id: &SessionId) {
+        let Some(session) = self.session(id) else { return };
+        let Some(timeout) = session.idle_timeout_ms.map(Duration::from_millis) else { return };
+        let left = timeout.saturating_sub(now.wall.since(session.last_activity));
+        self.next_number += 1;
+        let key = (now.moment.after(left.max(Duration::from_millis(1))), self.next_number);
+        // One pending look is enough: it puts itself forward while there is activity.
+        if let Some(entry) = self.sessions.get_mut(id)
+            && entry.timer.is_none()
+        {
+            entry.timer = Some(key);
+            self.deadlines.insert(key, Deadline::Idle(id.clone()));
+        }
+    }
+
+    fn end(&mut self, now: Now, id: &SessionId, status: Status, reason: &str, step: &mut Step) {
+        self.lose_commands(now, id, EndReason::SessionLost, step);
+        self.set_status(now, id, status, step);
+        let Some(entry) = self.sessions.get_mut(id) else { return };
+        entry.session.pid = None;
+        entry.session.ended_at = Some(now.wall);
+        entry.session.end_reason = Some(reason.to_owned());
+        step.sessions.insert(id.clone());
+        if status.is_final() {
+            self.ended_sessions.push_back(id.clone());
+            self.forget_old(step);
+        }
+    }
+
+    fn respawn(&mut self, id: &SessionId, step: &mut Step) {
+        if let Some(entry) = self.sessions.get_mut(id) {
+            let session = &mut entry.session;
+            session.generation += 1;
+            session.pid = None;
+            session.exit_code = None;
+            session.ended_at = None;
+            session.end_reason = None;
+            session.working_directory = session.created_directory.clone();
+            entry.exports.clear();
+        }
+        self.spawn(id, step);
+    }
+
+    fn spawn(&mut self, id: &SessionId, step: &mut Step) {
+        let Some(entry) = self.sessions.get_mut(id) else { return };
+        entry.has_worker = true;
+        let session = &entry.session;
+        let spawn = Spawn {
+            generation: session.generation,
+            shell: session.shell.clone(),
+            dialect: session.dialect,
+            profile: session.profile,
+            env: entry.env.clone(),
+            directory: session.working_directory.clone(),
+            size: session.size,
+            output_bytes: session.output_bytes,
+        };
+        step.sessions.insert(id.clone());
+        step.effect(id, EffectKind::Spawn(Box::new(spawn)));
+    }
+}
+
+/// Deep merge: objects merge, a null removes its key, anything else replaces.
+fn merge(into: &mut Map<String, Value>, from: Map<String, Value>) {
+    for (key, value) in from {
+        match (into.get_mut(&key), value) {
+            (_, Value::Null) => {
+                into.remove(&key);
+            }
+            (Some(Value::Object(old)), Value::Object(new)) => merge(old, new),
+            (_, value) => {
+                into.insert(key, value);
+            }
+        }
+    }
+}
+
+fn illegal(from: Status, to: Status) -> Error {
+    let legal = from.settable();
+    let listed = legal.iter().map(|status| status.as_str()).collect::<Vec<_>>();
+    let allowed = if listed.is_empty() { "nothing".to_owned() } else { listed.join(", ") };
+    Error::new(
+        ErrorCode::IllegalTransition,
+        format!("a session that is {} cannot be set to {}; it can be set to: {allowed}", from.as_str(), to.as_str()),
+    )
+    .with_hint("the other statuses are observed, not set: run a command, or use session_reset or session_close")
+    .with_details(json!({"status": from, "requested": to, "legal": legal}))
+}
+
+pub(super) fn ended(session: &Session) -> Error {
+    let reason = session.end_reason.as_deref().unwrap_or("it is being closed");
+    let hint = if session.status == Status::Error {
+        "put a fresh shell in place with session_reset; its output is still there in session_output"
+    } else {
+        "make a new one with session_create; its output is still there in session_output"
+    };
+    Error::new(
+        ErrorCode::SessionClosed,
+        format!("session {} is {}: {reason}", session.id, session.status.as_str()),
+    )
+    .with_hint(hint)
+}
+
+pub(super) fn no_commands(program: &str) -> Error {
+    Error::new(
+        ErrorCode::Unsupported,
+        format!("{program} is not a shell whose commands have a known end"),
+    )
+    .with_hint("type into it with session_input and read it with session_output")
+}
+
+pub(super) fn unknown() -> Error {
+    Error::new(ErrorCode::Internal, "a resolved session is unknown")
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,1 @@
+//! The engine's rules, without a clock or a terminal.

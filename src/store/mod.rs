@@ -1,0 +1,278 @@
+//! The store: one SQLite file for sessions, commands and events, and beside it the output of the
+//! sessions in segment files. It hides SQLite, and knows nothing of what the records mean.
+//!
+//! Several servers may share one state directory (every client starts its own). Each holds a lock
+//! file for as long as it lives, so that the next to open the store can tell whose sessions have
+//! lost their server. WAL with `synchronous=NORMAL`: a commit is in the kernel when it returns, so
+//! it survives the death of the process; a power cut may lose the last commits, never the file.
+
+mod archive;
+mod schema;
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OptionalExtension, params};
+use rustix::fs::{FlockOperation, flock};
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use crate::error::{Error, ErrorCode, Result};
+use crate::id::{CommandId, SessionId};
+use crate::limits;
+use crate::model::{Command, Event, Record, Session};
+
+pub use archive::SegmentArchive;
+
+/// An open store.
+#[derive(Debug)]
+pub struct Store {
+    connection: Connection,
+    directory: PathBuf,
+    server: String,
+    /// Held until the process ends: other servers take a free lock for a death certificate.
+    _lock: File,
+    events_until_trim: usize,
+}
+
+/// What an open store held.
+#[derive(Debug)]
+pub struct Restored {
+    /// Sessions that have ended, and those whose server died; oldest first. Sessions of other
+    /// living servers are theirs and left out.
+    pub sessions: Vec<Session>,
+    /// The latest commands of these sessions, oldest first.
+    pub commands: Vec<Command>,
+}
+
+impl Store {
+    /// Opens or creates the store in `directory`, and takes over the sessions of dead servers.
+    pub fn open(directory: &Path) -> Result<(Store, Restored)> {
+        open(directory).map_err(|error| {
+            Error::new(
+                ErrorCode::StorageFailed,
+                format!("cannot open the store in {}: {error}", directory.display()),
+            )
+            .with_hint("start the server with --state-dir DIR on a writable disk, or run `shellherd doctor`")
+        })
+    }
+
+    /// Writes all records in one transaction.
+    pub fn commit(&mut self, records: &[Record]) -> Result<()> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        self.write(records).map_err(|error| {
+            Error::new(ErrorCode::StorageFailed, format!("cannot write to the store: {error}"))
+                .with_hint("free disk space in the state directory; the call may have taken effect: look with session_list")
+        })
+    }
+
+    /// A command that is no longer in memory.
+    pub fn command(&self, id: &CommandId) -> Result<Option<Command>> {
+        self.connection
+            .prepare_cached("SELECT record FROM commands WHERE id = ?1")
+            .and_then(|mut statement| {
+                statement.query_row([id.as_str()], |row| row.get::<_, String>(0)).optional()
+            })
+            .map_err(Failure::from)
+            .and_then(|found| found.map(|text| parse(&text)).transpose())
+            .map_err(|error| {
+                Error::new(ErrorCode::StorageFailed, format!("cannot read the store: {error}"))
+            })
+    }
+
+    /// The latest `max` events of a session at or behind an output cursor, in order.
+    pub fn events(&self, session: &SessionId, since: u64, max: usize) -> Result<Vec<Event>> {
+        let read = || -> std::result::Result<Vec<Event>, Failure> {
+            let mut statement = self.connection.prepare_cached(
+                "SELECT event FROM events WHERE session = ?1 AND output_cursor >= ?2 ORDER BY cursor DESC LIMIT ?3",
+            )?;
+            let rows = statement.query_map(
+                params![session.as_str(), clamp(since), i64::try_from(max).unwrap_or(i64::MAX)],
+                |row| row.get::<_, String>(0),
+            )?;
+            let mut events = Vec::new();
+            for row in rows {
+                events.push(parse(&row?)?);
+            }
+            events.reverse();
+            Ok(events)
+        };
+        read().map_err(|error| {
+            Error::new(ErrorCode::StorageFailed, format!("cannot read the store: {error}"))
+        })
+    }
+
+    /// Where the output of a session is kept.
+    pub fn output_directory(&self, session: &SessionId) -> PathBuf {
+        self.directory.join("logs").join(session.as_str())
+    }
+
+    fn write(&mut self, records: &[Record]) -> std::result::Result<(), Failure> {
+        let transaction = self.connection.transaction()?;
+        for record in records {
+            match record {
+                Record::Session(session) => transaction
+                    .prepare_cached(
+                        "INSERT INTO sessions (id, server, live, created_at, record) VALUES (?1, ?2, ?3, ?4, ?5)
+                         ON CONFLICT (id) DO UPDATE SET server = ?2, live = ?3, record = ?5",
+                    )?
+                    .execute(params![
+                        session.id.as_str(),
+                        self.server,
+                        !session.status.is_final(),
+                        session.created_at.0,
+                        serde_json::to_string(session)?
+                    ])?,
+                Record::Command(command) => transaction
+                    .prepare_cached(
+                        "INSERT INTO commands (id, session, queued_at, record) VALUES (?1, ?2, ?3, ?4)
+                         ON CONFLICT (id) DO UPDATE SET record = ?4",
+                    )?
+                    .execute(params![
+                        command.id.as_str(),
+                        command.session.as_str(),
+                        command.queued_at.0,
+                        serde_json::to_string(command)?
+                    ])?,
+                Record::Event(event) => {
+                    self.events_until_trim = self.events_until_trim.saturating_sub(1);
+                    transaction
+                        .prepare_cached("INSERT INTO events (session, output_cursor, event) VALUES (?1, ?2, ?3)")?
+                        .execute(params![
+                            event.session.as_str(),
+                            clamp(event.output_cursor),
+                            serde_json::to_string(event)?
+                        ])?
+                }
+            };
+        }
+        if self.events_until_trim == 0 {
+            self.events_until_trim = EVENTS_BETWEEN_TRIMS;
+            schema::trim(&transaction)?;
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+}
+
+/// Trimming the tables costs a scan of their indexes; this spreads it.
+const EVENTS_BETWEEN_TRIMS: usize = 2_000;
+
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("{0}")]
+    Sqlite(#[from] rusqlite::Error),
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("a record does not parse: {0}")]
+    Record(#[from] serde_json::Error),
+    #[error("it was written by a newer version (schema {found}, this one knows {known})")]
+    Newer { found: i64, known: i64 },
+}
+
+fn open(directory: &Path) -> std::result::Result<(Store, Restored), Failure> {
+    create_private(directory)?;
+    create_private(&directory.join("servers"))?;
+    let mut connection = Connection::open(directory.join("shellherd.db"))?;
+    connection.set_prepared_statement_cache_capacity(32);
+    schema::prepare(&mut connection)?;
+    let server = Uuid::new_v4().simple().to_string();
+    let lock = lock_file(directory, &server)?;
+    flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(io::Error::from)?;
+    let restored = take_over(&mut connection, directory, &server)?;
+    let store = Store {
+        connection,
+        directory: directory.to_path_buf(),
+        server,
+        _lock: lock,
+        events_until_trim: EVENTS_BETWEEN_TRIMS,
+    };
+    Ok((store, restored))
+}
+
+/// Finds out which servers are dead, makes their sessions ours, and reads what there is to show.
+fn take_over(
+    connection: &mut Connection,
+    directory: &Path,
+    server: &str,
+) -> std::result::Result<Restored, Failure> {
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let others: Vec<String> = transaction
+        .prepare("SELECT id FROM servers")?
+        .query_map([], |row| row.get(0))?
+        .collect::<std::result::Result<_, _>>()?;
+    for other in others {
+        let lock = lock_file(directory, &other)?;
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            transaction.execute("UPDATE sessions SET server = ?1 WHERE server = ?2", [server, &other])?;
+            transaction.execute("DELETE FROM servers WHERE id = ?1", [&other])?;
+            let _ = fs::remove_file(lock_path(directory, &other));
+        }
+    }
+    transaction.execute("INSERT INTO servers (id, pid) VALUES (?1, ?2)", params![server, std::process::id()])?;
+    let dropped = schema::drop_old_sessions(&transaction)?;
+    let mut sessions: Vec<Session> = read_all(
+        &transaction,
+        "SELECT record FROM sessions WHERE live = 0 OR server = ?1 ORDER BY created_at DESC, rowid DESC LIMIT ?2",
+        params![server, limits::ENDED_SESSIONS],
+    )?;
+    sessions.reverse();
+    let mut commands: Vec<Command> = read_all(
+        &transaction,
+        "SELECT c.record FROM commands c JOIN sessions s ON s.id = c.session
+         WHERE s.live = 0 OR s.server = ?1 ORDER BY c.queued_at DESC, c.rowid DESC LIMIT ?2",
+        params![server, limits::ENDED_COMMANDS],
+    )?;
+    commands.reverse();
+    transaction.commit()?;
+    for session in dropped {
+        let _ = fs::remove_dir_all(directory.join("logs").join(session));
+    }
+    Ok(Restored { sessions, commands })
+}
+
+fn read_all<T: DeserializeOwned>(
+    connection: &Connection,
+    query: &str,
+    arguments: impl rusqlite::Params,
+) -> std::result::Result<Vec<T>, Failure> {
+    let mut statement = connection.prepare(query)?;
+    let rows = statement.query_map(arguments, |row| row.get::<_, String>(0))?;
+    rows.map(|row| parse(&row?)).collect()
+}
+
+fn parse<T: DeserializeOwned>(text: &str) -> std::result::Result<T, Failure> {
+    Ok(serde_json::from_str(text)?)
+}
+
+/// SQLite's integers are signed; a cursor beyond 2^63 does not happen, a caller's number may.
+fn clamp(cursor: u64) -> i64 {
+    i64::try_from(cursor).unwrap_or(i64::MAX)
+}
+
+fn lock_path(directory: &Path, server: &str) -> PathBuf {
+    directory.join("servers").join(format!("{server}.lock"))
+}
+
+fn lock_file(directory: &Path, server: &str) -> io::Result<File> {
+    OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(lock_path(directory, server))
+}
+
+fn create_private(directory: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
+}
+
+impl Drop for Store {
+    /// A server that ends in order leaves no lock file; what it left behind has ended already.
+    fn drop(&mut self) {
+        let _ = self.connection.execute("DELETE FROM servers WHERE id = ?1", [&self.server]);
+        let _ = fs::remove_file(lock_path(&self.directory, &self.server));
+    }
+}
+
+#[cfg(test)]
+mod tests;

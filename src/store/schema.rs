@@ -1,0 +1,80 @@
+//! The tables, their migrations and their bounds.
+
+use rusqlite::Connection;
+
+use super::Failure;
+
+/// Each entry brings the schema from its index to the next version. Entries are never changed:
+/// a database of any earlier version must open.
+const MIGRATIONS: &[&str] = &["
+CREATE TABLE servers (id TEXT PRIMARY KEY, pid INTEGER NOT NULL) STRICT;
+CREATE TABLE sessions (
+    id TEXT PRIMARY KEY, server TEXT NOT NULL, live INTEGER NOT NULL,
+    created_at INTEGER NOT NULL, record TEXT NOT NULL) STRICT;
+CREATE TABLE commands (
+    id TEXT PRIMARY KEY, session TEXT NOT NULL, queued_at INTEGER NOT NULL, record TEXT NOT NULL) STRICT;
+CREATE INDEX commands_by_session ON commands (session, queued_at);
+CREATE TABLE events (
+    cursor INTEGER PRIMARY KEY AUTOINCREMENT, session TEXT NOT NULL,
+    output_cursor INTEGER NOT NULL, event TEXT NOT NULL) STRICT;
+CREATE INDEX events_by_session ON events (session, cursor);
+"];
+
+/// Ended sessions that the store keeps, with their commands and output.
+const ENDED_SESSIONS: usize = 5_000;
+/// Commands that the store keeps.
+const COMMANDS: usize = 200_000;
+
+/// Sets the connection up and brings the schema up to date.
+pub(super) fn prepare(connection: &mut Connection) -> Result<(), Failure> {
+    // Another server may be writing: its commits take well under a millisecond.
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    if version(connection)? == known {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let found = version(&transaction)?;
+    if found > known {
+        return Err(Failure::Newer { found, known });
+    }
+    for migration in MIGRATIONS.iter().skip(usize::try_from(found).unwrap_or(0)) {
+        transaction.execute_batch(migration)?;
+    }
+    transaction.pragma_update(None, "user_version", known)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+fn version(connection: &Connection) -> Result<i64, Failure> {
+    Ok(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)
+}
+
+/// Removes the oldest events and commands beyond their bounds.
+pub(super) fn trim(connection: &Connection) -> Result<(), Failure> {
+    connection.execute(
+        "DELETE FROM events WHERE cursor <= (SELECT max(cursor) FROM events) - ?1",
+        [crate::limits::EVENTS],
+    )?;
+    connection
+        .execute("DELETE FROM commands WHERE rowid <= (SELECT max(rowid) FROM commands) - ?1", [COMMANDS])?;
+    Ok(())
+}
+
+/// Removes the oldest ended sessions beyond the bound, and returns their ids.
+pub(super) fn drop_old_sessions(connection: &Connection) -> Result<Vec<String>, Failure> {
+    let mut statement = connection.prepare(
+        "DELETE FROM sessions WHERE id IN (
+             SELECT id FROM sessions WHERE live = 0 ORDER BY created_at DESC, rowid DESC LIMIT -1 OFFSET ?1)
+         RETURNING id",
+    )?;
+    let dropped: Vec<String> =
+        statement.query_map([ENDED_SESSIONS], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    for session in &dropped {
+        connection.execute("DELETE FROM commands WHERE session = ?1", [session])?;
+        connection.execute("DELETE FROM events WHERE session = ?1", [session])?;
+    }
+    Ok(dropped)
+}
