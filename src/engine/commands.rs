@@ -18,9 +18,10 @@ use crate::model::{Command, CommandState, Dialect, EndReason, Ending, EventKind,
 /// A command's end as its worker saw it.
 pub(super) struct End {
     pub(super) status: i32,
+    pub(super) from: u64,
+    pub(super) to: u64,
     pub(super) duration_us: u64,
     pub(super) directory: Option<PathBuf>,
-    pub(super) cursor: u64,
 }
 
 impl Engine {
@@ -161,8 +162,8 @@ impl Engine {
         }
         let command = &mut entry.command;
         command.duration_us = Some(end.duration_us);
-        command.output_from.get_or_insert(end.cursor);
-        command.output_to = Some(end.cursor);
+        command.output_from = Some(end.from);
+        command.output_to = Some(end.to);
         command.working_directory.clone_from(&end.directory);
         command.awaiting_input = None;
         command.ending = Some(Ending::Exited(end.status));
@@ -389,6 +390,7 @@ impl Engine {
         } else {
             self.transition(now, id, Status::Idle, step);
         }
+        self.watch_idleness(now, id);
         self.start_next(now, id, step);
     }
 

@@ -163,6 +163,8 @@ pub enum WorkerEventKind {
         command: CommandId,
         /// The shell's exit status for it.
         status: i32,
+        /// Where its output begins.
+        from: u64,
         /// Microseconds that it ran.
         duration_us: u64,
         /// Where the shell is now.
@@ -436,8 +438,9 @@ impl Engine {
             }
             WorkerEventKind::Begun { command } => self.begun(&command, cursor, step),
             WorkerEventKind::Awaiting { command, line } => self.awaiting(&command, line, step),
-            WorkerEventKind::Ended { command, status, duration_us, directory } => {
-                self.ended(now, &command, commands::End { status, duration_us, directory, cursor }, step);
+            WorkerEventKind::Ended { command, status, from, duration_us, directory } => {
+                let end = commands::End { status, from, to: cursor, duration_us, directory };
+                self.ended(now, &command, end, step);
             }
             WorkerEventKind::LimitPassed { command, reason, evidence } => {
                 self.limit_passed(now, &command, reason, evidence, step);

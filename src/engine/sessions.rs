@@ -74,6 +74,7 @@ impl Engine {
             last_activity: now.wall,
             ended_at: None,
             end_reason: None,
+            ended_by_force: false,
             exit_code: None,
             last_command: None,
             commands_executed: 0,
@@ -312,6 +313,7 @@ impl Engine {
         let Some(entry) = self.sessions.get_mut(id) else { return };
         entry.has_worker = false;
         entry.session.exit_code = Some(exit.code());
+        entry.session.ended_by_force = forced;
         let restart = std::mem::take(&mut entry.restart);
         let closing = entry.closing.take();
         let ordered = restart || closing.is_some();
@@ -373,7 +375,7 @@ impl Engine {
         Some(old)
     }
 
-    fn watch_idleness(&mut self, now: Now, id: &SessionId) {
+    pub(super) fn watch_idleness(&mut self, now: Now, id: &SessionId) {
         let Some(session) = self.session(id) else { return };
         let Some(timeout) = session.idle_timeout_ms.map(Duration::from_millis) else { return };
         let left = timeout.saturating_sub(now.wall.since(session.last_activity));
@@ -410,6 +412,7 @@ impl Engine {
             session.exit_code = None;
             session.ended_at = None;
             session.end_reason = None;
+            session.ended_by_force = false;
             session.working_directory = session.created_directory.clone();
             entry.exports.clear();
         }

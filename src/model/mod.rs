@@ -2,6 +2,7 @@
 
 pub mod command;
 pub mod event;
+pub mod glob;
 pub mod record;
 pub mod secret;
 pub mod session;

@@ -209,6 +209,8 @@ pub struct Session {
     pub ended_at: Option<Timestamp>,
     /// Why it ended, in a word or a sentence.
     pub end_reason: Option<String>,
+    /// Whether its end took SIGKILL.
+    pub ended_by_force: bool,
     /// The shell's exit code, or 128 + signal.
     pub exit_code: Option<i32>,
     /// The command that runs, or the last that ran.

@@ -1,24 +1,47 @@
 //! The handle that every surface uses: plain data in and out, cloneable, one dispatcher behind it.
 
-use std::collections::HashMap;
+mod closing;
+mod commands;
+mod dispatcher;
+mod host;
+mod output;
+mod reading;
+mod sessions;
+mod stream;
+mod waiting;
+mod worker;
+
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, mpsc, oneshot, watch};
+use tokio_util::task::TaskTracker;
 
-use crate::engine::request::{
-    BroadcastTarget, CloseMode, Closed, NewCommand, NewSession, SessionChange, Targets,
-};
+use crate::engine::Request;
 use crate::error::{Error, ErrorCode, Result};
-use crate::id::{CommandId, SessionId};
-use crate::model::{Command, Event, Session};
-use crate::term::excerpt::{Excerpt, Page};
+use crate::id::CommandId;
+use crate::limits;
+use crate::model::{Command, Session, TerminalSize};
+use crate::sample::CpuMeter;
+use crate::term::excerpt::Page;
+use dispatcher::{Access, Answer, Dispatcher, Input as DispatcherInput, Read};
 
 /// What the server was configured with.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Where the store and the logs are.
     pub state_dir: PathBuf,
+    /// The program that the guard process is started from: this very one.
+    pub program: PathBuf,
+    /// The shell of sessions that name none; `$SHELL` when absent.
+    pub shell: Option<String>,
+    /// The timeout of commands whose session names none.
+    pub command_timeout: Duration,
+    /// The size of terminals whose creator names none.
+    pub size: TerminalSize,
+    /// Strings that must reach neither a log nor the store.
+    pub redact: Vec<String>,
 }
 
 /// A session as it is at this moment, with what only a look at the terminal can tell.
@@ -130,147 +153,80 @@ pub type CommandWatch = watch::Receiver<Command>;
 /// The handle. Cheap to clone; nothing on disk is touched before the first call.
 #[derive(Clone, Debug)]
 pub struct Orchestrator {
-    settings: Settings,
+    inner: Arc<Inner>,
 }
 
-fn missing<T>() -> Result<T> {
-    Err(Error::new(ErrorCode::Internal, "not built"))
+#[derive(Debug)]
+struct Inner {
+    settings: Settings,
+    inputs: OnceCell<mpsc::Sender<DispatcherInput>>,
+    tasks: TaskTracker,
+    cpu: Mutex<CpuMeter>,
 }
 
 impl Orchestrator {
     /// A handle whose dispatcher starts with the first call. Must be called within a runtime.
     pub fn new(settings: Settings) -> Self {
-        Self { settings }
+        let inner = Inner {
+            settings,
+            inputs: OnceCell::new(),
+            tasks: TaskTracker::new(),
+            cpu: Mutex::new(CpuMeter::default()),
+        };
+        Self { inner: Arc::new(inner) }
     }
 
-    /// Creates a session and waits for its first prompt (at most [`crate::limits::READY_WAIT`]).
-    pub async fn create_session(&self, _new: NewSession) -> Result<Session> {
-        missing()
+    /// Ends everything: sessions, workers, store. Bounded by [`limits::SHUTDOWN`]. Later calls are refused.
+    pub async fn shutdown(&self) {
+        let Some(inputs) = self.inner.inputs.get() else { return };
+        let (done, ended) = oneshot::channel();
+        if inputs.send(DispatcherInput::Shutdown(done)).await.is_ok() {
+            let _ = ended.await;
+        }
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
     }
 
-    /// Every known session, ended ones included, oldest first.
-    pub async fn sessions(&self) -> Result<Vec<Session>> {
-        missing()
+    /// The way to the dispatcher, which the first call starts.
+    async fn inputs(&self) -> Result<&mpsc::Sender<DispatcherInput>> {
+        self.inner
+            .inputs
+            .get_or_try_init(|| async {
+                let (inputs, queue) = mpsc::channel(limits::DISPATCHER_QUEUE);
+                let dispatcher = Dispatcher::open(self.inner.settings.clone(), inputs.clone())?;
+                self.inner.tasks.spawn(dispatcher.run(queue));
+                Ok(inputs)
+            })
+            .await
     }
 
-    /// CPU and memory of these sessions, in one look at the machine.
-    pub async fn usage(&self, _sessions: &[SessionId]) -> Result<HashMap<SessionId, Usage>> {
-        missing()
+    async fn change(&self, request: Request) -> Result<Answer> {
+        let (reply, answer) = oneshot::channel();
+        self.send(DispatcherInput::Change(request, reply)).await?;
+        answer.await.unwrap_or_else(|_| Err(shutting_down()))
     }
 
-    /// The session that an id, a unique id prefix (4+ characters after `ses_`, or with it) or a unique name of a
-    /// live session names.
-    pub async fn session(&self, _selector: &str) -> Result<Session> {
-        missing()
+    async fn read<T>(&self, read: impl FnOnce(oneshot::Sender<T>) -> Read) -> Result<T> {
+        let (reply, answer) = oneshot::channel();
+        self.send(DispatcherInput::Read(read(reply))).await?;
+        answer.await.map_err(|_| shutting_down())
     }
 
-    /// The same with what the terminal shows of it.
-    pub async fn observe(&self, _selector: &str) -> Result<Observation> {
-        missing()
+    /// A full queue is answered at once: waiting in front of it would be another queue.
+    async fn send(&self, input: DispatcherInput) -> Result<()> {
+        self.inputs().await?.try_send(input).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => {
+                Error::new(ErrorCode::Overloaded, "too many requests are waiting").with_hint("try again in a second")
+            }
+            mpsc::error::TrySendError::Closed(_) => shutting_down(),
+        })
     }
 
-    /// Changes settings; an illegal status is refused with the legal ones.
-    pub async fn update_session(&self, _selector: &str, _change: SessionChange) -> Result<Session> {
-        missing()
+    async fn access(&self, selector: &str) -> Result<Access> {
+        self.read(|reply| Read::Access(selector.to_owned(), reply)).await?
     }
+}
 
-    /// Kills what runs and puts a fresh shell in place, with the same id and settings.
-    pub async fn reset_session(&self, _selector: &str) -> Result<Session> {
-        missing()
-    }
-
-    /// Closes sessions, departments before directors, and waits until nothing of them is left.
-    pub async fn close_sessions(
-        &self,
-        _targets: Targets,
-        _mode: CloseMode,
-        _grace: Option<Duration>,
-        _reason: Option<String>,
-    ) -> Result<Closed> {
-        missing()
-    }
-
-    /// Types into a session. Returns the cursor where the output stood before.
-    pub async fn input(&self, _selector: &str, _input: Input) -> Result<u64> {
-        missing()
-    }
-
-    /// Waits for something of a session's output behind `since`, at most `wait`. Returns whether it came.
-    pub async fn wait_output(
-        &self,
-        _session: &SessionId,
-        _since: u64,
-        _until: Until,
-        _wait: Duration,
-    ) -> Result<bool> {
-        missing()
-    }
-
-    /// A part of a session's output as text.
-    pub async fn output(&self, _session: &SessionId, _query: OutputQuery) -> Result<Excerpt> {
-        missing()
-    }
-
-    /// Raw bytes of a session's output from a cursor on: where they begin, and at most `max` of them.
-    pub async fn raw_output(
-        &self,
-        _session: &SessionId,
-        _command: Option<&CommandId>,
-        _since: Option<u64>,
-        _max: usize,
-    ) -> Result<(u64, Vec<u8>)> {
-        missing()
-    }
-
-    /// What the session's terminal shows.
-    pub async fn screen(&self, _session: &SessionId) -> Result<ScreenShot> {
-        missing()
-    }
-
-    /// The latest events of a session at or behind an output cursor, in order.
-    pub async fn events(&self, _session: &SessionId, _since: u64, _max: usize) -> Result<Vec<Event>> {
-        missing()
-    }
-
-    /// Accepts a command: committed, then queued or handed to the shell.
-    pub async fn execute(&self, _selector: &str, _new: NewCommand) -> Result<CommandWatch> {
-        missing()
-    }
-
-    /// Accepts commands that run one after the other in one session; with `stop_on_error` a failure cancels the rest.
-    pub async fn execute_batch(
-        &self,
-        _selector: &str,
-        _commands: Vec<NewCommand>,
-        _stop_on_error: bool,
-    ) -> Result<Vec<CommandWatch>> {
-        missing()
-    }
-
-    /// Accepts a command in every session that fits; a session that refuses it gives its error.
-    pub async fn broadcast(
-        &self,
-        _targets: Vec<BroadcastTarget>,
-        _new: NewCommand,
-    ) -> Result<Vec<(Session, Result<CommandWatch>)>> {
-        missing()
-    }
-
-    /// Takes commands that have not started out of their queues.
-    pub async fn cancel_queued(&self, _commands: &[CommandId]) -> Result<()> {
-        missing()
-    }
-
-    /// A command by its id (or a unique prefix of 4+ characters).
-    pub async fn command(&self, _id: &str) -> Result<CommandWatch> {
-        missing()
-    }
-
-    /// Sends a signal to a session's foreground job, never to its shell. Returns what it went to.
-    pub async fn signal(&self, _selector: &str, _signal: crate::pty::Signal) -> Result<String> {
-        missing()
-    }
-
-    /// Ends everything: sessions, workers, store. Bounded by [`crate::limits::SHUTDOWN`]. Later calls are refused.
-    pub async fn shutdown(&self) {}
+fn shutting_down() -> Error {
+    Error::new(ErrorCode::ShuttingDown, "the server is shutting down")
 }

@@ -1,0 +1,70 @@
+//! Closing sessions, and waiting until nothing of them is left.
+
+use std::time::Duration;
+
+use super::Orchestrator;
+use crate::engine::Request;
+use crate::engine::request::{CloseMode, Closed, Targets};
+use crate::error::Result;
+use crate::id::SessionId;
+use crate::limits;
+use crate::model::{SessionKind, Status};
+
+/// Beyond the grace period: SIGKILL, draining the terminal, reporting.
+const AFTER_GRACE: Duration = Duration::from_secs(5);
+
+impl Orchestrator {
+    /// Closes sessions, departments before directors, and waits until nothing of them is left.
+    pub async fn close_sessions(
+        &self,
+        targets: Targets,
+        mode: CloseMode,
+        grace: Option<Duration>,
+        reason: Option<String>,
+    ) -> Result<Closed> {
+        let (directors, others): (Vec<_>, Vec<_>) =
+            self.targeted(targets).await?.into_iter().partition(|(_, kind)| *kind == SessionKind::Director);
+        let mut closed = Closed { sessions: Vec::new(), forced: false };
+        for group in [others, directors] {
+            let ids: Vec<SessionId> = group.into_iter().map(|(id, _)| id).collect();
+            if ids.is_empty() {
+                continue;
+            }
+            let request = Request::Close { sessions: ids.clone(), mode, grace, reason: reason.clone() };
+            self.change(request).await?;
+            for id in ids {
+                closed.forced |= self.until_gone(&id, grace.unwrap_or(limits::CLOSE_GRACE)).await?;
+                closed.sessions.push(id);
+            }
+        }
+        Ok(closed)
+    }
+
+    async fn targeted(&self, targets: Targets) -> Result<Vec<(SessionId, SessionKind)>> {
+        let pattern = match targets {
+            Targets::One(selector) => {
+                let session = self.session(&selector).await?;
+                return Ok(vec![(session.id, session.kind)]);
+            }
+            Targets::Matching(pattern) => Some(pattern),
+            Targets::All => None,
+        };
+        let sessions = self.sessions().await?.into_iter();
+        let matching = sessions.filter(|session| {
+            !session.status.is_final()
+                && pattern.as_deref().is_none_or(|pattern| {
+                    crate::model::glob::matches(pattern, &session.name)
+                        || crate::model::glob::matches(pattern, session.id.as_str())
+                })
+        });
+        Ok(matching.map(|session| (session.id, session.kind)).collect())
+    }
+
+    /// Waits for the end that was ordered. Returns whether it took SIGKILL.
+    async fn until_gone(&self, id: &SessionId, grace: Duration) -> Result<bool> {
+        let mut watch = self.access(id.as_str()).await?.watch;
+        let ended = watch.wait_for(|session| session.status.is_final() || session.status == Status::Error);
+        let _ = tokio::time::timeout(grace + AFTER_GRACE, ended).await;
+        Ok(watch.borrow().ended_by_force)
+    }
+}

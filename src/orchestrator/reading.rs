@@ -1,0 +1,124 @@
+//! Reading a session's output: excerpts, raw bytes, the screen. Never through the dispatcher.
+
+use std::sync::Arc;
+
+use super::output::Output;
+use super::{Orchestrator, OutputQuery, ScreenShot};
+use crate::error::{Error, ErrorCode, Result};
+use crate::id::{CommandId, SessionId};
+use crate::limits;
+use crate::term::excerpt::{self, Excerpt, Lines, Query};
+use crate::term::screen;
+
+/// Laying out more than this is done beside the runtime, so that other calls are served meanwhile.
+const INLINE_BYTES: u64 = 256 << 10;
+
+/// Lines shown around each match.
+const CONTEXT_LINES: usize = 0;
+
+/// A part of a session's output, and whether more may be appended to it.
+struct Range {
+    from: u64,
+    to: u64,
+    grows: bool,
+}
+
+impl Orchestrator {
+    /// A part of a session's output as text.
+    pub async fn output(&self, session: &SessionId, query: OutputQuery) -> Result<Excerpt> {
+        let access = self.access(session.as_str()).await?;
+        let output = access.output;
+        let range = self.range(&output, query.command.as_ref(), query.since).await?;
+        let size = output.size();
+        let query = Query {
+            from: range.from,
+            to: range.to,
+            page: query.page,
+            lines: query.tail_lines.map(Lines::Tail),
+            range: query.range,
+            grep: query.grep,
+            context: CONTEXT_LINES,
+            errors_only: query.errors_only,
+            budget_tokens: query.budget_tokens,
+            more_may_follow: range.grows,
+            rows: size.rows,
+            cols: size.cols,
+        };
+        let lay_out = move || excerpt::excerpt(&query, |from, to, max| output.read(from, to, max));
+        if range.to - range.from <= INLINE_BYTES {
+            return Ok(lay_out());
+        }
+        tokio::task::spawn_blocking(lay_out)
+            .await
+            .map_err(|error| Error::new(ErrorCode::Internal, format!("laying out the output failed: {error}")))
+    }
+
+    /// Raw bytes of a session's output from a cursor on: where they begin, and at most `max` of them.
+    pub async fn raw_output(
+        &self,
+        session: &SessionId,
+        command: Option<&CommandId>,
+        since: Option<u64>,
+        max: usize,
+    ) -> Result<(u64, Vec<u8>)> {
+        let output = self.access(session.as_str()).await?.output;
+        let range = self.range(&output, command, since).await?;
+        let from = match since {
+            Some(_) => range.from,
+            None => range.from.max(range.to.saturating_sub(max as u64)),
+        };
+        let chunk = output.read(from, range.to, max);
+        Ok((chunk.from, chunk.bytes))
+    }
+
+    /// What the session's terminal shows.
+    pub async fn screen(&self, session: &SessionId) -> Result<ScreenShot> {
+        let output = self.access(session.as_str()).await?.output;
+        let size = output.size();
+        let to = output.end();
+        let bytes = read_all(&output, to.saturating_sub(limits::OUTPUT_RING as u64), to);
+        let start = screen::replay_start(&bytes);
+        let screen = screen::replay(&bytes[start..], size.rows, size.cols);
+        Ok(ScreenShot {
+            lines: screen.lines,
+            rows: size.rows,
+            cols: size.cols,
+            cursor_row: screen.cursor_row,
+            cursor_col: screen.cursor_col,
+            title: screen.title,
+            alternate: screen.alternate,
+            cursor: to,
+        })
+    }
+
+    async fn range(&self, output: &Output, command: Option<&CommandId>, since: Option<u64>) -> Result<Range> {
+        let (first, to, grows) = match command {
+            None => (output.oldest(), output.end(), true),
+            Some(id) => {
+                let command = self.command(id.as_str()).await?.borrow().clone();
+                match (command.output_from, command.output_to) {
+                    (Some(from), Some(to)) => (from, to, false),
+                    (Some(from), None) => (from, output.end(), true),
+                    (None, _) => (output.end(), output.end(), !command.is_ended()),
+                }
+            }
+        };
+        // A cursor from elsewhere is not an error: what lies behind it is empty, or begins later.
+        let from = since.map_or(first, |since| since.max(first)).min(to);
+        Ok(Range { from, to, grows })
+    }
+}
+
+fn read_all(output: &Arc<Output>, from: u64, to: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut at = from;
+    while at < to {
+        let chunk = output.read(at, to, limits::OUTPUT_RING);
+        if chunk.bytes.is_empty() {
+            break;
+        }
+        at = chunk.end();
+        bytes.extend(chunk.bytes);
+    }
+    bytes
+}

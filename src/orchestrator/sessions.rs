@@ -1,0 +1,219 @@
+//! Sessions, as callers see them.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::dispatcher::{Access, Read};
+use super::worker::Order;
+use super::{Input, Observation, Orchestrator, Usage, worker};
+use crate::clock;
+use crate::engine::request::{NewSession, SessionChange};
+use crate::engine::{Reply, Request};
+use crate::error::{Error, ErrorCode, Result};
+use crate::id::SessionId;
+use crate::limits;
+use crate::model::{Event, Session, SessionKind, Status, TerminalSize};
+use crate::pty;
+use crate::sample;
+
+impl Orchestrator {
+    /// Creates a session and waits for its first prompt (at most [`limits::READY_WAIT`]).
+    pub async fn create_session(&self, new: NewSession) -> Result<Session> {
+        let settings = &self.inner.settings;
+        let shell = new.shell.clone().or_else(|| settings.shell.clone());
+        let (shell, dialect) = pty::resolve_shell(shell.as_deref())?;
+        let directory = directory(new.directory.as_deref(), new.create_directory)?;
+        let request = Request::CreateSession {
+            uuid: Uuid::new_v4(),
+            new: Box::new(new),
+            shell,
+            dialect,
+            directory,
+            command_uuid: Uuid::new_v4(),
+        };
+        let session = self.changed(request).await?;
+        let ready = self.until_settled(&session.id).await?;
+        if ready.status == Status::Error {
+            let reason = ready.end_reason.as_deref().unwrap_or("it ended at once");
+            return Err(Error::new(ErrorCode::SpawnFailed, format!("{} did not start: {reason}", ready.shell.display()))
+                .with_hint(format!("read what it printed with session_output {{\"sessionId\":\"{}\"}}, or try profile \"clean\"", ready.id)));
+        }
+        Ok(ready)
+    }
+
+    /// Every known session, ended ones included, oldest first.
+    pub async fn sessions(&self) -> Result<Vec<Session>> {
+        self.read(Read::Sessions).await
+    }
+
+    /// CPU and memory of these sessions, in one look at the machine.
+    pub async fn usage(&self, sessions: &[SessionId]) -> Result<HashMap<SessionId, Usage>> {
+        let wanted = sessions.to_vec();
+        let members = self.read(|reply| Read::Members(wanted, reply)).await?;
+        let now = clock::now().moment;
+        let mut cpu = self.inner.cpu.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let slots: Vec<u32> = members.iter().map(|member| member.slot).collect();
+        cpu.keep_only(&slots);
+        let usage = members.into_iter().map(|members| {
+            let tree = sample::tree(&members.pids);
+            let usage = Usage {
+                cpu: cpu.percent(members.slot, tree.cpu_ms, now, members.since),
+                memory: tree.memory_bytes,
+                processes: tree.processes,
+            };
+            (members.session, usage)
+        });
+        Ok(usage.collect())
+    }
+
+    /// The session that an id, a unique id prefix (4+ characters, with or without `ses_`) or a name that is
+    /// unique among live sessions names.
+    pub async fn session(&self, selector: &str) -> Result<Session> {
+        Ok(self.access(selector).await?.session)
+    }
+
+    /// The same with what the terminal shows of it.
+    pub async fn observe(&self, selector: &str) -> Result<Observation> {
+        let access = self.access(selector).await?;
+        let look = look(&access).await;
+        Ok(Observation {
+            foreground: look.and_then(|look| look.foreground),
+            queued: access.queued,
+            output_cursor: access.output.end(),
+            last_command: access.last_command,
+            session: access.session,
+        })
+    }
+
+    /// Changes settings; an illegal status is refused with the legal ones.
+    pub async fn update_session(&self, selector: &str, change: SessionChange) -> Result<Session> {
+        let ends = change.status.is_some();
+        let session =
+            self.changed(Request::UpdateSession { selector: selector.to_owned(), change: Box::new(change) }).await?;
+        if ends { self.until_ended(&session.id).await } else { Ok(session) }
+    }
+
+    /// Kills what runs and puts a fresh shell in place, with the same id and settings.
+    pub async fn reset_session(&self, selector: &str) -> Result<Session> {
+        let session = self.changed(Request::ResetSession { selector: selector.to_owned() }).await?;
+        self.until_settled(&session.id).await
+    }
+
+    /// Types into a session. Returns the cursor where the output stood before.
+    pub async fn input(&self, selector: &str, input: Input) -> Result<u64> {
+        let access = self.access(selector).await?;
+        if access.session.kind == SessionKind::Observer {
+            return Err(Error::new(
+                ErrorCode::PermissionDenied,
+                format!("session {} is an observer: nothing is typed into it", access.session.id),
+            )
+            .with_hint("use a session of type worker"));
+        }
+        order(&access, |reply| Order::Input(input, reply)).await?
+    }
+
+    /// Sends a signal to a session's foreground job, never to its shell. Returns what it went to.
+    pub async fn signal(&self, selector: &str, signal: pty::Signal) -> Result<String> {
+        let access = self.access(selector).await?;
+        order(&access, |reply| Order::Signal(signal, reply)).await?
+    }
+
+    /// The latest events of a session at or behind an output cursor, in order.
+    pub async fn events(&self, session: &SessionId, since: u64, max: usize) -> Result<Vec<Event>> {
+        let session = session.clone();
+        self.read(|reply| Read::Events { session, since, max, reply }).await?
+    }
+
+    /// The size of terminals whose creator names none.
+    pub fn default_size(&self) -> TerminalSize {
+        self.inner.settings.size
+    }
+
+    async fn changed(&self, request: Request) -> Result<Session> {
+        match self.change(request).await?.reply {
+            Reply::Session(session) => Ok(*session),
+            Reply::Commands(_) | Reply::Done => {
+                Err(Error::new(ErrorCode::Internal, "a change of a session was answered without one"))
+            }
+        }
+    }
+
+    /// Waits for a starting shell's prompt, or its end.
+    async fn until_settled(&self, id: &SessionId) -> Result<Session> {
+        self.until(id, limits::READY_WAIT, |session| {
+            !matches!(session.status, Status::Initializing | Status::Recovering)
+        })
+        .await
+    }
+
+    async fn until_ended(&self, id: &SessionId) -> Result<Session> {
+        self.until(id, limits::CLOSE_GRACE + limits::READY_WAIT, |session| !session.status.is_live()).await
+    }
+
+    async fn until(
+        &self,
+        id: &SessionId,
+        wait: std::time::Duration,
+        done: impl FnMut(&Session) -> bool,
+    ) -> Result<Session> {
+        let mut watch = self.access(id.as_str()).await?.watch;
+        let waited = tokio::time::timeout(wait, watch.wait_for(done)).await;
+        if let Ok(Ok(session)) = waited {
+            return Ok(session.clone());
+        }
+        drop(waited);
+        Ok(watch.borrow().clone())
+    }
+}
+
+/// What a look at the terminal shows; nothing for a session without one.
+pub(super) async fn look(access: &Access) -> Option<worker::Look> {
+    order(access, Order::Look).await.ok()
+}
+
+/// Gives the session's worker an order and waits for the answer, which comes at once.
+async fn order<T>(access: &Access, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Result<T> {
+    let session = &access.session;
+    let closed = || {
+        let reason = session.end_reason.as_deref().unwrap_or("it is ending");
+        Error::new(ErrorCode::SessionClosed, format!("session {} is {}: {reason}", session.id, session.status.as_str()))
+            .with_hint("make a new one with session_create, or revive one in status error with session_reset")
+    };
+    let orders = access.orders.as_ref().ok_or_else(closed)?;
+    let (reply, answer) = oneshot::channel();
+    orders.try_send(order(reply)).map_err(|error| match error {
+        tokio::sync::mpsc::error::TrySendError::Full(_) => {
+            Error::new(ErrorCode::Overloaded, format!("too much waits to be typed into session {}", session.id))
+                .with_hint("try again in a second")
+        }
+        tokio::sync::mpsc::error::TrySendError::Closed(_) => closed(),
+    })?;
+    answer.await.map_err(|_| closed())
+}
+
+/// The directory of a new session: there, and a directory.
+fn directory(wanted: Option<&Path>, create: bool) -> Result<PathBuf> {
+    let directory = match wanted {
+        Some(directory) => directory.to_path_buf(),
+        None => std::env::current_dir().map_err(|error| {
+            Error::invalid(format!("the server's own directory is gone: {error}"))
+                .with_hint("name a workingDirectory")
+        })?,
+    };
+    if create {
+        std::fs::create_dir_all(&directory).map_err(|error| {
+            Error::invalid(format!("'workingDirectory' {} cannot be created: {error}", directory.display()))
+        })?;
+    }
+    if directory.is_dir() {
+        return Ok(directory);
+    }
+    let existing = directory.ancestors().skip(1).find(|ancestor| ancestor.is_dir());
+    let problem = if directory.exists() { "is not a directory" } else { "does not exist" };
+    let exists = existing.map_or_else(String::new, |path| format!("; {} does", path.display()));
+    Err(Error::invalid(format!("'workingDirectory' {} {problem}{exists}", directory.display()))
+        .with_hint("correct the path, or pass createWorkingDirectory: true"))
+}

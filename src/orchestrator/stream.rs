@@ -1,0 +1,159 @@
+//! What comes from a terminal, on its way into the session's log: marks are taken out and handed
+//! up, secrets are blotted out, and the echo of the short line that hands a command over is replaced
+//! by the command itself, so that the log reads as if it had been typed.
+
+use std::sync::Arc;
+
+use super::output::Output;
+use crate::clock::{self, Moment};
+use crate::term::marks::{Mark, MarkScanner, Piece};
+use crate::term::redact::Redactor;
+
+/// Output held back for the echo: more than any line editor prints for one short line.
+const ECHO_BYTES: usize = 8 << 10;
+
+/// The first line of a command is shown up to this many bytes.
+const SHOWN_BYTES: usize = 400;
+
+#[derive(Debug)]
+pub(super) struct Stream {
+    scanner: MarkScanner,
+    sink: Sink,
+}
+
+#[derive(Debug)]
+struct Sink {
+    output: Arc<Output>,
+    redactor: Redactor,
+    echo: Option<Echo>,
+    marks: Vec<(Mark, u64)>,
+}
+
+/// A typed line whose echo is awaited.
+#[derive(Debug)]
+struct Echo {
+    /// What was typed, without its blank in front and its newline.
+    typed: Vec<u8>,
+    /// What is shown instead.
+    shown: String,
+    held: Vec<u8>,
+    since: Moment,
+}
+
+impl Stream {
+    pub(super) fn new(nonce: &str, output: Arc<Output>, redactor: Redactor) -> Self {
+        let sink = Sink { output, redactor, echo: None, marks: Vec::new() };
+        Self { scanner: MarkScanner::new(nonce), sink }
+    }
+
+    /// Takes bytes in, and returns the marks among them with the cursors where they stood.
+    pub(super) fn feed(&mut self, bytes: &[u8]) -> Vec<(Mark, u64)> {
+        let sink = &mut self.sink;
+        self.scanner.feed(bytes, |piece| sink.take(piece));
+        std::mem::take(&mut self.sink.marks)
+    }
+
+    /// Gives out what was held back: nothing more may come for a while.
+    pub(super) fn flush(&mut self) {
+        let sink = &mut self.sink;
+        self.scanner.flush(|piece| sink.take(piece));
+        sink.release_echo();
+        sink.settle();
+    }
+
+    /// From now to the next begin mark, the echo of `typed` stands for `command`.
+    pub(super) fn expect_echo(&mut self, typed: &[u8], command: &str) {
+        self.sink.release_echo();
+        let typed = typed.trim_ascii().to_vec();
+        self.sink.echo =
+            Some(Echo { typed, shown: shown(command), held: Vec::new(), since: clock::now().moment });
+    }
+
+    /// Since when output is held back for an echo.
+    pub(super) fn holds_since(&self) -> Option<Moment> {
+        self.sink.echo.as_ref().map(|echo| echo.since)
+    }
+
+    /// From now on these bytes are a secret.
+    pub(super) fn add_secret(&mut self, secret: &[u8]) {
+        self.sink.redactor.add(secret);
+    }
+}
+
+impl Sink {
+    fn take(&mut self, piece: Piece<'_>) {
+        match piece {
+            Piece::Output(bytes) => match &mut self.echo {
+                Some(echo) if echo.held.len() + bytes.len() <= ECHO_BYTES => echo.held.extend_from_slice(bytes),
+                Some(_) => {
+                    self.release_echo();
+                    self.write(bytes);
+                }
+                None => self.write(bytes),
+            },
+            Piece::Mark(mark) => {
+                if matches!(mark, Mark::Begin { .. }) {
+                    self.replace_echo();
+                }
+                self.settle();
+                self.marks.push((mark, self.output.end()));
+            }
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.output.append(&self.redactor.feed(bytes), clock::now().wall);
+    }
+
+    /// Writes what the redactor held back.
+    fn settle(&mut self) {
+        self.output.append(&self.redactor.flush(), clock::now().wall);
+    }
+
+    fn release_echo(&mut self) {
+        if let Some(echo) = self.echo.take() {
+            self.write(&echo.held);
+        }
+    }
+
+    fn replace_echo(&mut self) {
+        if let Some(echo) = self.echo.take() {
+            self.write(&with_command(&echo));
+        }
+    }
+}
+
+/// The held output with the command in place of the typed line. A line editor that colours or
+/// redraws what is typed gets the command on a line of its own.
+fn with_command(echo: &Echo) -> Vec<u8> {
+    if let Some(at) = memchr::memmem::rfind(&echo.held, &echo.typed) {
+        let mut shown = echo.held[..at].to_vec();
+        shown.extend_from_slice(echo.shown.as_bytes());
+        shown.extend_from_slice(&echo.held[at + echo.typed.len()..]);
+        return shown;
+    }
+    let mut shown = before_editing(&echo.held).to_vec();
+    shown.extend_from_slice(echo.shown.as_bytes());
+    shown.extend_from_slice(b"\r\n");
+    shown
+}
+
+/// The part of an unreadable echo that is surely no echo: whole lines before the last two.
+fn before_editing(held: &[u8]) -> &[u8] {
+    let mut newlines = memchr::memrchr_iter(b'\n', held);
+    match newlines.nth(1) {
+        Some(at) => &held[..=at],
+        None => b"",
+    }
+}
+
+fn shown(command: &str) -> String {
+    let mut lines = command.trim_end().lines();
+    let first = lines.next().unwrap_or_default();
+    let cut = first.floor_char_boundary(SHOWN_BYTES);
+    let mut shown: String = first[..cut].chars().filter(|c| !c.is_control()).collect();
+    if cut < first.len() || lines.next().is_some() {
+        shown.push_str(" …");
+    }
+    shown
+}

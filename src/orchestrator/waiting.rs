@@ -1,0 +1,142 @@
+//! Waiting for a session's output or state, with a bound on every wait.
+
+use std::time::Duration;
+
+use regex::Regex;
+
+use super::dispatcher::Access;
+use super::sessions::look;
+use super::{Orchestrator, Until};
+use crate::error::Result;
+use crate::id::SessionId;
+use crate::model::{Dialect, Status};
+use crate::term::text;
+
+/// How often a terminal is looked at while waiting for its program to want input.
+const LOOK_PAUSE: Duration = Duration::from_millis(50);
+/// Output that is searched at a time.
+const SEARCH_BYTES: usize = 256 << 10;
+
+impl Orchestrator {
+    /// Waits for something of a session's output behind `since`, at most `wait`. Returns whether it came.
+    pub async fn wait_output(
+        &self,
+        session: &SessionId,
+        since: u64,
+        until: Until,
+        wait: Duration,
+    ) -> Result<bool> {
+        let access = self.access(session.as_str()).await?;
+        let came = async {
+            match until {
+                Until::Output => output_behind(&access, since).await,
+                Until::Quiet(pause) => quiet(&access, pause).await,
+                Until::Exit => exit(&access).await,
+                Until::Match(pattern) => matching(&access, since, &pattern).await,
+                Until::Idle => self.idle(session, &access).await,
+            }
+        };
+        Ok(tokio::time::timeout(wait, came).await.unwrap_or(false))
+    }
+
+    /// At the prompt, or the program in the foreground waits for input.
+    async fn idle(&self, session: &SessionId, first: &Access) -> bool {
+        let mut end = first.output.subscribe();
+        let mut watch = first.watch.clone();
+        loop {
+            let Ok(access) = self.access(session.as_str()).await else { return false };
+            if !access.session.status.is_live() {
+                return true;
+            }
+            if let Some(look) = look(&access).await
+                && (look.at_prompt || look.awaiting)
+            {
+                return true;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_PAUSE) => {}
+                _ = watch.changed() => {}
+            }
+            end.mark_unchanged();
+        }
+    }
+}
+
+async fn output_behind(access: &Access, since: u64) -> bool {
+    let mut end = access.output.subscribe();
+    let mut watch = access.watch.clone();
+    loop {
+        if *end.borrow_and_update() > since {
+            return true;
+        }
+        tokio::select! {
+            changed = end.changed() => if changed.is_err() { return false },
+            ended = watch.wait_for(|session| !session.status.is_live()) => {
+                drop(ended);
+                return access.output.end() > since;
+            }
+        }
+    }
+}
+
+async fn quiet(access: &Access, pause: Duration) -> bool {
+    let mut end = access.output.subscribe();
+    while tokio::time::timeout(pause, end.changed()).await.is_ok() {
+        if end.has_changed().is_err() {
+            return true;
+        }
+    }
+    true
+}
+
+/// The end of what runs: back at the prompt, or no shell left.
+async fn exit(access: &Access) -> bool {
+    let is_plain = access.session.dialect == Dialect::Plain;
+    access
+        .watch
+        .clone()
+        .wait_for(|session| match session.status {
+            Status::Idle => !is_plain,
+            Status::Error | Status::Completed | Status::Terminated => true,
+            Status::Initializing | Status::Active | Status::Recovering | Status::Timeout => false,
+        })
+        .await
+        .is_ok()
+}
+
+/// A line behind `since` that matches; the unfinished last line counts as it stands.
+async fn matching(access: &Access, since: u64, pattern: &Regex) -> bool {
+    let mut end = access.output.subscribe();
+    let mut watch = access.watch.clone();
+    let mut from = since;
+    loop {
+        let to = *end.borrow_and_update();
+        while from < to {
+            let chunk = access.output.read(from, to, SEARCH_BYTES);
+            if chunk.bytes.is_empty() {
+                break;
+            }
+            let size = access.output.size();
+            if text::render(&chunk.bytes, size.rows, size.cols).text.lines().any(|line| pattern.is_match(line)) {
+                return true;
+            }
+            // Go on at the beginning of the last line: it may still grow.
+            let line_start = memchr::memrchr(b'\n', &chunk.bytes).map_or(0, |at| at + 1);
+            let is_last = chunk.end() >= to;
+            let searched = if is_last { line_start } else { line_start.max(chunk.bytes.len() / 2) };
+            from = chunk.from + searched as u64;
+            if is_last {
+                break;
+            }
+        }
+        tokio::select! {
+            changed = end.changed() => if changed.is_err() { return false },
+            ended = watch.wait_for(|session| !session.status.is_live()) => {
+                drop(ended);
+                if access.output.end() == to {
+                    return false;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The end of a shell: everything that it started is ended with it, politely first.
+
+use std::time::Duration;
+
+use tracing::warn;
+
+use super::{CloseOrder, Running};
+use crate::clock::{self, Moment};
+use crate::engine::request::CloseMode;
+use crate::engine::{Exit, WorkerEventKind};
+use crate::pty::Signal;
+
+/// What a shell that ended by itself leaves behind gets this long to end as well.
+const LEFTOVER_GRACE: Duration = Duration::from_millis(300);
+/// The first pause between two looks at whether everything is gone; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+/// The longest one.
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+/// SIGKILL takes effect within this, or the process hangs in the kernel.
+const KILL_TIME: Duration = Duration::from_secs(2);
+/// Output that is still in the terminal's buffer is read for at most this long.
+const DRAIN_TIME: Duration = Duration::from_millis(500);
+
+/// How far the end has come.
+#[derive(Debug)]
+pub(super) struct Closing {
+    /// When patience ends; `None` when everything was killed already, or will be by the server's end.
+    deadline: Option<Moment>,
+    pub(super) next_check: Option<Moment>,
+    pause: Duration,
+    pub(super) exit: Option<Exit>,
+    forced: bool,
+    /// Nothing but the shell's exit is awaited.
+    only_shell: bool,
+    /// Nothing of the session is left.
+    empty: bool,
+}
+
+impl Closing {
+    fn until(deadline: Moment) -> Self {
+        Self {
+            deadline: Some(deadline),
+            next_check: Some(clock::now().moment.after(FIRST_PAUSE)),
+            pause: FIRST_PAUSE,
+            exit: None,
+            forced: false,
+            only_shell: false,
+            empty: false,
+        }
+    }
+
+    /// The server ends every process of every session at once.
+    pub(super) fn by_shutdown() -> Self {
+        Self { deadline: None, next_check: None, only_shell: true, ..Self::until(clock::now().moment) }
+    }
+}
+
+impl Running {
+    pub(super) fn begin_closing(&mut self, order: CloseOrder) {
+        let now = clock::now().moment;
+        let exit = self.closing.as_ref().and_then(|closing| closing.exit);
+        let mut closing = Closing::until(now.after(order.grace));
+        closing.exit = exit;
+        match order.mode {
+            CloseMode::Graceful | CloseMode::Force => self.ask_to_end(),
+            CloseMode::Emergency => closing.next_check = Some(now),
+        }
+        self.closing = Some(closing);
+    }
+
+    /// Interactive shells shrug SIGTERM off and end by SIGHUP; a stopped process needs SIGCONT to see either.
+    fn ask_to_end(&mut self) {
+        for signal in [Signal::HUP, Signal::TERM, Signal::CONT] {
+            self.wiring.slot.signal(signal);
+        }
+    }
+
+    pub(super) fn shell_exited(&mut self, exit: Exit) {
+        let now = clock::now().moment;
+        let closing = match &mut self.closing {
+            Some(closing) => closing,
+            None => {
+                self.ask_to_end();
+                self.closing.insert(Closing::until(now.after(LEFTOVER_GRACE)))
+            }
+        };
+        closing.exit = Some(exit);
+        if !closing.only_shell {
+            closing.pause = FIRST_PAUSE;
+            closing.next_check = Some(now);
+        }
+    }
+
+    pub(super) async fn check_closing(&mut self, now: Moment) {
+        let Some(closing) = self.closing.as_mut().filter(|c| c.next_check.is_some_and(|at| now >= at)) else {
+            return;
+        };
+        let is_due = closing.deadline.is_some_and(|deadline| now >= deadline);
+        if self.wiring.slot.members().is_empty() {
+            closing.empty = true;
+            closing.next_check = None;
+            return;
+        }
+        if is_due {
+            closing.forced = true;
+            closing.deadline = None;
+            if !self.wiring.slot.kill_all(KILL_TIME) {
+                warn!(session = %self.wiring.session, "processes of the session survive SIGKILL");
+                closing.empty = true;
+                closing.next_check = None;
+                return;
+            }
+        }
+        closing.pause = (closing.pause * 2).min(LONGEST_PAUSE);
+        let next = now.after(closing.pause);
+        closing.next_check = Some(closing.deadline.map_or(next, |deadline| next.min(deadline)));
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.closing
+            .as_ref()
+            .is_some_and(|closing| closing.exit.is_some() && (closing.empty || closing.only_shell))
+    }
+
+    /// Reads what is left in the terminal, and reports the end.
+    pub(super) async fn finish(mut self, open: bool, buffer: &mut [u8]) {
+        if open {
+            let deadline = clock::instant(clock::now().moment.after(DRAIN_TIME));
+            while let Ok(Ok(count)) =
+                tokio::time::timeout_at(deadline.into(), self.terminal.read(buffer)).await
+                && count > 0
+            {
+                self.take_in(&buffer[..count]).await;
+            }
+        }
+        self.stream.flush();
+        self.wiring.output.release();
+        let _ = std::fs::remove_dir_all(&self.directory);
+        let (exit, forced) = self
+            .closing
+            .as_ref()
+            .map_or((Exit::Code(0), false), |closing| (closing.exit.unwrap_or(Exit::Code(0)), closing.forced));
+        self.report(WorkerEventKind::Gone { exit, forced }).await;
+    }
+}
