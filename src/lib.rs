@@ -22,8 +22,11 @@
 //! 7. No process outlives the server, not even when the server is killed.
 
 pub mod clock;
+pub mod engine;
 pub mod error;
 pub mod id;
 pub mod limits;
 pub mod model;
-pub mod engine;
+pub mod sample;
+pub mod store;
+pub mod term;
