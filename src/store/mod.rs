@@ -91,7 +91,7 @@ impl Store {
                 "SELECT event FROM events WHERE session = ?1 AND output_cursor >= ?2 ORDER BY cursor DESC LIMIT ?3",
             )?;
             let rows = statement.query_map(
-                params![session.as_str(), clamp(since), i64::try_from(max).unwrap_or(i64::MAX)],
+                params![session.as_str(), clamp(since), count(max)],
                 |row| row.get::<_, String>(0),
             )?;
             let mut events = Vec::new();
@@ -218,14 +218,14 @@ fn take_over(
     let mut sessions: Vec<Session> = read_all(
         &transaction,
         "SELECT record FROM sessions WHERE live = 0 OR server = ?1 ORDER BY created_at DESC, rowid DESC LIMIT ?2",
-        params![server, limits::ENDED_SESSIONS],
+        params![server, count(limits::ENDED_SESSIONS)],
     )?;
     sessions.reverse();
     let mut commands: Vec<Command> = read_all(
         &transaction,
         "SELECT c.record FROM commands c JOIN sessions s ON s.id = c.session
          WHERE s.live = 0 OR s.server = ?1 ORDER BY c.queued_at DESC, c.rowid DESC LIMIT ?2",
-        params![server, limits::ENDED_COMMANDS],
+        params![server, count(limits::ENDED_COMMANDS)],
     )?;
     commands.reverse();
     transaction.commit()?;
@@ -252,6 +252,10 @@ fn parse<T: DeserializeOwned>(text: &str) -> std::result::Result<T, Failure> {
 /// SQLite's integers are signed; a cursor beyond 2^63 does not happen, a caller's number may.
 fn clamp(cursor: u64) -> i64 {
     i64::try_from(cursor).unwrap_or(i64::MAX)
+}
+
+fn count(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 fn lock_path(directory: &Path, server: &str) -> PathBuf {

@@ -21,9 +21,9 @@ CREATE INDEX events_by_session ON events (session, cursor);
 "];
 
 /// Ended sessions that the store keeps, with their commands and output.
-const ENDED_SESSIONS: usize = 5_000;
+const ENDED_SESSIONS: i64 = 5_000;
 /// Commands that the store keeps.
-const COMMANDS: usize = 200_000;
+const COMMANDS: i64 = 200_000;
 
 /// Sets the connection up and brings the schema up to date.
 pub(super) fn prepare(connection: &mut Connection) -> Result<(), Failure> {
@@ -56,7 +56,7 @@ fn version(connection: &Connection) -> Result<i64, Failure> {
 pub(super) fn trim(connection: &Connection) -> Result<(), Failure> {
     connection.execute(
         "DELETE FROM events WHERE cursor <= (SELECT max(cursor) FROM events) - ?1",
-        [crate::limits::EVENTS],
+        [super::count(crate::limits::EVENTS)],
     )?;
     connection
         .execute("DELETE FROM commands WHERE rowid <= (SELECT max(rowid) FROM commands) - ?1", [COMMANDS])?;
