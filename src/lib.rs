@@ -26,3 +26,4 @@ pub mod error;
 pub mod id;
 pub mod limits;
 pub mod model;
+pub mod term;

@@ -1,0 +1,21 @@
+//! What a terminal prints, as data: the output log, our marks in the stream, secrets kept out of it,
+//! and the views of it that callers get (text, screen, excerpt). Nothing here reads a clock, a file
+//! or a terminal, and nothing knows of sessions and commands.
+//!
+//! The way of a byte: `marks` takes our own marks out, `redact` the secrets, `log` keeps the rest
+//! raw; `text` (on `vt` and `grid`) and `screen` make it readable on request, `excerpt` within a
+//! budget that `tokens` measures. `keys` is the way back: what a key sends.
+
+mod errors;
+pub mod excerpt;
+mod fill;
+mod filter;
+mod grid;
+pub mod keys;
+pub mod log;
+pub mod marks;
+pub mod redact;
+pub mod screen;
+pub mod text;
+pub mod tokens;
+mod vt;
