@@ -15,15 +15,14 @@ fn main() {
     divan::main();
 }
 
+/// Pieces, each made from its number, until there are so many bytes.
 fn repeated(piece: impl Fn(usize) -> String, bytes: usize) -> Vec<u8> {
     let mut output = Vec::with_capacity(bytes + 1_000);
-    (0..)
-        .map(piece)
-        .take_while(|piece| {
-            output.extend_from_slice(piece.as_bytes());
-            output.len() < bytes
-        })
-        .for_each(drop);
+    let mut number = 0;
+    while output.len() < bytes {
+        output.extend_from_slice(piece(number).as_bytes());
+        number += 1;
+    }
     output
 }
 
@@ -56,6 +55,14 @@ fn colored(bytes: usize) -> Vec<u8> {
     )
 }
 
+fn output_of(kind: &str) -> Vec<u8> {
+    match kind {
+        "plain" => plain(INPUT_BYTES),
+        "progress" => progress(INPUT_BYTES),
+        _ => colored(INPUT_BYTES),
+    }
+}
+
 #[divan::bench]
 fn log_append(bencher: Bencher<'_, '_>) {
     let chunk = plain(4_000);
@@ -63,9 +70,9 @@ fn log_append(bencher: Bencher<'_, '_>) {
     bencher.counter(BytesCount::of_slice(&chunk)).bench_local(|| log.append(black_box(&chunk)));
 }
 
-#[divan::bench]
-fn mark_scan(bencher: Bencher<'_, '_>) {
-    let output = plain(INPUT_BYTES);
+#[divan::bench(args = ["plain", "colored"])]
+fn mark_scan(bencher: Bencher<'_, '_>, kind: &str) {
+    let output = output_of(kind);
     let mut scanner = MarkScanner::new("0123456789abcdef");
     bencher.counter(BytesCount::of_slice(&output)).bench_local(|| {
         let mut bytes = 0;
@@ -88,11 +95,7 @@ fn redact_two_secrets(bencher: Bencher<'_, '_>) {
 
 #[divan::bench(args = ["plain", "progress", "colored"])]
 fn render(bencher: Bencher<'_, '_>, kind: &str) {
-    let output = match kind {
-        "plain" => plain(INPUT_BYTES),
-        "progress" => progress(INPUT_BYTES),
-        _ => colored(INPUT_BYTES),
-    };
+    let output = output_of(kind);
     bencher.counter(BytesCount::of_slice(&output)).bench_local(|| {
         let mut bytes = 0;
         let mut renderer = Renderer::new(40, 120);
@@ -117,7 +120,11 @@ fn estimate_tokens(bencher: Bencher<'_, '_>) {
 /// The result of a command that printed 64 MB.
 #[divan::bench(sample_count = 20)]
 fn excerpt_ends_of_64_mb(bencher: Bencher<'_, '_>) {
-    excerpt_of(bencher, &plain(64 << 20), Page::Ends, 8_000);
+    let output = plain(64 << 20);
+    let query = query(output.len(), Page::Ends, 8_000);
+    bencher
+        .counter(BytesCount::of_slice(&output))
+        .bench_local(|| excerpt(&query, |from, to, max| slice(&output, from, to, max)));
 }
 
 /// Every line of 4 MB that looks like trouble: there is none.
@@ -130,9 +137,12 @@ fn excerpt_errors_of_4_mb(bencher: Bencher<'_, '_>) {
     });
 }
 
+/// The first page of a long log, which is all that is read of it: the time counts.
 #[divan::bench]
 fn excerpt_one_page(bencher: Bencher<'_, '_>) {
-    excerpt_of(bencher, &colored(1 << 20), Page::Forward, 8_000);
+    let output = colored(1 << 20);
+    let query = query(output.len(), Page::Forward, 8_000);
+    bencher.bench_local(|| excerpt(&query, |from, to, max| slice(&output, from, to, max)));
 }
 
 #[divan::bench]
@@ -141,13 +151,6 @@ fn replay_256_kib(bencher: Bencher<'_, '_>) {
     bencher
         .counter(BytesCount::of_slice(&output))
         .bench_local(|| screen::replay(black_box(&output), 40, 120));
-}
-
-fn excerpt_of(bencher: Bencher<'_, '_>, output: &[u8], page: Page, budget_tokens: usize) {
-    let query = query(output.len(), page, budget_tokens);
-    bencher
-        .counter(BytesCount::of_slice(output))
-        .bench_local(|| excerpt(&query, |from, to, max| slice(output, from, to, max)));
 }
 
 fn query(bytes: usize, page: Page, budget_tokens: usize) -> Query {

@@ -8,6 +8,8 @@ use crate::term::tokens::estimate_tokens;
 
 /// Lines shown before and behind one that tells of trouble, unless the caller says otherwise.
 const ERROR_CONTEXT: usize = 2;
+/// Lines kept before a match that may come, at most; the memory for them is bounded by that.
+const MOST_CONTEXT: usize = 100;
 /// What a line that tells of omissions costs at most.
 pub(super) const MARKER_TOKENS: usize = 40;
 
@@ -27,7 +29,10 @@ pub(super) struct Filter<'a> {
 
 impl<'a> Filter<'a> {
     pub(super) fn new(query: &'a Query) -> Self {
-        let context = if query.errors_only && query.context == 0 { ERROR_CONTEXT } else { query.context };
+        let context = match query.context {
+            0 if query.errors_only => ERROR_CONTEXT,
+            context => context.min(MOST_CONTEXT),
+        };
         Self {
             query,
             context,
@@ -167,7 +172,7 @@ pub(super) struct Tail {
 }
 
 pub(super) struct KeptLine {
-    text: String,
+    pub(super) text: String,
     tokens: usize,
     /// Its beginning is missing.
     pub(super) is_cut: bool,

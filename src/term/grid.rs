@@ -10,103 +10,10 @@ use std::collections::VecDeque;
 use unicode_width::UnicodeWidthChar;
 
 use crate::limits;
+use crate::term::row::{BLANK, CONTINUED, Row};
 
-/// A cell that was never written, or erased. At the end of a line it is not printed.
-const BLANK: char = '\0';
-/// A further cell of the wide character or tab to its left.
-const CONTINUED: char = '\u{1}';
-/// Zero-width characters kept in one row, for each of its columns.
-const MARKS_A_COLUMN: usize = 8;
+/// A tab stop every so many columns.
 const TAB: usize = 8;
-
-#[derive(Clone, Debug, Default)]
-struct Row {
-    cells: Vec<char>,
-    /// Characters without a width, each printed behind the cell of its column; in order of columns.
-    marks: Vec<(usize, char)>,
-    /// The text goes on in the next row.
-    is_wrapped: bool,
-    /// Written to, or entered by a line feed. Others are no lines.
-    is_used: bool,
-}
-
-impl Row {
-    fn reset(&mut self) {
-        self.cells.clear();
-        self.marks.clear();
-        self.is_wrapped = false;
-        self.is_used = false;
-    }
-
-    fn is_blank(&self) -> bool {
-        self.cells.iter().all(|&cell| cell == BLANK) && self.marks.is_empty()
-    }
-
-    /// Turns the rest of a wide character or tab into blanks, where `column` cuts through it.
-    fn split_at(&mut self, column: usize) {
-        if self.cells.get(column) != Some(&CONTINUED) {
-            return;
-        }
-        let lead = self.cells[..column].iter().rposition(|&cell| cell != CONTINUED).unwrap_or(0);
-        let behind = self.cells[column..].iter().take_while(|&&cell| cell == CONTINUED).count();
-        self.cells[lead..column + behind].fill(BLANK);
-        self.unmark(lead, column + behind);
-    }
-
-    /// Makes `from..to` writable: filled up with blanks, with no character reaching in or out.
-    fn open(&mut self, from: usize, to: usize) {
-        self.split_at(from);
-        self.split_at(to);
-        if self.cells.len() < to {
-            self.cells.resize(to, BLANK);
-        }
-        self.unmark(from, to);
-        self.is_used = true;
-    }
-
-    fn unmark(&mut self, from: usize, to: usize) {
-        if !self.marks.is_empty() {
-            self.marks.retain(|&(column, _)| column < from || column >= to);
-        }
-    }
-
-    fn erase(&mut self, from: usize, to: usize, columns: usize) {
-        self.split_at(from);
-        self.split_at(to);
-        if to >= self.cells.len() {
-            self.cells.truncate(from);
-        } else {
-            self.cells[from.min(to)..to].fill(BLANK);
-        }
-        self.unmark(from, to);
-        if to >= columns {
-            self.is_wrapped = false;
-        }
-    }
-
-    fn mark(&mut self, column: usize, character: char, columns: usize) {
-        if self.marks.len() < columns * MARKS_A_COLUMN {
-            let position = self.marks.partition_point(|&(other, _)| other <= column);
-            self.marks.insert(position, (column, character));
-        }
-    }
-
-    fn append_to(&self, text: &mut String) {
-        let written = self.cells.iter().rposition(|&cell| cell != BLANK).map_or(0, |last| last + 1);
-        let mut marks = self.marks.iter().peekable();
-        for (column, &cell) in self.cells[..written].iter().enumerate() {
-            match cell {
-                BLANK => text.push(' '),
-                CONTINUED => {}
-                _ => text.push(cell),
-            }
-            while let Some((_, mark)) = marks.next_if(|mark| mark.0 == column) {
-                text.push(*mark);
-            }
-        }
-        marks.for_each(|(_, mark)| text.push(*mark));
-    }
-}
 
 /// The screen, the cursor, and the unfinished line that begins above the screen.
 #[derive(Debug)]
@@ -181,11 +88,8 @@ impl Grid {
     }
 
     pub(super) fn print(&mut self, character: char, lines: &mut impl FnMut(&str)) {
-        let width = match character.width() {
-            // A control of the C1 range, or no character at all.
-            None => return,
-            Some(width) => width,
-        };
+        // Only a control of the C1 range has no width at all.
+        let Some(width) = character.width() else { return };
         if width == 0 {
             let (column, columns) = (self.column.saturating_sub(1), self.columns);
             let row = self.current();
@@ -283,14 +187,14 @@ impl Grid {
     }
 
     pub(super) fn right(&mut self, count: usize) {
-        self.to_column(self.column + count);
+        self.move_to_column(self.column + count);
     }
 
-    pub(super) fn to_column(&mut self, column: usize) {
+    pub(super) fn move_to_column(&mut self, column: usize) {
         self.column = column.min(self.columns - 1);
     }
 
-    pub(super) fn to_row(&mut self, row: usize) {
+    pub(super) fn move_to_row(&mut self, row: usize) {
         self.row = row.min(self.height - 1);
     }
 

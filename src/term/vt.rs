@@ -211,7 +211,6 @@ impl Parser {
             (_, 0x1b) => self.state = State::Escape,
             (_, 0x18 | 0x1a) => self.state = State::Ground,
             (_, 0x00..=0x1f) => actions.control(byte),
-            (_, 0x7f) => {}
             (State::Escape, b'[') => {
                 self.csi = Csi::default();
                 self.state = State::Csi;
@@ -235,7 +234,8 @@ impl Parser {
                 self.state = State::Ground;
                 self.characters(&[byte], true, actions);
             }
-            (State::Ground | State::Osc | State::Text, 0x20..=0x7e) => {}
+            // DEL is ignored; the other states do not come here.
+            (_, 0x7f) | (State::Ground | State::Osc | State::Text, 0x20..=0x7e) => {}
         }
     }
 
@@ -262,6 +262,7 @@ pub(super) fn is_incomplete(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fmt::Write;
 
     #[derive(Default)]
     struct Trace(String);
@@ -274,14 +275,14 @@ mod tests {
             self.0.push(character);
         }
         fn control(&mut self, byte: u8) {
-            self.0.push_str(&format!("<{byte:02x}>"));
+            write!(self.0, "<{byte:02x}>").unwrap();
         }
         fn csi(&mut self, sequence: &Csi) {
             let parameters: Vec<u16> = sequence.all().collect();
-            self.0.push_str(&format!("<csi {parameters:?} {}>", char::from(sequence.last)));
+            write!(self.0, "<csi {parameters:?} {}>", char::from(sequence.last)).unwrap();
         }
         fn escape(&mut self, _: u8, last: u8) {
-            self.0.push_str(&format!("<esc {}>", char::from(last)));
+            write!(self.0, "<esc {}>", char::from(last)).unwrap();
         }
     }
 
@@ -294,7 +295,9 @@ mod tests {
         assert_eq!(whole.0, expected);
         let mut pieces = Trace::default();
         let mut parser = Parser::default();
-        bytes.iter().for_each(|byte| parser.feed(&[*byte], &mut pieces));
+        for byte in bytes {
+            parser.feed(&[*byte], &mut pieces);
+        }
         parser.finish(&mut pieces);
         assert_eq!(pieces.0, expected, "byte by byte");
     }
