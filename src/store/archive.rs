@@ -95,6 +95,16 @@ impl Archive for SegmentArchive {
         Ok(())
     }
 
+    /// Starts anew there: what was kept is no longer next to what comes, and the newer output matters more.
+    fn skip_to(&mut self, cursor: u64) -> io::Result<()> {
+        for start in self.segments.drain(..) {
+            fs::remove_file(segment_path(&self.directory, start))?;
+        }
+        self.current = None;
+        self.end = cursor;
+        Ok(())
+    }
+
     fn oldest(&self) -> u64 {
         self.segments.front().copied().unwrap_or(self.end)
     }

@@ -213,6 +213,11 @@ fn take_over(
             let _ = fs::remove_file(lock_path(directory, &other));
         }
     }
+    // A server that ended in order has left its row, and with it whatever it could not write last.
+    transaction.execute(
+        "UPDATE sessions SET server = ?1 WHERE live = 1 AND server NOT IN (SELECT id FROM servers)",
+        [server],
+    )?;
     transaction.execute("INSERT INTO servers (id, pid) VALUES (?1, ?2)", params![server, std::process::id()])?;
     let dropped = schema::drop_old_sessions(&transaction)?;
     let mut sessions: Vec<Session> = read_all(

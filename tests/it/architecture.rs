@@ -29,7 +29,6 @@ const HOMES: &[(&str, &str)] = &[
     ("sysinfo", "cli"),
     ("clap", "cli"),
     ("alacritty_terminal", "term"),
-    ("vte", "term"),
 ];
 
 /// Files may be longer than the style asks for by this much: tables of cases read better in one piece.
