@@ -138,10 +138,10 @@ fn with_command(echo: &Echo) -> Vec<u8> {
     shown
 }
 
-/// The part of an unreadable echo that is surely no echo: whole lines before the last two.
+/// The part of an unreadable echo that is surely no echo: the whole lines before the last one, which
+/// ends where the command begins.
 fn before_editing(held: &[u8]) -> &[u8] {
-    let mut newlines = memchr::memrchr_iter(b'\n', held);
-    match newlines.nth(1) {
+    match memchr::memrchr_iter(b'\n', held).nth(1) {
         Some(at) => &held[..=at],
         None => b"",
     }
@@ -156,4 +156,64 @@ fn shown(command: &str) -> String {
         shown.push_str(" …");
     }
     shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::TerminalSize;
+    use crate::term::log::{MemoryArchive, OutputLog};
+
+    const NONCE: &str = "0123456789abcdef";
+
+    fn stream() -> (Stream, Arc<Output>) {
+        let log = OutputLog::new(Box::new(MemoryArchive::new(1 << 20)));
+        let output = Arc::new(Output::new(log, TerminalSize::default()));
+        (Stream::new(NONCE, Arc::clone(&output), Redactor::new()), output)
+    }
+
+    fn logged(output: &Output) -> String {
+        String::from_utf8(output.read(0, u64::MAX, 1 << 20).bytes).expect("the test writes text")
+    }
+
+    fn begin(number: u64) -> String {
+        format!("\x1b]133;C;k={NONCE};n={number}\x07")
+    }
+
+    #[test]
+    fn the_echo_of_the_typed_line_reads_as_the_command() {
+        let (mut stream, output) = stream();
+        stream.feed(b"$ ");
+        stream.expect_echo(b" \\. /dev/shm/s/3/7\r", "cargo build");
+        let marks = stream.feed(format!(" \\. /dev/shm/s/3/7\r\n{}out", begin(7)).as_bytes());
+        assert_eq!(logged(&output), "$  cargo build\r\nout");
+        assert_eq!(marks, [(Mark::Begin { number: 7 }, logged(&output).len() as u64 - 3)]);
+    }
+
+    #[test]
+    fn an_echo_that_a_line_editor_coloured_gives_way_to_the_command() {
+        let (mut stream, output) = stream();
+        stream.expect_echo(b" source /dev/shm/s/3/7\r", "make\nmake test");
+        stream.feed(format!("\x1b[32m source\x1b[0m /dev/shm\x1b[K/s/3/7\r\n{}out", begin(7)).as_bytes());
+        assert_eq!(logged(&output), "make …\r\nout");
+    }
+
+    #[test]
+    fn output_before_an_unreadable_echo_is_kept() {
+        let (mut stream, output) = stream();
+        stream.expect_echo(b" source /dev/shm/s/3/7\r", "make");
+        let background = "[job] line one\r\n[job] line two\r\n";
+        stream.feed(format!("{background}\x1b[32msou\x1b[0mrce /dev/\x1b[Kshm\r\n{}", begin(7)).as_bytes());
+        assert!(logged(&output).starts_with(background), "{:?}", logged(&output));
+    }
+
+    #[test]
+    fn what_is_held_back_comes_out_when_nothing_follows() {
+        let (mut stream, output) = stream();
+        stream.expect_echo(b" \\. /dev/shm/s/3/7\r", "make");
+        stream.feed(b"something else");
+        assert_eq!(logged(&output), "");
+        stream.flush();
+        assert_eq!(logged(&output), "something else");
+    }
 }
