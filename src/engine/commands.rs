@@ -13,7 +13,9 @@ use crate::clock::Now;
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::{CommandId, SessionId};
 use crate::limits;
-use crate::model::{Command, CommandState, Dialect, EndReason, Ending, EventKind, OnTimeout, SessionKind, Status, WhenBusy};
+use crate::model::{
+    Command, CommandState, Dialect, EndReason, Ending, EventKind, OnTimeout, SessionKind, Status, WhenBusy,
+};
 
 /// A command's end as its worker saw it.
 pub(super) struct End {
@@ -98,7 +100,9 @@ impl Engine {
             env: new.env,
             directory: new.directory,
             stdin: new.stdin,
-            timeout_ms: new.timeout.map_or(default_ms, |timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
+            timeout_ms: new
+                .timeout
+                .map_or(default_ms, |timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
             on_timeout: new.on_timeout,
             timed_out: false,
             retries: new.retries,
@@ -199,7 +203,13 @@ impl Engine {
     }
 
     /// The shell is gone, and not because it was told to go: the running command ended it.
-    pub(super) fn shell_ended_under_command(&mut self, now: Now, id: &SessionId, exit: Exit, step: &mut Step) {
+    pub(super) fn shell_ended_under_command(
+        &mut self,
+        now: Now,
+        id: &SessionId,
+        exit: Exit,
+        step: &mut Step,
+    ) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         let cursor = session.cursor;
         let Some(running) = session.running.clone() else { return };
@@ -220,7 +230,8 @@ impl Engine {
     pub(super) fn lose_commands(&mut self, now: Now, id: &SessionId, reason: EndReason, step: &mut Step) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         let cursor = session.cursor;
-        let lost: Vec<CommandId> = session.running.take().into_iter().chain(session.queue.drain(..)).collect();
+        let lost: Vec<CommandId> =
+            session.running.take().into_iter().chain(session.queue.drain(..)).collect();
         for command in lost {
             self.lose(now, &command, reason, cursor, step);
         }
@@ -261,7 +272,12 @@ impl Engine {
         step: &mut Step,
     ) {
         let Some(session) = self.command(id).map(|command| command.session.clone()) else { return };
-        self.note(now, &session, EventKind::Decision { reason: format!("stopping command {id}: {evidence}") }, step);
+        self.note(
+            now,
+            &session,
+            EventKind::Decision { reason: format!("stopping command {id}: {evidence}") },
+            step,
+        );
         self.stop(now, id, reason, EffectKind::Interrupt, step);
     }
 

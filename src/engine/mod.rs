@@ -390,7 +390,12 @@ impl Engine {
     pub fn request(&mut self, now: Now, request: Request, step: &mut Step) -> Result<Reply> {
         match request {
             Request::CreateSession { uuid, new, shell, dialect, directory, command_uuid } => self
-                .create_session(now, sessions::Creation { uuid, shell, dialect, directory, command_uuid }, *new, step)
+                .create_session(
+                    now,
+                    sessions::Creation { uuid, shell, dialect, directory, command_uuid },
+                    *new,
+                    step,
+                )
                 .map(|session| Reply::Session(Box::new(session))),
             Request::UpdateSession { selector, change } => self
                 .update_session(now, &selector, *change, step)

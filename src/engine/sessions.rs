@@ -45,10 +45,10 @@ impl Engine {
             return Err(no_commands(&creation.shell.display().to_string()));
         }
         let id = SessionId::unique(creation.uuid, |id| self.sessions.contains_key(&SessionId::from_text(id)));
-        let program = creation.shell.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        let name = new
-            .name
-            .unwrap_or_else(|| format!("{program}-{}", &id.as_str()[SessionId::PREFIX.len()..]));
+        let program =
+            creation.shell.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let name =
+            new.name.unwrap_or_else(|| format!("{program}-{}", &id.as_str()[SessionId::PREFIX.len()..]));
         let session = Session {
             id: id.clone(),
             uuid: creation.uuid,
@@ -119,8 +119,10 @@ impl Engine {
                 step.commands.insert(command.id.clone());
             }
             self.ended_commands.push_back(command.id.clone());
-            self.commands
-                .insert(command.id.clone(), super::CommandEntry { command, batch: None, stopped_for: None, timer: None });
+            self.commands.insert(
+                command.id.clone(),
+                super::CommandEntry { command, batch: None, stopped_for: None, timer: None },
+            );
         }
         for session in sessions {
             let id = session.id.clone();
@@ -220,7 +222,12 @@ impl Engine {
         entry.restart = has_worker;
         self.lose_commands(now, &id, EndReason::SessionLost, step);
         self.set_status(now, &id, Status::Recovering, step);
-        self.note(now, &id, EventKind::Decision { reason: "reset by the caller: a fresh shell follows".into() }, step);
+        self.note(
+            now,
+            &id,
+            EventKind::Decision { reason: "reset by the caller: a fresh shell follows".into() },
+            step,
+        );
         if has_worker {
             step.effect(&id, EffectKind::Close { mode: CloseMode::Emergency, grace: Duration::ZERO });
         } else {
@@ -362,7 +369,13 @@ impl Engine {
 
     /// The same without an event, for what the start and the end of a command tell already. Returns
     /// the old status when it changed; an illegal move is a defect of this engine.
-    pub(super) fn transition(&mut self, now: Now, id: &SessionId, new: Status, step: &mut Step) -> Option<Status> {
+    pub(super) fn transition(
+        &mut self,
+        now: Now,
+        id: &SessionId,
+        new: Status,
+        step: &mut Step,
+    ) -> Option<Status> {
         let entry = self.sessions.get_mut(id)?;
         let old = entry.session.status;
         if old == new {
@@ -459,9 +472,15 @@ fn illegal(from: Status, to: Status) -> Error {
     let allowed = if listed.is_empty() { "nothing".to_owned() } else { listed.join(", ") };
     Error::new(
         ErrorCode::IllegalTransition,
-        format!("a session that is {} cannot be set to {}; it can be set to: {allowed}", from.as_str(), to.as_str()),
+        format!(
+            "a session that is {} cannot be set to {}; it can be set to: {allowed}",
+            from.as_str(),
+            to.as_str()
+        ),
     )
-    .with_hint("the other statuses are observed, not set: run a command, or use session_reset or session_close")
+    .with_hint(
+        "the other statuses are observed, not set: run a command, or use session_reset or session_close",
+    )
     .with_details(json!({"status": from, "requested": to, "legal": legal}))
 }
 
@@ -480,11 +499,8 @@ pub(super) fn ended(session: &Session) -> Error {
 }
 
 pub(super) fn no_commands(program: &str) -> Error {
-    Error::new(
-        ErrorCode::Unsupported,
-        format!("{program} is not a shell whose commands have a known end"),
-    )
-    .with_hint("type into it with session_input and read it with session_output")
+    Error::new(ErrorCode::Unsupported, format!("{program} is not a shell whose commands have a known end"))
+        .with_hint("type into it with session_input and read it with session_output")
 }
 
 pub(super) fn unknown() -> Error {
