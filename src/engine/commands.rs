@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::request::NewCommand;
+use super::request::{CloseMode, NewCommand};
 use super::sessions::{ended, no_commands, unknown};
 use super::{CommandEntry, EffectKind, Engine, Exit, Run, Step, Turn};
 use crate::clock::Now;
@@ -128,7 +128,7 @@ impl Engine {
     /// Hands the next command to a shell that is at its prompt.
     pub(super) fn start_next(&mut self, now: Now, id: &SessionId, step: &mut Step) {
         let Some(entry) = self.sessions.get_mut(id) else { return };
-        if entry.running.is_some() || entry.session.status != Status::Idle || entry.closing.is_some() {
+        if entry.running.is_some() || entry.session.status != Status::Idle || entry.going.is_some() {
             return;
         }
         let Some(command) = entry.queue.pop_front() else { return };
@@ -161,9 +161,11 @@ impl Engine {
     pub(super) fn ended(&mut self, now: Now, id: &CommandId, end: End, step: &mut Step) {
         let Some(entry) = self.commands.get_mut(id) else { return };
         let session_id = entry.command.session.clone();
-        if self.sessions.get(&session_id).is_none_or(|session| session.running.as_ref() != Some(id)) {
+        let Some(session) = self.sessions.get(&session_id) else { return };
+        if session.running.as_ref() != Some(id) {
             return;
         }
+        let is_going = session.going.is_some();
         let command = &mut entry.command;
         command.duration_us = Some(end.duration_us);
         command.output_from = Some(end.from);
@@ -177,6 +179,7 @@ impl Engine {
         if let Some(retries) = command.retries
             && !command.is_success()
             && !by_hand
+            && !is_going
             && command.attempt <= retries.max
         {
             command.attempt += 1;
@@ -295,10 +298,18 @@ impl Engine {
         let session = entry.command.session.clone();
         let reason = format!("command {id} runs in the shell itself and cannot be ended without it");
         self.note(now, &session, EventKind::Decision { reason: reason.clone() }, step);
-        step.effect(
-            &session,
-            EffectKind::Close { mode: super::request::CloseMode::Emergency, grace: Duration::ZERO },
-        );
+        self.end_shell(now, &session, CloseMode::Emergency, Duration::ZERO, step);
+    }
+
+    /// The pause before the next try is over.
+    pub(super) fn retry(&mut self, now: Now, id: &CommandId, step: &mut Step) {
+        let Some(session) = self.command(id).and_then(|command| self.sessions.get(&command.session)) else {
+            return;
+        };
+        // A shell that is going takes its command along.
+        if session.going.is_none() {
+            self.hand_over(now, id, step);
+        }
     }
 
     /// Gives the current try of a running command to its worker, and its timeout a deadline.

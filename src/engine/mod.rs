@@ -332,6 +332,8 @@ struct Entry {
     closing: Option<(crate::model::Status, String)>,
     /// Whether a fresh shell follows the one that is going.
     restart: bool,
+    /// Until when its shell, which was told to end, may take for that. Nothing is handed to it any more.
+    going: Option<Moment>,
     /// Where the output stood when last heard of.
     cursor: u64,
     /// The pending look at whether it has been idle for too long.
@@ -426,7 +428,7 @@ impl Engine {
     pub fn event(&mut self, now: Now, event: WorkerEvent, step: &mut Step) {
         let WorkerEvent { session, generation, cursor, kind } = event;
         let Some(entry) = self.sessions.get_mut(&session) else { return };
-        if entry.session.generation != generation {
+        if entry.session.generation != generation || !entry.has_worker {
             return;
         }
         entry.cursor = cursor;
@@ -469,7 +471,7 @@ impl Engine {
                         Turn::Timeout => self.timed_out(now, &command, step),
                         Turn::Kill => self.kill(now, &command, step),
                         Turn::KillShell => self.kill_shell(now, &command, step),
-                        Turn::Retry => self.hand_over(now, &command, step),
+                        Turn::Retry => self.retry(now, &command, step),
                     }
                 }
                 Deadline::Idle(session) => {

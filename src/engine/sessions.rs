@@ -93,6 +93,7 @@ impl Engine {
                 has_worker: false,
                 closing: None,
                 restart: false,
+                going: None,
                 cursor: 0,
                 timer: None,
             },
@@ -139,6 +140,7 @@ impl Engine {
                     has_worker: false,
                     closing: None,
                     restart: false,
+                    going: None,
                     cursor: 0,
                     timer: None,
                 },
@@ -229,7 +231,7 @@ impl Engine {
             step,
         );
         if has_worker {
-            step.effect(&id, EffectKind::Close { mode: CloseMode::Emergency, grace: Duration::ZERO });
+            self.end_shell(now, &id, CloseMode::Emergency, Duration::ZERO, step);
         } else {
             self.respawn(&id, step);
         }
@@ -263,16 +265,34 @@ impl Engine {
             CloseMode::Force => grace.unwrap_or(limits::FORCE_GRACE).min(limits::FORCE_GRACE),
             CloseMode::Emergency => Duration::ZERO,
         };
-        step.effect(id, EffectKind::Close { mode, grace });
+        self.end_shell(now, id, mode, grace, step);
+    }
+
+    /// Tells a worker to end its shell. Told again, it only hears what brings the end forward: a
+    /// caller that asks every few seconds must not keep a session alive.
+    pub(super) fn end_shell(
+        &mut self,
+        now: Now,
+        id: &SessionId,
+        mode: CloseMode,
+        grace: Duration,
+        step: &mut Step,
+    ) {
+        let Some(entry) = self.sessions.get_mut(id) else { return };
+        let until = now.moment.after(grace);
+        if entry.going.is_none_or(|earlier| until < earlier) {
+            entry.going = Some(until);
+            step.effect(id, EffectKind::Close { mode, grace });
+        }
     }
 
     pub(super) fn started(&mut self, now: Now, id: &SessionId, pid: u32, step: &mut Step) {
         let Some(entry) = self.sessions.get_mut(id) else { return };
         entry.session.pid = Some(pid);
         step.sessions.insert(id.clone());
-        let is_plain = entry.session.dialect == Dialect::Plain;
+        let is_ready = entry.session.dialect == Dialect::Plain && entry.going.is_none();
         self.note(now, id, EventKind::Started { pid }, step);
-        if is_plain {
+        if is_ready {
             self.set_status(now, id, Status::Active, step);
         }
     }
@@ -293,7 +313,7 @@ impl Engine {
             entry.session.working_directory = directory;
             step.sessions.insert(id.clone());
         }
-        if entry.running.is_some() || entry.closing.is_some() {
+        if entry.running.is_some() || entry.going.is_some() {
             return;
         }
         self.set_status(now, id, Status::Idle, step);
@@ -328,11 +348,12 @@ impl Engine {
         if !ordered {
             self.shell_ended_under_command(now, id, exit, step);
         }
-        self.lose_commands(now, id, EndReason::SessionLost, step);
         if restart {
+            // What waits came after the reset, and is for the fresh shell.
             self.respawn(id, step);
             return;
         }
+        self.lose_commands(now, id, EndReason::SessionLost, step);
         let (status, reason) = closing.unwrap_or_else(|| match exit {
             Exit::Code(0) => (Status::Completed, "the shell exited".to_owned()),
             Exit::Code(code) => (Status::Error, format!("the shell exited with code {code}")),
@@ -346,9 +367,10 @@ impl Engine {
     }
 
     pub(super) fn idle_for_long(&mut self, now: Now, id: &SessionId, step: &mut Step) {
-        let Some(session) = self.session(id) else { return };
+        let Some(entry) = self.sessions.get(id) else { return };
+        let session = &entry.session;
         let Some(timeout) = session.idle_timeout_ms.map(Duration::from_millis) else { return };
-        if session.status != Status::Idle {
+        if session.status != Status::Idle || entry.going.is_some() {
             return;
         }
         if now.wall.since(session.last_activity) >= timeout {
@@ -435,6 +457,7 @@ impl Engine {
     fn spawn(&mut self, id: &SessionId, step: &mut Step) {
         let Some(entry) = self.sessions.get_mut(id) else { return };
         entry.has_worker = true;
+        entry.going = None;
         let session = &entry.session;
         let spawn = Spawn {
             generation: session.generation,
