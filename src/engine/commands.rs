@@ -117,7 +117,10 @@ impl Engine {
             working_directory: None,
             awaiting_input: None,
         };
-        self.commands.insert(id.clone(), CommandEntry { command, batch, stopped_for: None, timer: None });
+        self.commands.insert(
+            id.clone(),
+            CommandEntry { command, batch, stopped_for: None, failed_with: None, timer: None },
+        );
         if let Some(entry) = self.sessions.get_mut(session) {
             entry.queue.push_back(id.clone());
         }
@@ -159,13 +162,19 @@ impl Engine {
     }
 
     pub(super) fn ended(&mut self, now: Now, id: &CommandId, end: End, step: &mut Step) {
-        let Some(entry) = self.commands.get_mut(id) else { return };
-        let session_id = entry.command.session.clone();
-        let Some(session) = self.sessions.get(&session_id) else { return };
+        let Some(session_id) = self.command(id).map(|command| command.session.clone()) else { return };
+        let Some(session) = self.sessions.get_mut(&session_id) else { return };
         if session.running.as_ref() != Some(id) {
             return;
         }
         let is_going = session.going.is_some();
+        if let Some(directory) = &end.directory {
+            session.session.working_directory.clone_from(directory);
+            step.sessions.insert(session_id.clone());
+        }
+        let Some(entry) = self.commands.get_mut(id).filter(|entry| entry.failed_with.is_none()) else {
+            return;
+        };
         let command = &mut entry.command;
         command.duration_us = Some(end.duration_us);
         command.output_from = Some(end.from);
@@ -182,27 +191,21 @@ impl Engine {
             && !is_going
             && command.attempt <= retries.max
         {
-            command.attempt += 1;
-            command.ending = None;
+            entry.failed_with = command.ending.take();
             let attempt = command.attempt;
-            let delay = backoff(retries.delay_ms, retries.backoff, attempt - 2);
+            let delay = backoff(retries.delay_ms, retries.backoff, attempt - 1);
             let reason = format!(
-                "command {id} failed with exit code {}: try {attempt} of {} follows in {} ms",
+                "command {id} failed with exit code {}: try {} of {} follows in {} ms",
                 end.status,
-                retries.max + 1,
+                attempt.saturating_add(1),
+                retries.max.saturating_add(1),
                 delay.as_millis()
             );
             self.note(now, &session_id, EventKind::Decision { reason }, step);
             self.schedule(id, now.moment.after(delay), Turn::Retry);
             return;
         }
-        if let Some(session) = self.sessions.get_mut(&session_id)
-            && let Some(directory) = end.directory
-        {
-            session.session.working_directory = directory;
-        }
-        self.finish(now, id, step);
-        self.leave_command(now, &session_id, step);
+        self.end_command(now, &session_id, id, step);
     }
 
     /// The shell is gone, and not because it was told to go: the running command ended it.
@@ -216,16 +219,18 @@ impl Engine {
         let Some(session) = self.sessions.get_mut(id) else { return };
         let cursor = session.cursor;
         let Some(running) = session.running.clone() else { return };
-        if let Some(entry) = self.commands.get_mut(&running) {
-            let command = &mut entry.command;
-            command.output_from.get_or_insert(cursor);
-            command.output_to = Some(cursor);
-            command.ending = Some(match exit {
-                Exit::Code(code) => Ending::ShellExited(code),
-                Exit::Signal(signal) => Ending::ShellKilled(signal),
-            });
-            command.reason = entry.stopped_for;
+        let Some(entry) = self.commands.get_mut(&running) else { return };
+        let command = &mut entry.command;
+        // Before its begin and between its tries a command cannot have been what ended the shell.
+        if command.output_from.is_none() || entry.failed_with.is_some() {
+            return;
         }
+        command.output_to = Some(cursor);
+        command.ending = Some(match exit {
+            Exit::Code(code) => Ending::ShellExited(code),
+            Exit::Signal(signal) => Ending::ShellKilled(signal),
+        });
+        command.reason = entry.stopped_for;
         self.finish(now, &running, step);
     }
 
@@ -307,9 +312,21 @@ impl Engine {
             return;
         };
         // A shell that is going takes its command along.
-        if session.going.is_none() {
-            self.hand_over(now, id, step);
+        if session.going.is_some() {
+            return;
         }
+        let (session, status) = (session.session.id.clone(), session.session.status);
+        if let Some(entry) = self.commands.get_mut(id) {
+            entry.failed_with = None;
+            entry.command.attempt += 1;
+            entry.command.timed_out = false;
+        }
+        // The try before outlived its timeout; this one has not.
+        if status == Status::Timeout {
+            self.set_status(now, &session, Status::Idle, step);
+            self.set_status(now, &session, Status::Active, step);
+        }
+        self.hand_over(now, id, step);
     }
 
     /// Gives the current try of a running command to its worker, and its timeout a deadline.
@@ -338,6 +355,13 @@ impl Engine {
         }
         entry.stopped_for = Some(reason);
         let session = entry.command.session.clone();
+        if let Some(ending) = entry.failed_with.take() {
+            // Between two tries the shell is at its prompt: nothing to signal, and the failure stands.
+            entry.command.ending = Some(ending);
+            entry.command.reason = Some(reason);
+            self.end_command(now, &session, id, step);
+            return;
+        }
         let next = if first == EffectKind::Kill { Turn::KillShell } else { Turn::Kill };
         step.effect(&session, first);
         self.schedule(id, now.moment.after(limits::INTERRUPT_GRACE), next);
@@ -349,6 +373,12 @@ impl Engine {
             // Something typed in by hand has the terminal.
             None => step.effect(id, EffectKind::Interrupt),
         }
+    }
+
+    /// Ends a command, whose ending is set, in a shell that lives on.
+    fn end_command(&mut self, now: Now, session: &SessionId, id: &CommandId, step: &mut Step) {
+        self.finish(now, id, step);
+        self.leave_command(now, session, step);
     }
 
     /// Marks a command, whose ending is set, as over.

@@ -18,7 +18,9 @@ use crate::clock::{Moment, Now};
 use crate::error::Result;
 use crate::id::{CommandId, SessionId};
 use crate::limits;
-use crate::model::{Command, Dialect, EndReason, Event, EventKind, Profile, Record, Session, TerminalSize};
+use crate::model::{
+    Command, Dialect, EndReason, Ending, Event, EventKind, Profile, Record, Session, TerminalSize,
+};
 use request::{CloseMode, NewCommand, NewSession, SessionChange};
 
 /// What a session falls back on where its creator named nothing.
@@ -347,6 +349,8 @@ struct CommandEntry {
     batch: Option<u64>,
     /// Why the server is ending it.
     stopped_for: Option<EndReason>,
+    /// Between two tries: how the last one ended.
+    failed_with: Option<Ending>,
     /// Its one pending deadline.
     timer: Option<TimerKey>,
 }

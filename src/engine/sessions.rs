@@ -122,7 +122,13 @@ impl Engine {
             self.ended_commands.push_back(command.id.clone());
             self.commands.insert(
                 command.id.clone(),
-                super::CommandEntry { command, batch: None, stopped_for: None, timer: None },
+                super::CommandEntry {
+                    command,
+                    batch: None,
+                    stopped_for: None,
+                    failed_with: None,
+                    timer: None,
+                },
             );
         }
         for session in sessions {
