@@ -232,6 +232,7 @@ impl Engine {
         });
         command.reason = entry.stopped_for;
         self.finish(now, &running, step);
+        self.cancel_batch(now, &running, 0, step);
     }
 
     /// Ends everything that runs or waits in a session whose shell is gone or going.
@@ -253,6 +254,7 @@ impl Engine {
         entry.queue.remove(place);
         let cursor = entry.cursor;
         self.lose(now, id, EndReason::Cancelled, cursor, step);
+        self.cancel_batch(now, id, place, step);
     }
 
     pub(super) fn timed_out(&mut self, now: Now, id: &CommandId, step: &mut Step) {
@@ -378,6 +380,7 @@ impl Engine {
     /// Ends a command, whose ending is set, in a shell that lives on.
     fn end_command(&mut self, now: Now, session: &SessionId, id: &CommandId, step: &mut Step) {
         self.finish(now, id, step);
+        self.cancel_batch(now, id, 0, step);
         self.leave_command(now, session, step);
     }
 
@@ -393,7 +396,6 @@ impl Engine {
         shorten(&mut command.text);
         let (exit_code, success) = (command.exit_code(), command.is_success());
         let session = command.session.clone();
-        let batch = entry.batch;
         step.commands.insert(id.clone());
         self.unschedule(id);
         self.ended_commands.push_back(id.clone());
@@ -406,22 +408,26 @@ impl Engine {
             step.sessions.insert(session.clone());
         }
         self.note(now, &session, EventKind::CommandEnded { command: id.clone(), exit_code }, step);
-        if !success && batch.is_some() {
-            self.cancel_batch(now, &session, batch, step);
-        }
         self.forget_old(step);
     }
 
-    fn cancel_batch(&mut self, now: Now, session: &SessionId, batch: Option<u64>, step: &mut Step) {
-        let Some(entry) = self.sessions.get(session) else { return };
-        let rest: Vec<CommandId> = entry
-            .queue
-            .iter()
-            .filter(|id| self.commands.get(id).is_some_and(|entry| entry.batch == batch))
-            .cloned()
-            .collect();
+    /// Cancels what comes behind a command that failed in a batch that stops on errors; `place` is
+    /// where the queue goes on behind it.
+    fn cancel_batch(&mut self, now: Now, id: &CommandId, place: usize, step: &mut Step) {
+        let Some(failed) = self.commands.get(id) else { return };
+        let batch = failed.batch;
+        if batch.is_none() || failed.command.is_success() {
+            return;
+        }
+        let Some(entry) = self.sessions.get_mut(&failed.command.session) else { return };
+        let cursor = entry.cursor;
+        let behind = entry.queue.split_off(place);
+        let (rest, others): (Vec<_>, Vec<_>) = behind
+            .into_iter()
+            .partition(|id| self.commands.get(id).is_some_and(|entry| entry.batch == batch));
+        entry.queue.extend(others);
         for id in rest {
-            self.cancel_queued(now, &id, step);
+            self.lose(now, &id, EndReason::Cancelled, cursor, step);
         }
     }
 
