@@ -281,7 +281,8 @@ impl Engine {
         evidence: String,
         step: &mut Step,
     ) {
-        let Some(session) = self.command(id).map(|command| command.session.clone()) else { return };
+        let Some(entry) = running(&mut self.commands, id) else { return };
+        let session = entry.command.session.clone();
         self.note(
             now,
             &session,
@@ -372,8 +373,12 @@ impl Engine {
     fn interrupt_running(&mut self, now: Now, id: &SessionId, step: &mut Step) {
         match self.sessions.get(id).and_then(|entry| entry.running.clone()) {
             Some(running) => self.stop(now, &running, EndReason::Cancelled, EffectKind::Interrupt, step),
-            // Something typed in by hand has the terminal.
-            None => step.effect(id, EffectKind::Interrupt),
+            // Something typed in by hand has the terminal. A shell that starts is left alone: its
+            // start-up files would be cut short.
+            None if self.session(id).is_some_and(|session| session.status == Status::Active) => {
+                step.effect(id, EffectKind::Interrupt);
+            }
+            None => {}
         }
     }
 
