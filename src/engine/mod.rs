@@ -310,7 +310,7 @@ pub struct Engine {
     commands: HashMap<CommandId, CommandEntry>,
     /// Ended commands, oldest first: the first to be forgotten.
     ended_commands: VecDeque<CommandId>,
-    /// Ended sessions, oldest first.
+    /// Sessions without a shell, oldest first. A reset takes one in error out again.
     ended_sessions: VecDeque<SessionId>,
     deadlines: BTreeMap<TimerKey, Deadline>,
     next_number: u64,
@@ -550,19 +550,22 @@ impl Engine {
         step.events.push(Event { session: session.clone(), at: now.wall, output_cursor, kind });
     }
 
-    /// Forgets the oldest ended sessions and commands beyond their bounds.
+    /// Forgets the oldest ended sessions and commands beyond their bounds. What this step touched
+    /// stays until a later one: it is not committed yet.
     fn forget_old(&mut self, step: &mut Step) {
-        while self.ended_commands.len() > limits::ENDED_COMMANDS {
-            if let Some(id) = self.ended_commands.pop_front() {
-                self.commands.remove(&id);
-            }
+        while let Some(id) = oldest(&mut self.ended_commands, limits::ENDED_COMMANDS, &step.commands) {
+            self.commands.remove(&id);
         }
-        while self.ended_sessions.len() > limits::ENDED_SESSIONS {
-            if let Some(id) = self.ended_sessions.pop_front() {
-                self.sessions.remove(&id);
-                self.order.retain(|known| *known != id);
-                step.effect(&id, EffectKind::Forget);
-            }
+        while let Some(id) = oldest(&mut self.ended_sessions, limits::ENDED_SESSIONS, &step.sessions) {
+            self.sessions.remove(&id);
+            self.order.retain(|known| *known != id);
+            step.effect(&id, EffectKind::Forget);
         }
     }
+}
+
+/// Takes out the oldest of more than `most`, unless it is `kept`.
+fn oldest<T: Ord>(ended: &mut VecDeque<T>, most: usize, kept: &BTreeSet<T>) -> Option<T> {
+    let is_due = ended.len() > most && ended.front().is_some_and(|id| !kept.contains(id));
+    is_due.then(|| ended.pop_front()).flatten()
 }

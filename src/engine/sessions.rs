@@ -439,10 +439,9 @@ impl Engine {
         entry.session.ended_at = Some(now.wall);
         entry.session.end_reason = Some(reason.to_owned());
         step.sessions.insert(id.clone());
-        if status.is_final() {
-            self.ended_sessions.push_back(id.clone());
-            self.forget_old(step);
-        }
+        self.ended_sessions.retain(|ended| ended != id);
+        self.ended_sessions.push_back(id.clone());
+        self.forget_old(step);
     }
 
     fn respawn(&mut self, id: &SessionId, step: &mut Step) {
@@ -463,6 +462,7 @@ impl Engine {
     fn spawn(&mut self, id: &SessionId, step: &mut Step) {
         let Some(entry) = self.sessions.get_mut(id) else { return };
         entry.has_worker = true;
+        self.ended_sessions.retain(|ended| ended != id);
         entry.going = None;
         let session = &entry.session;
         let spawn = Spawn {
