@@ -338,6 +338,8 @@ struct Entry {
     going: Option<Moment>,
     /// Where the output stood when last heard of.
     cursor: u64,
+    /// The time of the session's last activity, on the clock that no one sets.
+    active_at: Moment,
     /// The pending look at whether it has been idle for too long.
     timer: Option<TimerKey>,
 }

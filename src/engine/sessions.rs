@@ -95,6 +95,7 @@ impl Engine {
                 restart: false,
                 going: None,
                 cursor: 0,
+                active_at: now.moment,
                 timer: None,
             },
         );
@@ -148,6 +149,7 @@ impl Engine {
                     restart: false,
                     going: None,
                     cursor: 0,
+                    active_at: now.moment,
                     timer: None,
                 },
             );
@@ -337,6 +339,7 @@ impl Engine {
     pub(super) fn activity(&mut self, now: Now, id: &SessionId, kind: EventKind, step: &mut Step) {
         let Some(entry) = self.sessions.get_mut(id) else { return };
         entry.session.last_activity = now.wall;
+        entry.active_at = now.moment;
         step.sessions.insert(id.clone());
         self.note(now, id, kind, step);
     }
@@ -379,7 +382,7 @@ impl Engine {
         if session.status != Status::Idle || entry.going.is_some() {
             return;
         }
-        if now.wall.since(session.last_activity) >= timeout {
+        if now.moment >= entry.active_at.after(timeout) {
             let reason = format!("idle for {} ms", timeout.as_millis());
             self.note(now, id, EventKind::Decision { reason: format!("closing: {reason}") }, step);
             self.close(now, id, Status::Terminated, CloseMode::Graceful, None, &reason, step);
@@ -412,6 +415,7 @@ impl Engine {
         debug_assert!(old.successors().contains(&new), "{old:?} cannot become {new:?}");
         entry.session.status = new;
         entry.session.last_activity = now.wall;
+        entry.active_at = now.moment;
         step.sessions.insert(id.clone());
         Some(old)
     }
@@ -419,13 +423,13 @@ impl Engine {
     pub(super) fn watch_idleness(&mut self, now: Now, id: &SessionId) {
         let Some(session) = self.session(id) else { return };
         let Some(timeout) = session.idle_timeout_ms.map(Duration::from_millis) else { return };
-        let left = timeout.saturating_sub(now.wall.since(session.last_activity));
         self.next_number += 1;
-        let key = (now.moment.after(left.max(Duration::from_millis(1))), self.next_number);
+        let number = self.next_number;
         // One pending look is enough: it puts itself forward while there is activity.
         if let Some(entry) = self.sessions.get_mut(id)
             && entry.timer.is_none()
         {
+            let key = (entry.active_at.after(timeout), number);
             entry.timer = Some(key);
             self.deadlines.insert(key, Deadline::Idle(id.clone()));
         }
@@ -435,6 +439,9 @@ impl Engine {
         self.lose_commands(now, id, EndReason::SessionLost, step);
         self.set_status(now, id, status, step);
         let Some(entry) = self.sessions.get_mut(id) else { return };
+        if let Some(key) = entry.timer.take() {
+            self.deadlines.remove(&key);
+        }
         entry.session.pid = None;
         entry.session.ended_at = Some(now.wall);
         entry.session.end_reason = Some(reason.to_owned());
