@@ -182,6 +182,10 @@ impl Engine {
         if touches_terminal && !status.is_live() {
             return Err(ended(&entry.session));
         }
+        let added = change.env.keys().filter(|name| !entry.env.contains_key(*name)).count();
+        if entry.env.len() + added > limits::ENV_ENTRIES {
+            return Err(Error::invalid(format!("'env' would grow beyond {} variables", limits::ENV_ENTRIES)));
+        }
         let session = &mut entry.session;
         if let Some(metadata) = change.metadata {
             let mut merged = session.metadata.clone();
@@ -487,15 +491,22 @@ impl Engine {
     }
 }
 
-/// Deep merge: objects merge, a null removes its key, anything else replaces.
+/// Deep merge (RFC 7396): objects merge, a null removes its key, anything else replaces.
 fn merge(into: &mut Map<String, Value>, from: Map<String, Value>) {
     for (key, value) in from {
-        match (into.get_mut(&key), value) {
-            (_, Value::Null) => {
-                into.remove(&key);
+        match value {
+            Value::Null => {
+                into.shift_remove(&key);
             }
-            (Some(Value::Object(old)), Value::Object(new)) => merge(old, new),
-            (_, value) => {
+            Value::Object(new) => {
+                let mut merged = match into.get_mut(&key) {
+                    Some(Value::Object(old)) => std::mem::take(old),
+                    Some(_) | None => Map::new(),
+                };
+                merge(&mut merged, new);
+                into.insert(key, Value::Object(merged));
+            }
+            Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
                 into.insert(key, value);
             }
         }
