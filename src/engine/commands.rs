@@ -458,7 +458,7 @@ impl Engine {
         } else {
             self.transition(now, id, Status::Idle, step);
         }
-        self.watch_idleness(now, id);
+        self.watch_idleness(id);
         self.start_next(now, id, step);
     }
 

@@ -329,7 +329,7 @@ impl Engine {
             return;
         }
         self.set_status(now, id, Status::Idle, step);
-        self.watch_idleness(now, id);
+        self.watch_idleness(id);
         self.start_next(now, id, step);
     }
 
@@ -391,7 +391,7 @@ impl Engine {
             self.note(now, id, EventKind::Decision { reason: format!("closing: {reason}") }, step);
             self.close(now, id, Status::Terminated, CloseMode::Graceful, None, &reason, step);
         } else {
-            self.watch_idleness(now, id);
+            self.watch_idleness(id);
         }
     }
 
@@ -424,7 +424,7 @@ impl Engine {
         Some(old)
     }
 
-    pub(super) fn watch_idleness(&mut self, now: Now, id: &SessionId) {
+    pub(super) fn watch_idleness(&mut self, id: &SessionId) {
         let Some(session) = self.session(id) else { return };
         let Some(timeout) = session.idle_timeout_ms.map(Duration::from_millis) else { return };
         self.next_number += 1;
