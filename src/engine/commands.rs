@@ -396,9 +396,7 @@ impl Engine {
         command.state = CommandState::Ended;
         command.ended_at = Some(now.wall);
         command.awaiting_input = None;
-        // What was run and read is not needed again, and may be megabytes.
-        command.stdin = None;
-        shorten(&mut command.text);
+        trim(command);
         let (exit_code, success) = (command.exit_code(), command.is_success());
         let session = command.session.clone();
         step.commands.insert(id.clone());
@@ -477,8 +475,10 @@ impl Engine {
     }
 }
 
-/// Cuts the text of an ended command to what the store keeps of it.
-fn shorten(text: &mut String) {
+/// Cuts an ended command down: what was run and read is not needed again, and may be megabytes.
+pub(super) fn trim(command: &mut Command) {
+    command.stdin = None;
+    let text = &mut command.text;
     if text.len() > limits::ENDED_TEXT_BYTES {
         let length = text.len();
         text.truncate(text.floor_char_boundary(limits::ENDED_TEXT_BYTES));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::commands::trim;
 use super::request::{CloseMode, NewCommand, NewSession, SessionChange};
 use super::{Deadline, EffectKind, Engine, Entry, Exit, Spawn, Step};
 use crate::clock::Now;
@@ -33,14 +34,7 @@ impl Engine {
         new: NewSession,
         step: &mut Step,
     ) -> Result<Session> {
-        let live = self.sessions.values().filter(|entry| entry.has_worker).count();
-        if live >= limits::SESSIONS {
-            return Err(Error::new(
-                ErrorCode::LimitExceeded,
-                format!("{live} sessions are live, which is the most this server keeps"),
-            )
-            .with_hint("close some with session_close"));
-        }
+        self.check_room()?;
         if new.command.is_some() && creation.dialect == Dialect::Plain {
             return Err(no_commands(&creation.shell.display().to_string()));
         }
@@ -118,6 +112,7 @@ impl Engine {
                 command.reason = Some(EndReason::ServerRestart);
                 command.ended_at = Some(now.wall);
                 command.awaiting_input = None;
+                trim(&mut command);
                 step.commands.insert(command.id.clone());
             }
             self.ended_commands.push_back(command.id.clone());
@@ -139,7 +134,13 @@ impl Engine {
             self.sessions.insert(
                 id.clone(),
                 Entry {
-                    env: session.env.clone(),
+                    // What was redacted is lost: better unset than set to the redaction.
+                    env: session
+                        .env
+                        .clone()
+                        .into_iter()
+                        .filter(|(_, value)| value != secret::REDACTED)
+                        .collect(),
                     session,
                     exports: std::collections::BTreeMap::new(),
                     queue: std::collections::VecDeque::new(),
@@ -227,12 +228,16 @@ impl Engine {
 
     pub(super) fn reset_session(&mut self, now: Now, selector: &str, step: &mut Step) -> Result<Session> {
         let id = self.resolve(selector)?;
-        let entry = self.sessions.get_mut(&id).ok_or_else(unknown)?;
+        let entry = self.sessions.get(&id).ok_or_else(unknown)?;
         if entry.session.status.is_final() || entry.closing.is_some() {
             return Err(ended(&entry.session));
         }
-        entry.session.retry_count += 1;
         let has_worker = entry.has_worker;
+        if !has_worker {
+            self.check_room()?;
+        }
+        let entry = self.sessions.get_mut(&id).ok_or_else(unknown)?;
+        entry.session.retry_count += 1;
         entry.restart = has_worker;
         self.lose_commands(now, &id, EndReason::SessionLost, step);
         self.set_status(now, &id, Status::Recovering, step);
@@ -453,6 +458,19 @@ impl Engine {
         self.ended_sessions.retain(|ended| ended != id);
         self.ended_sessions.push_back(id.clone());
         self.forget_old(step);
+    }
+
+    /// Refuses one more shell than the server keeps.
+    fn check_room(&self) -> Result<()> {
+        let live = self.sessions.values().filter(|entry| entry.has_worker).count();
+        if live < limits::SESSIONS {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorCode::LimitExceeded,
+            format!("{live} sessions are live, which is the most this server keeps"),
+        )
+        .with_hint("close some with session_close"))
     }
 
     fn respawn(&mut self, id: &SessionId, step: &mut Step) {
