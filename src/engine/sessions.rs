@@ -239,6 +239,7 @@ impl Engine {
         let entry = self.sessions.get_mut(&id).ok_or_else(unknown)?;
         entry.session.retry_count += 1;
         entry.restart = has_worker;
+        step.sessions.insert(id.clone());
         self.lose_commands(now, &id, EndReason::SessionLost, step);
         self.set_status(now, &id, Status::Recovering, step);
         self.note(
