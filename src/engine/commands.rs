@@ -161,7 +161,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn ended(&mut self, now: Now, id: &CommandId, end: End, step: &mut Step) {
+    pub(super) fn ended(&mut self, now: Now, id: &CommandId, end: &End, step: &mut Step) {
         let Some(session_id) = self.command(id).map(|command| command.session.clone()) else { return };
         let Some(session) = self.sessions.get_mut(&session_id) else { return };
         if session.running.as_ref() != Some(id) {
@@ -278,7 +278,7 @@ impl Engine {
         now: Now,
         id: &CommandId,
         reason: EndReason,
-        evidence: String,
+        evidence: &str,
         step: &mut Step,
     ) {
         let Some(entry) = running(&mut self.commands, id) else { return };
@@ -456,7 +456,7 @@ impl Engine {
         } else {
             self.transition(now, id, Status::Idle, step);
         }
-        self.watch_idleness(now, id);
+        self.watch_idleness(id);
         self.start_next(now, id, step);
     }
 
@@ -479,11 +479,13 @@ impl Engine {
 pub(super) fn trim(command: &mut Command) {
     command.stdin = None;
     let text = &mut command.text;
-    if text.len() > limits::ENDED_TEXT_BYTES {
-        let length = text.len();
-        text.truncate(text.floor_char_boundary(limits::ENDED_TEXT_BYTES));
-        text.push_str(&format!("… [{length} bytes]"));
-        text.shrink_to_fit();
+    let length = text.len();
+    if length > limits::ENDED_TEXT_BYTES {
+        let mut kept = limits::ENDED_TEXT_BYTES;
+        while !text.is_char_boundary(kept) {
+            kept -= 1;
+        }
+        *text = format!("{}… [{length} bytes]", &text[..kept]);
     }
 }
 
