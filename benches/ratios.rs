@@ -100,7 +100,7 @@ struct Bare {
     _master: Box<dyn portable_pty::MasterPty + Send>,
 }
 
-const PROMPT: &[u8] = b"\x01ready\x01";
+const PROMPT: &[u8] = b"<ready>";
 
 impl Bare {
     fn start() -> Self {
@@ -109,7 +109,7 @@ impl Bare {
             .expect("a terminal opens");
         let mut command = CommandBuilder::new("bash");
         command.args(["--norc", "--noprofile", "-i"]);
-        command.env("PS1", "\u{1}ready\u{1}");
+        command.env("PS1", "<ready>");
         command.cwd("/");
         let child = pair.slave.spawn_command(command).expect("bash starts");
         let reader = pair.master.try_clone_reader().expect("the terminal is readable");

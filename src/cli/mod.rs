@@ -19,7 +19,7 @@ use crate::model::TerminalSize;
 use crate::orchestrator::{Orchestrator, Settings};
 
 /// Threads of the runtime. The work is waiting; two keep one busy call from holding up the rest.
-const WORKERS: usize = 2;
+const WORKERS: usize = 1;
 /// How long tasks may take to notice that the runtime goes down.
 const RUNTIME_SHUTDOWN: Duration = Duration::from_millis(100);
 
@@ -40,12 +40,11 @@ enum Verb {
         #[command(flatten)]
         flags: Flags,
     },
-    /// Make one tool call in a server of its own, and print its result
+    /// Make tool calls, one after the other, in a server of their own, and print the results
     Call {
-        /// The tool, for example `session_list`
-        tool: String,
-        /// Its arguments as a JSON object, or - to read them from stdin
-        arguments: Option<String>,
+        /// Names of tools, each followed by its arguments as a JSON object, or by - to read them from stdin
+        #[arg(required = true, value_name = "TOOL [JSON]")]
+        calls: Vec<String>,
         #[command(flatten)]
         flags: Flags,
     },
@@ -124,7 +123,7 @@ pub fn main() -> ExitCode {
     let Arguments { verb, flags } = Arguments::parse();
     let outcome = match verb.unwrap_or(Verb::Serve { flags }) {
         Verb::Serve { flags } => serve(flags),
-        Verb::Call { tool, arguments, flags } => call::call(&tool, arguments.as_deref(), flags),
+        Verb::Call { calls, flags } => call::call(&calls, flags),
         Verb::Schemas { check, directory } => schemas::schemas(&directory, check),
         Verb::Doctor { flags } => doctor::doctor(flags),
         Verb::Guard { hard, base, directory } => return crate::pty::guard::main(hard, base, &directory),

@@ -38,6 +38,7 @@ pub(crate) struct Call {
     pub(crate) orchestrator: Orchestrator,
     pub(crate) defaults: Arc<Defaults>,
     pub(crate) reporter: Option<Reporter>,
+    pub(crate) patience: Duration,
     pub(crate) permits: Arc<Semaphore>,
     /// Held while the call works, given back while it waits.
     pub(crate) permit: Mutex<Option<OwnedSemaphorePermit>>,
@@ -54,8 +55,7 @@ impl Call {
 
     /// How long this call may block: as asked, or as long as its client stays patient.
     pub(crate) fn longest_wait(&self, asked: Option<Duration>) -> Duration {
-        let patience = if self.reporter.is_some() { limits::LONGEST_WAIT } else { limits::SILENT_WAIT };
-        asked.unwrap_or(patience).min(limits::LONGEST_WAIT)
+        asked.unwrap_or(self.patience).min(limits::LONGEST_WAIT)
     }
 
     /// Waits without a permit, and reports progress with the last line of what is `watched`.

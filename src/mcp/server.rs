@@ -15,6 +15,7 @@ use super::arguments::shortened;
 use super::call::Reporter;
 use super::surface::{Origin, Surface};
 use crate::error::Error;
+use crate::limits;
 
 /// What a model knows before it looks at any tool.
 const INSTRUCTIONS: &str = "\
@@ -51,7 +52,9 @@ impl Server {
         self.surface.tool(name).map_err(|error| ErrorData::invalid_params(error.message, None))?;
         let reporter =
             context.meta.get_progress_token().map(|token| Reporter { peer: context.peer.clone(), token });
-        let origin = Origin { id: context.id, cancelled: context.ct, reporter };
+        // Progress keeps a client's timer from running out.
+        let patience = if reporter.is_some() { limits::LONGEST_WAIT } else { limits::SILENT_WAIT };
+        let origin = Origin { id: context.id, cancelled: context.ct, reporter, patience };
         Ok(tool_result(self.surface.call(name, arguments, origin).await))
     }
 }

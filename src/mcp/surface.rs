@@ -4,6 +4,7 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use rmcp::model::RequestId;
@@ -44,6 +45,8 @@ pub(crate) struct Origin {
     /// Cancelled when the caller does not want the answer any more.
     pub(crate) cancelled: CancellationToken,
     pub(crate) reporter: Option<Reporter>,
+    /// How long the caller waits for a call that names no time.
+    pub(crate) patience: Duration,
 }
 
 /// Counts a call for as long as it is open.
@@ -110,7 +113,12 @@ impl Surface {
 
     /// Makes one call without a connection; dropping the future is cancelling the call.
     pub async fn call_directly(&self, name: &str, arguments: Option<Map<String, Value>>) -> Result<Answer> {
-        let origin = Origin { id: RequestId::Number(0), cancelled: CancellationToken::new(), reporter: None };
+        let origin = Origin {
+            id: RequestId::Number(0),
+            cancelled: CancellationToken::new(),
+            reporter: None,
+            patience: limits::LONGEST_WAIT,
+        };
         self.call(name, arguments, origin).await
     }
 
@@ -162,6 +170,7 @@ impl Surface {
             orchestrator: shared.orchestrator.clone(),
             defaults: Arc::clone(&shared.defaults),
             reporter: origin.reporter,
+            patience: origin.patience,
             permits: Arc::clone(&shared.permits),
             permit: Mutex::new(permit),
             traffic: Arc::clone(&shared.traffic),
@@ -188,7 +197,6 @@ fn defect(panic: &(dyn std::any::Any + Send)) -> Error {
 #[cfg(test)]
 pub(crate) mod tests {
     use std::path::PathBuf;
-    use std::time::Duration;
 
     use schemars::JsonSchema;
     use serde::{Deserialize, Serialize};

@@ -6,10 +6,16 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use super::Settings;
 use crate::clock;
 use crate::error::{Error, ErrorCode, Result};
+use crate::limits;
 use crate::pty::{self, Brand, Guard, Signal, Slot, Which};
+
+/// The terminal, the process and the log of a session, and one to spare.
+const DESCRIPTORS_PER_SESSION: usize = 4;
 
 #[derive(Debug)]
 pub(super) struct Host {
@@ -27,6 +33,7 @@ impl Host {
                     .with_hint("run `shellherd doctor` on this machine")
             }
         };
+        raise_descriptor_limit();
         let private = pty::private_root().map_err(failed("the private directory"))?;
         let brand = Brand::claim().map_err(failed("the mark of the sessions' processes"))?;
         let guard = Guard::start(&brand, &private, &settings.program).map_err(failed("the guard process"))?;
@@ -66,6 +73,20 @@ impl Host {
     /// The directory that is gone when the server is.
     pub(super) fn private(&self) -> &Path {
         &self.private
+    }
+}
+
+/// Many systems start programs with a soft limit of 1,024 descriptors, which is 300 sessions. Not more
+/// than is needed: programs inherit it, and some close every descriptor that they could have.
+fn raise_descriptor_limit() {
+    let wanted = (limits::SESSIONS * DESCRIPTORS_PER_SESSION) as u64;
+    let limit = getrlimit(Resource::Nofile);
+    let reachable = limit.maximum.map_or(wanted, |hard| hard.min(wanted));
+    if limit.current.is_some_and(|soft| soft < reachable) {
+        let raised = Rlimit { current: Some(reachable), maximum: limit.maximum };
+        if let Err(error) = setrlimit(Resource::Nofile, raised) {
+            tracing::warn!(%error, "the limit on descriptors stays as it is");
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! with a blank. Rejected: typing the text with a marker after it, which fails on each of these.
 //!
 //! For command N the files are `N`, the wrapper; `Nc`, the text; and where there is something to
-//! prepare `Nb`, which sets variables and changes the directory; `Nr`, which undoes that; and `Ni`,
+//! prepare `Nb`, which sets variables and the directory and tells the hooks how to undo that, and `Ni`,
 //! its standard input.
 
 use std::collections::BTreeMap;
@@ -54,8 +54,7 @@ pub fn write(
     let prepared = !command.env.is_empty() || !command.exports.is_empty() || command.directory.is_some();
     if prepared {
         let script = Script::new(dialect, command);
-        save(&file("b"), &script.prepare(&word("r")))?;
-        save(&file("r"), &script.undo())?;
+        save(&file("b"), &script.prepare())?;
     }
     let words = Words { number, text: word("c"), before: word("b"), stdin: word("i") };
     save(&file(""), &words.wrapper(dialect, prepared, command.stdin.is_some()))?;
@@ -70,7 +69,7 @@ pub fn write(
 
 /// Removes what [`write`] wrote, once the command has ended.
 pub fn remove(directory: &Path, number: u64) {
-    for kind in ["", "c", "b", "r", "i"] {
+    for kind in ["", "c", "b", "i"] {
         // Most commands have no third file; and a directory that is gone has none at all.
         let _ = std::fs::remove_file(directory.join(format!("{number}{kind}")));
     }
@@ -78,7 +77,9 @@ pub fn remove(directory: &Path, number: u64) {
 
 /// What to type first when somebody may have typed at the prompt, or put its editor in a command mode:
 /// Ctrl-C, which every shell takes in every mode to drop the line. A new prompt mark follows; wait for
-/// it before typing on, because the terminal throws away what it holds at that moment.
+/// it before typing on, because the terminal throws away what it holds at that moment. Where none
+/// follows within a tenth of a second type it again, a few times at most: editors miss the key between
+/// two reads, and fish gives no mark for a line that was empty.
 pub fn clear_line() -> &'static [u8] {
     b"\x03"
 }
@@ -177,24 +178,21 @@ impl<'a> Script<'a> {
 
     fn cd(&self) -> &'static str {
         match self.dialect {
-            Dialect::Bash | Dialect::Fish => "\\builtin cd",
-            // Without the user's hooks for a change of directory.
-            Dialect::Zsh => "\\builtin cd -q",
-            Dialect::Posix | Dialect::Plain => "\\command cd",
+            Dialect::Bash => "\\builtin cd --",
+            Dialect::Fish => "builtin cd --",
+            Dialect::Zsh => "__shellherd_cd",
+            Dialect::Posix | Dialect::Plain => "\\command cd --",
         }
     }
 
-    /// Keeps the old value of each variable beside the new one, then changes the directory. The undo
-    /// file is announced first, so that it runs also when this fails half-way.
-    fn prepare(&self, undo: &[u8]) -> Vec<u8> {
+    /// Keeps the old value of each variable beside the new one, then changes the directory. The hooks
+    /// get the way back first, so that it is gone also when this fails half-way.
+    fn prepare(&self) -> Vec<u8> {
+        let undo = quoted_bytes(self.undo().as_bytes(), self.dialect);
         if self.dialect == Dialect::Fish {
-            return self.prepare_fish(undo);
+            return self.prepare_fish(&undo);
         }
-        let mut script = [b"__shellherd_undo=".as_slice(), undo, b"; __shellherd_at=\n"].concat();
-        for (name, value) in self.exports {
-            let word = quoted_bytes(value.as_bytes(), self.dialect);
-            script.extend([b"\\export ".as_slice(), name.as_bytes(), b"=", &word, b"\n"].concat());
-        }
+        let mut script = [b"__shellherd_undo=".as_slice(), &undo, b"\n__shellherd_at=\n"].concat();
         for (name, value) in self.env {
             let is_exported = match self.dialect {
                 Dialect::Bash => format!("[[ ${{{name}@a}} == *x* ]]"),
@@ -203,49 +201,53 @@ impl<'a> Script<'a> {
                     format!("case \"$(export -p)\" in *\"export {name}\"[=\\ ]*) ;; *) false ;; esac")
                 }
             };
-            script.extend(
-                format!(
-                    "__shellherd_had_{name}=\n\
-                     case ${{{name}+set}} in set) __shellherd_old_{name}=${name}; __shellherd_had_{name}=shell\n\
-                     if {is_exported}; then __shellherd_had_{name}=exported; fi ;; esac\n\
-                     \\export {name}="
-                )
-                .into_bytes(),
+            let keep = format!(
+                "__shellherd_had_{name}=\n\
+                 case ${{{name}+set}} in set) __shellherd_old_{name}=${name}; __shellherd_had_{name}=shell\n\
+                 if {is_exported}; then __shellherd_had_{name}=exported; fi ;; esac\n\
+                 \\export {name}="
             );
+            script.extend(keep.into_bytes());
             script.extend(quoted_bytes(value.as_bytes(), self.dialect));
             script.extend(b" || return\n");
         }
         if let Some(directory) = &self.directory {
-            script.extend(b"__shellherd_from=$PWD; __shellherd_oldpwd=${OLDPWD-}\n");
             let word = quoted(directory, self.dialect);
-            script.extend([self.cd().as_bytes(), b" -- ", &word, b" || return\n"].concat());
+            script.extend(b"__shellherd_from=$PWD; __shellherd_oldpwd=${OLDPWD-}\n");
+            script.extend([self.cd().as_bytes(), b" ", &word, b" || return\n"].concat());
             script.extend(b"__shellherd_at=$PWD\n");
         }
         script
     }
 
-    fn undo(&self) -> Vec<u8> {
+    fn undo(&self) -> String {
         if self.dialect == Dialect::Fish {
             return self.undo_fish();
         }
         let mut script = String::new();
         if self.directory.is_some() {
             let cd = self.cd();
-            script.push_str(&format!(
-                "case $PWD in \"$__shellherd_at\") {cd} -- \"$__shellherd_from\" >/dev/null; OLDPWD=$__shellherd_oldpwd ;; esac\n"
-            ));
+            // By way of the old OLDPWD, which zsh sets only so.
+            let back = format!(
+                "case $PWD in \"$__shellherd_at\")\n\
+                 case $__shellherd_oldpwd in ?*) {cd} \"$__shellherd_oldpwd\" ;; esac\n\
+                 {cd} \"$__shellherd_from\" ;;\n\
+                 esac\n"
+            );
+            script.push_str(&back);
         }
         for name in self.env.keys() {
-            script.push_str(&format!(
+            let restore = format!(
                 "\\unset -v {name}\n\
                  case $__shellherd_had_{name} in\n\
                  exported) \\export {name}=\"$__shellherd_old_{name}\" ;;\n\
                  shell) {name}=$__shellherd_old_{name} ;;\n\
                  esac\n\
                  \\unset -v __shellherd_had_{name} __shellherd_old_{name}\n"
-            ));
+            );
+            script.push_str(&restore);
         }
-        script.into_bytes()
+        script
     }
 
     fn prepare_fish(&self, undo: &[u8]) -> Vec<u8> {
@@ -256,42 +258,41 @@ impl<'a> Script<'a> {
             script.extend([b"set -gx ".as_slice(), name.as_bytes(), b" ", &word, b"\n"].concat());
         }
         for (name, value) in self.env {
-            script.extend(
-                format!(
-                    "set -g __shellherd_had_{name}\n\
-                     if set -qg {name}; set -g __shellherd_old_{name} ${name}; set -g __shellherd_had_{name} -gu\n\
-                     if set -qgx {name}; set -g __shellherd_had_{name} -gx; end; end\n\
-                     set -gx {name} "
-                )
-                .into_bytes(),
+            let keep = format!(
+                "set -g __shellherd_had_{name}\n\
+                 if set -qg {name}; set -g __shellherd_old_{name} ${name}; set -g __shellherd_had_{name} -gu\n\
+                 if set -qgx {name}; set -g __shellherd_had_{name} -gx; end; end\n\
+                 set -gx {name} "
             );
+            script.extend(keep.into_bytes());
             script.extend(quoted_bytes(value.as_bytes(), self.dialect));
             script.extend(b"; or return 1\n");
         }
         if let Some(directory) = &self.directory {
             let word = quoted(directory, self.dialect);
             script.extend(b"set -g __shellherd_from $PWD\n");
-            script.extend([b"builtin cd -- ".as_slice(), &word, b"; or return 1\n"].concat());
+            script.extend([self.cd().as_bytes(), b" ", &word, b"; or return 1\n"].concat());
             script.extend(b"set -g __shellherd_at $PWD\n");
         }
-        // A bare `set` above leaves its own status.
+        // A bare `set` leaves the status of what came before it.
         script.extend(b"true\n");
         script
     }
 
-    fn undo_fish(&self) -> Vec<u8> {
+    fn undo_fish(&self) -> String {
         let mut script = String::new();
         if self.directory.is_some() {
             script.push_str("if test \"$PWD\" = \"$__shellherd_at\"; builtin cd -- $__shellherd_from; end\n");
         }
         for name in self.env.keys() {
-            script.push_str(&format!(
+            let restore = format!(
                 "set -eg {name}\n\
                  if test -n \"$__shellherd_had_{name}\"; set $__shellherd_had_{name} {name} $__shellherd_old_{name}; end\n\
                  set -eg __shellherd_had_{name}; set -eg __shellherd_old_{name}\n"
-            ));
+            );
+            script.push_str(&restore);
         }
-        script.into_bytes()
+        script
     }
 }
 

@@ -104,7 +104,7 @@ pub(super) fn prepare(
             fs::write(&hooks, fill(include_str!("hooks/bash.sh")))?;
             if profile == Profile::Clean {
                 // With neither file to load the hooks from, the first prompt does.
-                arguments.extend(["--noprofile".into(), "--norc".into()]);
+                arguments.extend(["--noprofile".into(), "--norc".into(), "--noediting".into()]);
                 let load = [b". ".as_slice(), &quoted(&hooks, dialect)].concat();
                 environment.push(("PROMPT_COMMAND".into(), os(load)));
             } else {

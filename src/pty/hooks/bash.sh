@@ -1,6 +1,7 @@
 # shellherd's marks for bash, loaded after the user's own start-up files.
 #
-# Rules kept here: names are quoted (\builtin) so that aliases do not apply; options are local, so
+# Rules kept here: names are quoted (\builtin) so that aliases do not apply, and so is what they are
+# given, because a quoted `local` splits words, by the user's IFS; options are local, so
 # that set -e, -u, -x and -v of the user neither break this code nor are changed by it; marks go to
 # /dev/tty, because stdout belongs to the command; a mark's ESC is spelt out by printf, so that a
 # dump of these functions is no mark.
@@ -24,7 +25,7 @@ esac
 \builtin unset -v BASH_EXECUTION_STRING __shellherd_file
 
 __shellherd_begin() {
-    { \builtin local - __shellherd_flags=$-; \builtin set +euxv; } 2>/dev/null
+    { \builtin local - __shellherd_flags="$-"; \builtin set +euxv; } 2>/dev/null
     if [[ -n ${__shellherd_undo-} ]]; then __shellherd_restore; fi
     __shellherd_arm
     \builtin printf '\033]133;C;k=@NONCE@;n=%s\007' "$1" >|/dev/tty
@@ -36,7 +37,7 @@ __shellherd_begin() {
 
 # The previous command's status again, for a command that needed preparation.
 __shellherd_recall() {
-    { \builtin local - __shellherd_flags=$-; \builtin set +euxv; } 2>/dev/null
+    { \builtin local - __shellherd_flags="$-"; \builtin set +euxv; } 2>/dev/null
     if [[ $__shellherd_flags == *e* ]]; then \builtin return 0; fi
     \builtin return "${__shellherd_status:-0}"
 }
@@ -44,7 +45,7 @@ __shellherd_recall() {
 __shellherd_fail() { \builtin return 1; }
 
 __shellherd_end() {
-    { \builtin local - __shellherd_code=$?; \builtin set +euxv; } 2>/dev/null
+    { \builtin local - __shellherd_code="$?"; \builtin set +euxv; } 2>/dev/null
     __shellherd_status=$__shellherd_code
     if [[ -n ${__shellherd_undo-} ]]; then __shellherd_restore; fi
     __shellherd_arm
@@ -53,14 +54,16 @@ __shellherd_end() {
     \builtin return "$__shellherd_code"
 }
 
+# Undoes what a command's preparation changed.
 __shellherd_restore() {
-    \. "$__shellherd_undo" 2>/dev/null
+    \builtin local __shellherd_script="$__shellherd_undo"
     __shellherd_undo=
+    \builtin eval "$__shellherd_script" 2>/dev/null
 }
 
 # First in PROMPT_COMMAND: reports the end of a command that never reached its own end mark.
 __shellherd_prompt() {
-    { \builtin local - __shellherd_code=$?; \builtin set +euxv; } 2>/dev/null
+    { \builtin local - __shellherd_code="$?"; \builtin set +euxv; } 2>/dev/null
     if [[ -n ${__shellherd_number-} ]]; then
         __shellherd_status=$__shellherd_code
         if [[ -n ${__shellherd_undo-} ]]; then __shellherd_restore; fi
@@ -72,7 +75,7 @@ __shellherd_prompt() {
 
 # Last in PROMPT_COMMAND, after the user's own, which may read the terminal or take their time.
 __shellherd_ready() {
-    { \builtin local - __shellherd_code=$?; \builtin set +euxv; } 2>/dev/null
+    { \builtin local - __shellherd_code="$?"; \builtin set +euxv; } 2>/dev/null
     \builtin printf '\033]133;A;k=@NONCE@\007' >|/dev/tty
     \builtin return "$__shellherd_code"
 }
@@ -98,6 +101,8 @@ __shellherd_arm() {
     \builtin export -n PROMPT_COMMAND
 }
 
+# Without start-up files it was the variable that loaded this file.
+if [[ @PROFILE@ == clean ]]; then \builtin unset -v PROMPT_COMMAND; fi
 __shellherd_arm
 # What an agent runs stays out of the history file, and our own lines out of the history in memory.
 \builtin unset -v HISTFILE 2>/dev/null

@@ -35,8 +35,9 @@ function __shellherd_end
 end
 
 function __shellherd_restore
-    builtin source $__shellherd_undo 2>/dev/null
+    set -l script $__shellherd_undo
     set -g __shellherd_undo ''
+    builtin eval $script 2>/dev/null
 end
 
 function __shellherd_prompt --on-event fish_prompt
@@ -51,6 +52,11 @@ function __shellherd_prompt --on-event fish_prompt
         builtin printf '\033]133;D;%s;k=@NONCE@;n=%s;x=1\007' $code $__shellherd_number >/dev/tty
         set -g __shellherd_number ''
     end
+    builtin printf '\033]133;A;k=@NONCE@\007' >/dev/tty
+end
+
+# A line that was dropped is followed by a prompt, too, but not by its event.
+function __shellherd_cancelled --on-event fish_cancel
     builtin printf '\033]133;A;k=@NONCE@\007' >/dev/tty
 end
 

@@ -53,9 +53,11 @@ __shellherd_end() {
     return "$__shellherd_status"
 }
 
+# Undoes what a command's preparation changed.
 __shellherd_restore() {
-    \. "$__shellherd_undo" 2>/dev/null
+    __shellherd_script=$__shellherd_undo
     __shellherd_undo=
+    eval "$__shellherd_script" 2>/dev/null
 }
 
 # ESC and BEL stand in variables of their own, so that a dump of PS1 is no mark.

@@ -2,7 +2,7 @@
 # bash.sh: no aliases, options local, marks to /dev/tty, no mark in a dump of these functions.
 
 __shellherd_begin() {
-    { \builtin local __shellherd_code=${__shellherd_status:-0}; if [[ -o errexit ]]; then __shellherd_code=0; fi; \builtin emulate -L zsh; \builtin unsetopt xtrace verbose } 2>/dev/null
+    { \builtin local __shellherd_code="${__shellherd_status:-0}"; if [[ -o errexit ]]; then __shellherd_code=0; fi; \builtin emulate -L zsh; \builtin unsetopt xtrace verbose } 2>/dev/null
     if [[ -n ${__shellherd_undo-} ]]; then __shellherd_restore; fi
     __shellherd_arm
     \builtin printf '\033]133;C;k=@NONCE@;n=%s\007' "$1" >|/dev/tty
@@ -19,7 +19,7 @@ __shellherd_recall() {
 __shellherd_fail() { \builtin return 1 }
 
 __shellherd_end() {
-    { \builtin local __shellherd_code=$?; \builtin emulate -L zsh; \builtin unsetopt xtrace verbose } 2>/dev/null
+    { \builtin local __shellherd_code="$?"; \builtin emulate -L zsh; \builtin unsetopt xtrace verbose } 2>/dev/null
     \builtin typeset -g __shellherd_status=$__shellherd_code
     if [[ -n ${__shellherd_undo-} ]]; then __shellherd_restore; fi
     __shellherd_arm
@@ -28,15 +28,25 @@ __shellherd_end() {
     \builtin return $__shellherd_code
 }
 
+# Undoes what a command's preparation changed.
 __shellherd_restore() {
-    \. "$__shellherd_undo" 2>/dev/null
+    \builtin local __shellherd_script="$__shellherd_undo"
     \builtin typeset -g __shellherd_undo=
+    \builtin eval "$__shellherd_script" 2>/dev/null
+}
+
+# Without the user's hooks for a change of directory, and without pushing it on a stack.
+__shellherd_cd() {
+    \builtin emulate -L zsh
+    \builtin cd -q -- "$1"
 }
 
 # First of the precmd functions: reports the end of a command that never reached its own end mark.
 __shellherd_prompt() {
-    { \builtin local __shellherd_code=$?; \builtin emulate -L zsh; \builtin unsetopt xtrace verbose } 2>/dev/null
+    { \builtin local __shellherd_code="$?"; \builtin emulate -L zsh; \builtin unsetopt xtrace verbose } 2>/dev/null
     if [[ -n ${__shellherd_number-} ]]; then
+        # An interrupted loop leaves the status of whatever it ran last.
+        if [[ $__shellherd_code == 0 ]]; then __shellherd_code=130; fi
         \builtin typeset -g __shellherd_status=$__shellherd_code
         if [[ -n ${__shellherd_undo-} ]]; then __shellherd_restore; fi
         \builtin printf '\033]133;D;%s;k=@NONCE@;n=%s;x=1\007' "$__shellherd_code" "$__shellherd_number" >|/dev/tty
@@ -47,7 +57,7 @@ __shellherd_prompt() {
 
 # Last of them, after the user's own, which may read the terminal or take their time.
 __shellherd_ready() {
-    { \builtin local __shellherd_code=$?; \builtin emulate -L zsh; \builtin unsetopt xtrace verbose } 2>/dev/null
+    { \builtin local __shellherd_code="$?"; \builtin emulate -L zsh; \builtin unsetopt xtrace verbose } 2>/dev/null
     \builtin printf '\033]133;A;k=@NONCE@\007' >|/dev/tty
     \builtin return $__shellherd_code
 }
@@ -66,4 +76,5 @@ __shellherd_arm() {
 \builtin setopt hist_ignore_space
 # Neither the inverse % after output without a newline, nor the codes of bracketed paste.
 \builtin unsetopt prompt_sp
+\builtin zmodload zsh/zle 2>/dev/null
 \builtin unset zle_bracketed_paste

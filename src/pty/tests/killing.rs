@@ -14,7 +14,7 @@ const ESCAPES: [&str; 7] = [
     "(setsid sh -c 'sleep 1003 & sleep 1003' &)",
     "env -i setsid sh -c 'sleep 1004 & exit' &",
     "setsid sh -c 'trap \"\" TERM HUP INT; while :; do sleep 1005; done' &",
-    "(sleep 1006 & kill -STOP $!)",
+    "setsid sh -c 'sleep 1006 & until grep -q sleep /proc/$!/comm; do :; done; kill -STOP $! $$' &",
     "setsid sh -c '(ulimit -S -q 1234; exec sleep 1007)' &",
 ];
 
@@ -142,7 +142,7 @@ async fn the_guard_kills_what_a_killed_server_leaves() {
     let members = fs::read_to_string(members).unwrap();
     let members: Vec<Pid> =
         members.split(' ').filter_map(|pid| Pid::from_raw(pid.parse().unwrap())).collect();
-    assert!(members.len() >= 9 && members.iter().all(|pid| is_alive(*pid)), "{members:?}");
+    assert!(members.len() >= 9, "{members:?}");
     kill_process(Pid::from_raw(server.pid().cast_signed()).unwrap(), rustix::process::Signal::KILL).unwrap();
     let deadline = deadline();
     while private.exists() || members.iter().any(|pid| is_alive(*pid)) {

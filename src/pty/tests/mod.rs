@@ -179,7 +179,7 @@ impl Session {
 
     /// The log, for a failing assertion.
     fn shown(&self) -> String {
-        let from = self.log.len().saturating_sub(2_000);
+        let from = self.log.len().saturating_sub(700);
         format!("{:?}", String::from_utf8_lossy(&self.log[from..]))
     }
 
@@ -263,10 +263,18 @@ impl Session {
         .await;
     }
 
-    /// Waits until something other than the shell is in the foreground.
-    async fn await_job(&mut self) {
+    /// Waits until the latest command waits for input: once begun, because before that the shell does.
+    async fn await_input(&mut self) {
         self.await_begin().await;
-        self.await_sight("a foreground job", |session| !session.terminal.is_shell_foreground()).await;
+        self.await_sight("a wait for input", |s| s.terminal.awaiting_input()).await;
+    }
+
+    /// Waits until `name` is in the foreground: until it is, a shell's fork stands there, which may lose
+    /// a signal.
+    async fn await_job(&mut self, name: &str) {
+        self.await_begin().await;
+        let is_there = |s: &Session| s.terminal.foreground().is_some_and(|job| job.name == name);
+        self.await_sight(name, is_there).await;
     }
 
     /// Waits for the end of the latest command, and for the prompt after it.

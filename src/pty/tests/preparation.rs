@@ -97,7 +97,7 @@ async fn standard_input(s: &mut Session, fish: bool) {
     let read = if fish { "read x; cat; echo got=$x" } else { "read x; cat; echo got=$x" };
     check(s, fed(read, "first\nrest\n"), 0, "rest\r\ngot=first\r\n").await;
     s.start_text("cat").await;
-    s.await_sight("cat reading the terminal", |s| s.terminal.awaiting_input()).await;
+    s.await_input().await;
     s.type_bytes(b"\x04").await;
     assert_eq!(s.ending().await.status, Status::Ended(0));
     let all = env(&[("A", "1")]);
@@ -122,13 +122,13 @@ async fn aborted(s: &mut Session, fish: bool) {
         stdin: Some("unread\n"),
     };
     s.start_command(&command).await;
-    s.await_job().await;
+    s.await_job("sleep").await;
     s.type_bytes(b"\x03").await;
     let ending = s.ending().await;
     assert_eq!(ending.status.code(), Some(130), "{ending:?}");
     s.check("sh -c 'echo \"$KEPT|$GONE|$PWD\"'", 0, "before||/\r\n").await;
     s.start_text("cat").await;
-    s.await_sight("cat reading the terminal", |s| s.terminal.awaiting_input()).await;
+    s.await_input().await;
     s.type_bytes(b"\x04").await;
     assert_eq!(s.ending().await.status, Status::Ended(0));
     // What the command does to its own variables does not last, either.
