@@ -116,6 +116,8 @@ struct Running {
     /// When to look again, where looking is needed; the pause doubles while nothing happens.
     look_at: Option<Moment>,
     look_pause: Duration,
+    /// How often the prompt was cleared without a fresh one that followed.
+    clearings: u8,
     closing: Option<Closing>,
 }
 
@@ -139,6 +141,8 @@ struct Current {
     typed_at: Moment,
     /// The line that was typed, to type it again if the shell lost it.
     line: Vec<u8>,
+    /// How often it was.
+    lost: u8,
     begun: Option<Begun>,
     /// The unfinished line last reported as awaiting input.
     awaiting: Option<String>,
@@ -237,6 +241,7 @@ impl Running {
             touched: clock::now().moment,
             look_at: None,
             look_pause: limits::AWAITING_AFTER,
+            clearings: 0,
             closing: None,
         }
     }
@@ -326,6 +331,7 @@ impl Running {
         }
         let was_away = self.prompt == Prompt::Away;
         self.prompt = Prompt::Here { dirty: false };
+        self.clearings = 0;
         if self.waiting.is_some() {
             self.type_waiting().await;
         } else if was_away {

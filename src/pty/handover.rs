@@ -3,7 +3,7 @@
 //! quoting, no unclosed quote that swallows what follows, and nothing in the history: the line begins
 //! with a blank. Rejected: typing the text with a marker after it, which fails on each of these.
 //!
-//! For command N the files are `N`, the wrapper; `Nc`, the text; and where there is something to
+//! For command N the files are `w`, the wrapper; `Nc`, the text; and where there is something to
 //! prepare `Nb`, which sets variables and the directory and tells the hooks how to undo that, and `Ni`,
 //! its standard input.
 
@@ -16,6 +16,11 @@ use std::path::{Path, PathBuf};
 
 use super::shell::{quoted, quoted_bytes};
 use crate::model::session::Dialect;
+
+/// The file that the typed line sources: the wrapper of the command that comes next. The hooks keep its
+/// path in the variable `__sh`, because line editors take what is typed character by character: a short
+/// line saves bash a hundred system calls.
+pub(super) const WRAPPER: &str = "w";
 
 /// What to run.
 #[derive(Clone, Copy, Debug)]
@@ -57,20 +62,21 @@ pub fn write(
         save(&file("b"), &script.prepare())?;
     }
     let words = Words { number, text: word("c"), before: word("b"), stdin: word("i") };
+    // A shell that still reads the last wrapper must find its end there, not this one's.
     save(&file(""), &words.wrapper(dialect, prepared, command.stdin.is_some()))?;
-    let (source, end): (&[u8], &[u8]) = match dialect {
-        Dialect::Fish => (b" source ", b"\r"),
-        Dialect::Bash | Dialect::Zsh => (b" \\. ", b"\r"),
+    std::fs::rename(file(""), directory.join(WRAPPER))?;
+    Ok(match dialect {
+        Dialect::Fish => b" source $__sh\r".to_vec(),
+        Dialect::Bash | Dialect::Zsh => b" \\. \"$__sh\"\r".to_vec(),
         // Read by the terminal's own line discipline, which a command may have left raw.
-        Dialect::Posix | Dialect::Plain => (b" \\. ", b"\n"),
-    };
-    Ok([source, &word(""), end].concat())
+        Dialect::Posix | Dialect::Plain => b" \\. \"$__sh\"\n".to_vec(),
+    })
 }
 
 /// Removes what [`write`] wrote, once the command has ended.
 pub fn remove(directory: &Path, number: u64) {
-    for kind in ["", "c", "b", "i"] {
-        // Most commands have no third file; and a directory that is gone has none at all.
+    for kind in ["c", "b", "i"] {
+        // Most commands have only the first; and a directory that is gone has none at all.
         let _ = std::fs::remove_file(directory.join(format!("{number}{kind}")));
     }
 }

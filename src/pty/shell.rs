@@ -15,6 +15,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use super::handover;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::session::{Dialect, Profile};
 
@@ -95,8 +96,11 @@ pub(super) fn prepare(
         Profile::Login => "login",
         Profile::Clean => "clean",
     };
-    let fill =
-        |template: &str| template.replace("@PROFILE@", profile_name).replace("@NONCE@", nonce).into_bytes();
+    let wrapper = quoted(&directory.join(handover::WRAPPER), dialect);
+    let fill = |template: &str| {
+        let text = template.replace("@PROFILE@", profile_name).replace("@NONCE@", nonce).into_bytes();
+        replace(&text, b"@WRAPPER@", &wrapper)
+    };
     let hooks = directory.join("init");
     let mut arguments = vec![name];
     match dialect {

@@ -3,10 +3,11 @@
 use std::io;
 
 use super::looking::LIMIT_PAUSE;
-use super::{Current, INTERRUPT_KEY, LimitWatch, Prompt, Running};
+use super::{Current, LimitWatch, Prompt, Running};
 use crate::clock;
 use crate::engine::{Run, WorkerEventKind};
 use crate::error::{Error, ErrorCode, Result};
+use crate::id::CommandId;
 use crate::limits;
 use crate::orchestrator::Input;
 use crate::pty::handover::{self, HandoverCommand};
@@ -21,9 +22,9 @@ impl Running {
         match self.prompt {
             Prompt::Away => {}
             Prompt::Here { dirty: true } => {
-                // Ctrl-C clears what a caller typed and brings a fresh prompt.
                 self.prompt = Prompt::Away;
-                self.to_write.push(INTERRUPT_KEY);
+                self.clearings += 1;
+                self.to_write.extend_from_slice(handover::clear_line());
             }
             Prompt::Here { dirty: false } => {
                 if let Some(waiting) = self.waiting.take() {
@@ -48,17 +49,8 @@ impl Running {
         let line = match handover::write(&self.directory, self.dialect, number, &handover) {
             Ok(line) => line,
             Err(error) => {
-                let message = format!("shellherd: the command cannot be handed over: {error}\r\n");
-                let cursor = self.wiring.output.end();
-                self.wiring.output.append(message.as_bytes(), clock::now().wall);
-                let event = WorkerEventKind::Ended {
-                    command: command.id.clone(),
-                    status: CANNOT_RUN,
-                    from: cursor,
-                    duration_us: 0,
-                    directory: self.terminal.working_directory(),
-                };
-                self.report(event).await;
+                self.cannot_run(command.id.clone(), &format!("the command cannot be handed over: {error}"))
+                    .await;
                 return;
             }
         };
@@ -72,6 +64,7 @@ impl Running {
             number,
             typed_at: now,
             line,
+            lost: 0,
             begun: None,
             awaiting: None,
             limits: is_limited.then(|| LimitWatch {
@@ -114,5 +107,14 @@ impl Running {
         self.look_soon();
         self.report(WorkerEventKind::Typed { bytes: input.bytes.len(), secret: input.secret }).await;
         Ok(before)
+    }
+
+    /// Ends a command that the shell never got, with the reason as its output.
+    pub(super) async fn cannot_run(&mut self, command: CommandId, why: &str) {
+        let from = self.wiring.output.end();
+        self.wiring.output.append(format!("shellherd: {why}\r\n").as_bytes(), clock::now().wall);
+        let directory = self.terminal.working_directory();
+        let ended = WorkerEventKind::Ended { command, status: CANNOT_RUN, from, duration_us: 0, directory };
+        self.report(ended).await;
     }
 }

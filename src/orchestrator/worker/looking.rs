@@ -23,6 +23,8 @@ const LOST_LINE: Duration = Duration::from_secs(2);
 const ECHO_WAIT: Duration = Duration::from_millis(500);
 /// A command that waits this long at something that is no prompt gets one by Ctrl-C.
 const STUCK_PROMPT: Duration = Duration::from_millis(500);
+/// How often something is typed again before it is given up.
+const ATTEMPTS: u8 = 3;
 /// A program that just got input is not awaiting it, though it may not have been scheduled yet.
 const SETTLED: Duration = Duration::from_millis(50);
 /// A prompt is looked for in this many of the last bytes.
@@ -101,7 +103,7 @@ impl Running {
             if current.begun.is_some() {
                 self.look_for_input().await;
             } else if now >= current.typed_at.after(LOST_LINE) && self.terminal.awaiting_input() {
-                self.type_again(now);
+                self.type_again(now).await;
             }
         } else if self.prompt == Prompt::Away {
             self.look_for_prompt(now).await;
@@ -111,12 +113,17 @@ impl Running {
     }
 
     /// The shell sits at its prompt, and the line never came to it: a line editor drops what is typed
-    /// while it starts.
-    fn type_again(&mut self, now: Moment) {
-        if let Some(current) = &mut self.current {
+    /// while it starts. A shell whose hooks are gone loses every line.
+    async fn type_again(&mut self, now: Moment) {
+        let Some(current) = &mut self.current else { return };
+        if current.lost < ATTEMPTS {
             warn!(session = %self.wiring.session, "the shell lost a line, which is typed again");
+            current.lost += 1;
             current.typed_at = now;
             self.to_write.extend_from_slice(&current.line);
+        } else if let Some(current) = self.current.take() {
+            self.cannot_run(current.command, "the shell does not take commands any more; reset the session")
+                .await;
         }
     }
 
@@ -154,7 +161,8 @@ impl Running {
         if self.number == 0 || !self.terminal.awaiting_input() {
             return;
         }
-        let is_stuck = self.waiting.as_ref().is_some_and(|waiting| now >= waiting.since.after(STUCK_PROMPT));
+        let is_stuck = self.clearings < ATTEMPTS
+            && self.waiting.as_ref().is_some_and(|waiting| now >= waiting.since.after(STUCK_PROMPT));
         if now >= self.touched.after(limits::PROMPT_WAIT) {
             self.prompt = Prompt::Here { dirty: is_stuck };
             self.report(WorkerEventKind::Prompt { directory: self.terminal.working_directory() }).await;

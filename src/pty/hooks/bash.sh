@@ -24,8 +24,12 @@ case @PROFILE@ in
 esac
 \builtin unset -v BASH_EXECUTION_STRING __shellherd_file
 
+# What the server types sources this file.
+__sh=@WRAPPER@
+
 __shellherd_begin() {
-    { \builtin local - __shellherd_flags="$-"; \builtin set +euxv; } 2>/dev/null
+    \builtin local - __shellherd_flags="$-"
+    \builtin set +euxv
     if [[ -n ${__shellherd_undo-} ]]; then __shellherd_restore; fi
     __shellherd_arm
     \builtin printf '\033]133;C;k=@NONCE@;n=%s\007' "$1" >|/dev/tty
@@ -37,7 +41,8 @@ __shellherd_begin() {
 
 # The previous command's status again, for a command that needed preparation.
 __shellherd_recall() {
-    { \builtin local - __shellherd_flags="$-"; \builtin set +euxv; } 2>/dev/null
+    \builtin local - __shellherd_flags="$-"
+    \builtin set +euxv
     if [[ $__shellherd_flags == *e* ]]; then \builtin return 0; fi
     \builtin return "${__shellherd_status:-0}"
 }
@@ -45,7 +50,8 @@ __shellherd_recall() {
 __shellherd_fail() { \builtin return 1; }
 
 __shellherd_end() {
-    { \builtin local - __shellherd_code="$?"; \builtin set +euxv; } 2>/dev/null
+    \builtin local - __shellherd_code="$?"
+    \builtin set +euxv
     __shellherd_status=$__shellherd_code
     if [[ -n ${__shellherd_undo-} ]]; then __shellherd_restore; fi
     __shellherd_arm

@@ -6,6 +6,9 @@ set -g __shellherd_status 0
 set -g __shellherd_undo ''
 status job-control full
 
+# What the server types sources this file.
+set -g __sh @WRAPPER@
+
 function __shellherd_begin
     if test -n "$__shellherd_undo"
         __shellherd_restore

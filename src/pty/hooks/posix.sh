@@ -25,6 +25,9 @@ case @PROFILE@ in
         ;;
 esac
 
+# What the server types sources this file.
+__sh=@WRAPPER@
+
 __shellherd_begin() {
     # After an abort the status is still that of the aborted command.
     __shellherd_code=$?

@@ -1,6 +1,9 @@
 # shellherd's marks for zsh, the last thing that the last start-up file does. The rules are those of
 # bash.sh: no aliases, options local, marks to /dev/tty, no mark in a dump of these functions.
 
+# What the server types sources this file.
+__sh=@WRAPPER@
+
 __shellherd_begin() {
     { \builtin local __shellherd_code="${__shellherd_status:-0}"; if [[ -o errexit ]]; then __shellherd_code=0; fi; \builtin emulate -L zsh; \builtin unsetopt xtrace verbose } 2>/dev/null
     if [[ -n ${__shellherd_undo-} ]]; then __shellherd_restore; fi
