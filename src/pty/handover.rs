@@ -193,6 +193,10 @@ impl<'a> Script<'a> {
             return self.prepare_fish(&undo);
         }
         let mut script = [b"__shellherd_undo=".as_slice(), &undo, b"\n__shellherd_at=\n"].concat();
+        for (name, value) in self.exports {
+            let word = quoted_bytes(value.as_bytes(), self.dialect);
+            script.extend([b"\\export ".as_slice(), name.as_bytes(), b"=", &word, b"\n"].concat());
+        }
         for (name, value) in self.env {
             let is_exported = match self.dialect {
                 Dialect::Bash => format!("[[ ${{{name}@a}} == *x* ]]"),
