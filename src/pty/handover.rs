@@ -60,9 +60,9 @@ pub fn write(
     save(&file(""), &words.wrapper(dialect, prepared, command.stdin.is_some()))?;
     let (source, end): (&[u8], &[u8]) = match dialect {
         Dialect::Fish => (b" source ", b"\r"),
-        Dialect::Bash | Dialect::Zsh => (b" \\. ", b"\r"),
-        // Read by the terminal's own line discipline, which a command may have left raw.
-        Dialect::Posix | Dialect::Plain => (b" \\. ", b"\n"),
+        Dialect::Zsh => (b" \\. ", b"\r"),
+        // Without a line editor a terminal that a command left raw does not turn one into the other.
+        Dialect::Bash | Dialect::Posix | Dialect::Plain => (b" \\. ", b"\n"),
     };
     Ok([source, &word(""), end].concat())
 }
