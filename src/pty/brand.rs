@@ -182,14 +182,16 @@ impl Brand {
         }
         let hard = getrlimit(Resource::Msgqueue).maximum;
         let fingerprint = Fingerprint::draw(hard);
-        match fingerprint {
-            Some(fingerprint) => set_limit(fingerprint, Which::All)?,
-            None => tracing::warn!(
+        if let Some(fingerprint) = fingerprint {
+            set_limit(fingerprint, Which::All)?;
+        } else {
+            tracing::warn!(
                 ?hard,
-                "the limit on message queues is too low to mark processes with: one that leaves its session and its parents will outlive it"
-            ),
+                "the limit on message queues is too low to mark processes with: \
+                 one that leaves its session and its parents will outlive it"
+            );
         }
-        let inner = Inner { fingerprint, slots: Mutex::new(BTreeMap::new()), limit: Mutex::new(()) };
+        let inner = Inner { fingerprint, slots: Mutex::default(), limit: Mutex::default() };
         Ok(BRAND.get_or_init(|| Brand(Arc::new(inner))).clone())
     }
 
@@ -319,7 +321,11 @@ impl Drop for Slot {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd;
+    use std::path::Path;
+
     use super::*;
+    use crate::pty::spawn::{Program, Streams, spawn};
 
     #[test]
     fn a_fingerprint_leaves_room_for_every_slot_and_for_another_server_below() {
@@ -334,6 +340,28 @@ mod tests {
     fn without_room_there_is_no_fingerprint() {
         assert_eq!(Fingerprint::draw(Some(0)), None);
         assert_eq!(Fingerprint::draw(Some(SLOTS)), None);
+    }
+
+    #[test]
+    fn without_a_fingerprint_parents_and_sessions_are_walked() {
+        let inner = Inner { fingerprint: None, slots: Mutex::default(), limit: Mutex::default() };
+        let slot = Brand(Arc::new(inner)).slot().unwrap();
+        let (ours, theirs) = std::io::pipe().unwrap();
+        // One child stays in the session, the other keeps its parent; `read` ends with the pipe.
+        let script = "(sleep 1000 & exit); setsid sleep 1000 & read x";
+        let program = Program {
+            path: Path::new("/bin/sh"),
+            arguments: &["sh".into(), "-c".into(), script.into()],
+            environment: &[("PATH".into(), "/usr/bin:/bin".into())],
+            directory: Path::new("/"),
+        };
+        slot.branding(|| spawn(&program, Streams::Pipe(ours.as_fd()))).unwrap();
+        let deadline = clock::now().moment.after(Duration::from_secs(30));
+        while slot.members().len() < 3 {
+            assert!(clock::now().moment < deadline, "{:?}", slot.members());
+        }
+        assert_eq!(slot.kill_all(deadline), 0);
+        drop(theirs);
     }
 
     #[test]

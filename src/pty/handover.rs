@@ -67,9 +67,9 @@ pub fn write(
     std::fs::rename(file(""), directory.join(WRAPPER))?;
     Ok(match dialect {
         Dialect::Fish => b" source $__sh\r".to_vec(),
-        Dialect::Bash | Dialect::Zsh => b" \\. \"$__sh\"\r".to_vec(),
-        // Read by the terminal's own line discipline, which a command may have left raw.
-        Dialect::Posix | Dialect::Plain => b" \\. \"$__sh\"\n".to_vec(),
+        Dialect::Zsh => b" \\. \"$__sh\"\r".to_vec(),
+        // Without a line editor a terminal that a command left raw does not turn one into the other.
+        Dialect::Bash | Dialect::Posix | Dialect::Plain => b" \\. \"$__sh\"\n".to_vec(),
     })
 }
 
@@ -199,6 +199,10 @@ impl<'a> Script<'a> {
             return self.prepare_fish(&undo);
         }
         let mut script = [b"__shellherd_undo=".as_slice(), &undo, b"\n__shellherd_at=\n"].concat();
+        for (name, value) in self.exports {
+            let word = quoted_bytes(value.as_bytes(), self.dialect);
+            script.extend([b"\\export ".as_slice(), name.as_bytes(), b"=", &word, b"\n"].concat());
+        }
         for (name, value) in self.env {
             let is_exported = match self.dialect {
                 Dialect::Bash => format!("[[ ${{{name}@a}} == *x* ]]"),

@@ -81,8 +81,7 @@ impl Process {
             Kind::Epoll => (self.watched(first)?, milliseconds(fourth)),
             Kind::EpollWithTimespec => (self.watched(first)?, self.duration(fourth)?),
         };
-        let patient = timeout.is_none_or(|timeout| timeout >= GLANCE);
-        Some(patient && descriptors.into_iter().any(|descriptor| self.is_terminal(descriptor)))
+        Some(timeout >= GLANCE && descriptors.into_iter().any(|descriptor| self.is_terminal(descriptor)))
     }
 
     fn is_terminal(&self, descriptor: u64) -> bool {
@@ -106,18 +105,25 @@ impl Process {
         )
     }
 
-    /// The descriptors of a `fd_set` for reading.
+    /// The descriptors of a `fd_set` for reading: bits in words of 64.
     fn selected(&self, count: u64, address: u64) -> Option<Vec<u64>> {
-        let count = usize::try_from(count).ok()?.min(DESCRIPTORS);
+        let count = count.min(DESCRIPTORS as u64);
         if address == 0 {
             return Some(Vec::new());
         }
-        // The set is one of words; on little-endian machines that is the same as one of bytes.
-        let set = self.memory(address, count.div_ceil(64) * 8)?;
+        let set = self.memory(address, usize::try_from(count.div_ceil(64) * 8).ok()?)?;
         let (words, _) = set.as_chunks::<8>();
-        let words: Vec<u64> = words.iter().map(|word| u64::from_ne_bytes(*word)).collect();
-        let is_set = |descriptor: &u64| words[*descriptor as usize / 64] & (1 << (descriptor % 64)) != 0;
-        Some((0..count as u64).filter(is_set).collect())
+        let words = words.iter().map(|word| u64::from_ne_bytes(*word));
+        Some(
+            (0..)
+                .step_by(64)
+                .zip(words)
+                .flat_map(|(first, word)| {
+                    (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| first + bit)
+                })
+                .take_while(|descriptor| *descriptor < count)
+                .collect(),
+        )
     }
 
     /// The descriptors that an epoll watches for input, from lines of `tfd: 0 events: 19 …`.
@@ -127,18 +133,18 @@ impl Process {
             let mut words = line.strip_prefix("tfd:")?.split_ascii_whitespace();
             let descriptor = words.next()?.parse::<u64>().ok()?;
             let events = u32::from_str_radix(words.nth(1)?, 16).ok()?;
-            (events & libc::EPOLLIN as u32 != 0).then_some(descriptor)
+            (events & libc::EPOLLIN.cast_unsigned() != 0).then_some(descriptor)
         };
         Some(text.lines().filter_map(watched).take(DESCRIPTORS).collect())
     }
 
     /// The duration in a `struct timespec` or `timeval`: only whole seconds matter. Null is forever.
-    fn duration(&self, address: u64) -> Option<Option<Duration>> {
+    fn duration(&self, address: u64) -> Option<Duration> {
         if address == 0 {
-            return Some(None);
+            return Some(Duration::MAX);
         }
         let seconds = self.memory(address, 8)?.try_into().ok().map(i64::from_ne_bytes)?;
-        Some(Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0))))
+        Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
     }
 
     fn memory(&self, address: u64, length: usize) -> Option<Vec<u8>> {
@@ -150,9 +156,10 @@ impl Process {
 }
 
 /// An `int` of milliseconds; negative is forever.
-fn milliseconds(argument: u64) -> Option<Duration> {
-    let value = i32::from_ne_bytes((argument as u32).to_ne_bytes());
-    u64::try_from(value).ok().map(Duration::from_millis)
+fn milliseconds(argument: u64) -> Duration {
+    let [a, b, c, d, ..] = argument.to_le_bytes();
+    let value = i32::from_le_bytes([a, b, c, d]);
+    u64::try_from(value).map_or(Duration::MAX, Duration::from_millis)
 }
 
 /// A system call that a thread sleeps in.
@@ -214,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_negative_timeout_is_forever() {
-        assert_eq!(milliseconds(u64::from(u32::MAX)), None);
-        assert_eq!(milliseconds(100), Some(Duration::from_millis(100)));
+        assert_eq!(milliseconds(u64::from(u32::MAX)), Duration::MAX);
+        assert_eq!(milliseconds(100), Duration::from_millis(100));
     }
 }

@@ -107,7 +107,8 @@ pub(super) fn prepare(
         Dialect::Bash => {
             fs::write(&hooks, fill(include_str!("hooks/bash.sh")))?;
             if profile == Profile::Clean {
-                // With neither file to load the hooks from, the first prompt does.
+                // With neither file to load the hooks from, the first prompt does. Without readline,
+                // whose echo is half of what a short command takes: nobody types into such a shell.
                 arguments.extend(["--noprofile".into(), "--norc".into(), "--noediting".into()]);
                 let load = [b". ".as_slice(), &quoted(&hooks, dialect)].concat();
                 environment.push(("PROMPT_COMMAND".into(), os(load)));

@@ -140,7 +140,7 @@ fn strings(items: impl Iterator<Item = OsString>) -> io::Result<Vec<CString>> {
     Ok(items.map(|item| CString::new(item.into_vec())).collect::<Result<_, _>>()?)
 }
 
-/// The list that C expects: mutable by its type, not by what posix_spawn does.
+/// The list that C expects: mutable by its type, not by what the call does.
 fn pointers(strings: &[CString]) -> Vec<*mut c_char> {
     strings.iter().map(|string| string.as_ptr().cast_mut()).chain([ptr::null_mut()]).collect()
 }

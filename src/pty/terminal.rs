@@ -182,12 +182,12 @@ impl Terminal {
 
     /// The process group in the foreground, described by its leader.
     pub fn foreground(&self) -> Option<Foreground> {
-        let pgid = self.foreground_group()?;
-        let leader = Some(pgid).filter(|pid| procfs::stat(*pid).is_some_and(procfs::Stat::is_alive));
-        let pid = leader.or_else(|| procfs::group(pgid).first().copied())?;
-        let name = procfs::name(pid)?;
-        let command_line = procfs::command_line(pid).unwrap_or_else(|| name.clone());
-        Some(Foreground { pgid: id(pgid), pid: id(pid), name, command_line })
+        let group = self.foreground_group()?;
+        let leader = Some(group).filter(|pid| procfs::stat(*pid).is_some_and(procfs::Stat::is_alive));
+        let shown = leader.or_else(|| procfs::group(group).first().copied())?;
+        let name = procfs::name(shown)?;
+        let command_line = procfs::command_line(shown).unwrap_or_else(|| name.clone());
+        Some(Foreground { pgid: id(group), pid: id(shown), name, command_line })
     }
 
     /// Whether the shell's own group is in the foreground: it is at its prompt, or runs a builtin, a

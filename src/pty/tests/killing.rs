@@ -67,13 +67,13 @@ fn script(directory: &Path, test: &str) -> PathBuf {
     use std::os::unix::fs::PermissionsExt;
     let script = directory.join(test);
     let binary = std::env::current_exe().unwrap();
-    let text = format!(
+    let lines = format!(
         "#!/bin/sh\n{PART}=\"${{*:-{}}}\" exec {} --exact {}::{test} --nocapture\n",
         directory.display(),
         binary.display(),
         module_path!().split_once("::").unwrap().1,
     );
-    fs::write(&script, text).unwrap();
+    fs::write(&script, lines).unwrap();
     fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).unwrap();
     script
 }

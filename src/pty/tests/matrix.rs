@@ -3,8 +3,8 @@
 use super::*;
 
 /// Everything that bash, zsh and dash have in common.
-async fn bourne(shell: &str) {
-    let Some(mut s) = Session::start(shell).await else { return };
+async fn bourne(shell: &str, profile: Profile) {
+    let Some(mut s) = Session::with(shell, profile, &[], &[]).await else { return };
     results(&mut s).await;
     texts(&mut s).await;
     imitations(&mut s).await;
@@ -127,7 +127,7 @@ async fn interruptions(s: &mut Session) {
     s.await_job("sleep").await;
     s.type_bytes(b"\x1a").await;
     let code = s.ending().await.status.code();
-    assert!(matches!(code, Some(146 | 147 | 148)), "{code:?}");
+    assert!(matches!(code, Some(146..=148)), "{code:?}");
     s.output("kill -9 %%; wait 2>/dev/null; true", 0).await;
     s.output("true", 0).await;
 }
@@ -171,17 +171,20 @@ async fn exit_beside_a_child(shell: &str) {
 
 #[tokio::test]
 async fn bash_runs_the_matrix() {
-    bourne("bash").await;
+    bourne("bash", Profile::User).await;
+    bourne("bash", Profile::Clean).await;
 }
 
 #[tokio::test]
 async fn zsh_runs_the_matrix() {
-    bourne("zsh").await;
+    bourne("zsh", Profile::User).await;
+    bourne("zsh", Profile::Clean).await;
 }
 
 #[tokio::test]
 async fn dash_runs_the_matrix() {
-    bourne("dash").await;
+    bourne("dash", Profile::User).await;
+    bourne("dash", Profile::Clean).await;
 }
 
 #[tokio::test]

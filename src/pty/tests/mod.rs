@@ -24,7 +24,7 @@ use crate::clock;
 static NO_EXPORTS: BTreeMap<String, String> = BTreeMap::new();
 
 /// Nothing here takes long, unless the machine is busy with other things.
-const PATIENCE: Duration = Duration::from_secs(8);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How late the last bytes of a shell that has ended can be.
 const LAST_WORDS: Duration = Duration::from_millis(100);

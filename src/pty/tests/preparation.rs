@@ -22,7 +22,7 @@ async fn prepared(shell: &str) {
     let fish = s.dialect == Dialect::Fish;
     variables(s, fish).await;
     directories(s, fish).await;
-    standard_input(s, fish).await;
+    standard_input(s).await;
     aborted(s, fish).await;
 }
 
@@ -45,6 +45,10 @@ async fn variables(s: &mut Session, fish: bool) {
     s.check(show, 0, "before||unset|a\r\nb|\r\n").await;
     s.check("echo $LOCAL", 0, "before\r\n").await;
     s.check(shell_only, 1, "").await;
+    let exports = self::env(&[("FOR_GOOD", "it's here"), ("ABSENT", "no longer")]);
+    let command = HandoverCommand { exports: &exports, ..with("sh -c 'echo $FOR_GOOD'", &env) };
+    check(s, command, 0, "it's here\r\n").await;
+    s.check("sh -c 'echo $FOR_GOOD, $ABSENT'", 0, "it's here, no longer\r\n").await;
     // The status before is still visible after the preparation.
     let status = if fish { "echo $status" } else { "echo $?" };
     s.check("sh -c 'exit 9'", 9, "").await;
@@ -83,7 +87,7 @@ async fn directories(s: &mut Session, fish: bool) {
     }
 }
 
-async fn standard_input(s: &mut Session, fish: bool) {
+async fn standard_input(s: &mut Session) {
     let none = BTreeMap::new();
     let fed = |text, stdin| HandoverCommand {
         text,
@@ -94,8 +98,7 @@ async fn standard_input(s: &mut Session, fish: bool) {
     };
     check(s, fed("cat", "one\ntwo"), 0, "one\r\ntwo").await;
     check(s, fed("cat; false", ""), 1, "").await;
-    let read = if fish { "read x; cat; echo got=$x" } else { "read x; cat; echo got=$x" };
-    check(s, fed(read, "first\nrest\n"), 0, "rest\r\ngot=first\r\n").await;
+    check(s, fed("read x; cat; echo got=$x", "first\nrest\n"), 0, "rest\r\ngot=first\r\n").await;
     s.start_text("cat").await;
     s.await_input().await;
     s.type_bytes(b"\x04").await;

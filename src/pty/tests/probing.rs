@@ -31,6 +31,7 @@ async fn programs_that_wait_for_the_terminal_are_told_from_those_that_do_not() {
         ("python3", "python3 -q", "raise SystemExit(9)\n", 9),
         ("python3", "python3 -c 'import select,sys; select.select([0],[],[])'", "\n", 0),
         ("python3", "python3 -c 'import threading; threading.Thread(target=input).start()'", "\n", 0),
+        ("python3", "python3 -c 'import getpass; getpass.getpass()'", "secret\n", 0),
         ("node", "node -i", ".exit\n", 0),
         ("less", "less /etc/passwd", "q", 0),
         ("vim", "vim -u NONE -i NONE", ":q\r", 0),

@@ -129,22 +129,51 @@ PROMPT_COMMAND=install
     }
 }
 
-/// Not a test of speed: it prints what a command costs, for whoever asks with `--nocapture`.
+/// Not a test of speed: it prints what things cost, for whoever asks with `--nocapture`.
 #[tokio::test]
 async fn a_command_costs_little() {
+    let since = |begin| clock::now().moment.0.saturating_sub(begin);
+    let median = |mut times: Vec<Duration>| {
+        times.sort();
+        times[times.len() / 2]
+    };
     for shell in ["bash", "zsh", "dash", "fish"] {
         for profile in [Profile::User, Profile::Clean] {
+            let launched = clock::now().moment.0;
             let Some(mut s) = Session::with(shell, profile, &[], &[]).await else { continue };
-            let mut times = Vec::new();
+            let ready = since(launched);
+            let (mut ends, mut prompts) = (Vec::new(), Vec::new());
             for _ in 0..100 {
                 s.log.clear();
                 let begin = clock::now().moment.0;
                 s.start_text("true").await;
+                s.until("end", |s| s.marks().iter().any(|mark| mark.kind == 'D').then_some(())).await;
+                ends.push(since(begin));
                 s.ending().await;
-                times.push(clock::now().moment.0 - begin);
+                prompts.push(since(begin));
             }
-            times.sort();
-            println!("{shell} {profile:?}: {:?}, at worst {:?}", times[50], times[99]);
+            let (end, prompt) = (median(ends), median(prompts));
+            println!("{shell} {profile:?}: ready in {ready:?}, end after {end:?}, prompt after {prompt:?}");
         }
     }
+    let Some(mut s) = Session::start("dash").await else { return };
+    s.start_text("cat").await;
+    s.await_input().await;
+    let cost = |what: &str, look: &dyn Fn()| {
+        let times = (0..100).map(|_| {
+            let begin = clock::now().moment.0;
+            look();
+            since(begin)
+        });
+        println!("{what}: {:?}", median(times.collect()));
+    };
+    cost("a wait seen", &|| assert!(s.terminal.awaiting_input()));
+    cost("the foreground", &|| assert!(s.terminal.foreground().is_some()));
+    cost("all members", &|| assert!(!s.slot.members().is_empty()));
+    s.type_bytes(b"\x04").await;
+    s.ending().await;
+    s.start_text("sleep 1000").await;
+    s.await_job("sleep").await;
+    cost("no wait seen", &|| assert!(!s.terminal.awaiting_input()));
+    println!("processes: {}", procfs::pids().len());
 }
