@@ -18,8 +18,6 @@ use crate::mcp::{Defaults, Surface};
 use crate::model::TerminalSize;
 use crate::orchestrator::{Orchestrator, Settings};
 
-/// Threads of the runtime. The work is waiting; two keep one busy call from holding up the rest.
-const WORKERS: usize = 1;
 /// How long tasks may take to notice that the runtime goes down.
 const RUNTIME_SHUTDOWN: Duration = Duration::from_millis(100);
 
@@ -193,8 +191,9 @@ fn surface(config: Config) -> Surface {
 }
 
 fn in_runtime<T>(what: impl Future<Output = T>) -> io::Result<T> {
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    let runtime = builder.worker_threads(WORKERS).thread_name("shellherd").enable_all().build()?;
+    // One thread: what the server does between two waits takes microseconds, and waking another
+    // thread for it takes longer. What takes longer than that runs beside the runtime.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(what);
     runtime.shutdown_timeout(RUNTIME_SHUTDOWN);
     Ok(result)

@@ -31,7 +31,6 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::id::{CommandId, SessionId};
 use crate::limits;
 use crate::model::{Dialect, TerminalSize};
-use crate::pty::handover;
 use crate::pty::{self, Launch, Signal, Slot, Terminal};
 use crate::term::marks::Mark;
 use crate::term::redact::Redactor;
@@ -361,9 +360,6 @@ impl Running {
     /// The first end mark of a command's number counts; `aborted` ones come from the prompt hook.
     async fn command_ended(&mut self, number: u64, status: i32, aborted: bool, cursor: u64, at: Moment) {
         let Some(current) = self.current.take_if(|current| current.number == number) else { return };
-        // The files of this command stay until the next one ends: what it changed for itself may be
-        // undone as late as when that begins.
-        handover::remove(&self.directory, number - 1);
         let begun = current.begun.unwrap_or(Begun { at: current.typed_at, cursor });
         // A shell that reports success for what was aborted means Ctrl-C.
         let status = if aborted && status == 0 { 130 } else { status };

@@ -3,9 +3,9 @@
 //! quoting, no unclosed quote that swallows what follows, and nothing in the history: the line begins
 //! with a blank. Rejected: typing the text with a marker after it, which fails on each of these.
 //!
-//! For command N the files are `w`, the wrapper; `Nc`, the text; and where there is something to
-//! prepare `Nb`, which sets variables and the directory and tells the hooks how to undo that, and `Ni`,
-//! its standard input.
+//! The files are `w`, the wrapper; `c`, the command's text; and where there is something to prepare
+//! `b`, which sets variables and the directory and tells the hooks how to undo that, and `i`, the
+//! command's standard input. Each command's files take the place of the last one's.
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
@@ -38,8 +38,8 @@ pub struct HandoverCommand<'a> {
     pub stdin: Option<&'a str>,
 }
 
-/// Writes the files of command `number` into the session's private directory and returns the line to
-/// type, with its end. The line assumes a fresh prompt: see [`clear_line`].
+/// Writes the files of command `number` into the session's private directory, over those of the one
+/// before, and returns the line to type, with its end. The line assumes a fresh prompt: see [`clear_line`].
 pub fn write(
     directory: &Path,
     dialect: Dialect,
@@ -50,35 +50,30 @@ pub fn write(
         return Err(io::Error::new(io::ErrorKind::Unsupported, "this program takes no commands by file"));
     }
     check(command)?;
-    let file = |kind: &str| directory.join(format!("{number}{kind}"));
-    let word = |kind: &str| quoted(&file(kind), dialect);
-    save(&file("c"), &[command.text.as_bytes(), b"\n"].concat())?;
+    let word = |name: &str| quoted(&directory.join(name), dialect);
+    save(&directory.join("c"), &[command.text.as_bytes(), b"\n"].concat())?;
     if let Some(stdin) = command.stdin {
-        save(&file("i"), stdin.as_bytes())?;
+        // What an earlier command left in the background may still be reading the one before.
+        let file = directory.join("i");
+        std::fs::remove_file(&file).or_else(|error| match error.kind() {
+            io::ErrorKind::NotFound => Ok(()),
+            _ => Err(error),
+        })?;
+        save(&file, stdin.as_bytes())?;
     }
     let prepared = !command.env.is_empty() || !command.exports.is_empty() || command.directory.is_some();
     if prepared {
         let script = Script::new(dialect, command);
-        save(&file("b"), &script.prepare())?;
+        save(&directory.join("b"), &script.prepare())?;
     }
     let words = Words { number, text: word("c"), before: word("b"), stdin: word("i") };
-    // A shell that still reads the last wrapper must find its end there, not this one's.
-    save(&file(""), &words.wrapper(dialect, prepared, command.stdin.is_some()))?;
-    std::fs::rename(file(""), directory.join(WRAPPER))?;
+    save(&directory.join(WRAPPER), &words.wrapper(dialect, prepared, command.stdin.is_some()))?;
     Ok(match dialect {
         Dialect::Fish => b" source $__sh\r".to_vec(),
         Dialect::Zsh => b" \\. \"$__sh\"\r".to_vec(),
         // Without a line editor a terminal that a command left raw does not turn one into the other.
         Dialect::Bash | Dialect::Posix | Dialect::Plain => b" \\. \"$__sh\"\n".to_vec(),
     })
-}
-
-/// Removes what [`write`] wrote, once the command has ended.
-pub fn remove(directory: &Path, number: u64) {
-    for kind in ["c", "b", "i"] {
-        // Most commands have only the first; and a directory that is gone has none at all.
-        let _ = std::fs::remove_file(directory.join(format!("{number}{kind}")));
-    }
 }
 
 /// What to type first when somebody may have typed at the prompt, or put its editor in a command mode:

@@ -17,7 +17,7 @@ CREATE TABLE sessions (
 CREATE TABLE commands (
     id TEXT PRIMARY KEY, session TEXT NOT NULL, queued_at INTEGER NOT NULL, record TEXT NOT NULL) STRICT;
 CREATE TABLE events (
-    cursor INTEGER PRIMARY KEY AUTOINCREMENT, session TEXT NOT NULL,
+    cursor INTEGER PRIMARY KEY, session TEXT NOT NULL,
     output_cursor INTEGER NOT NULL, event TEXT NOT NULL) STRICT;
 CREATE INDEX events_by_session ON events (session, cursor);
 "];
@@ -33,6 +33,8 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<(), Failure> {
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
+    // A checkpoint syncs the disk, which takes milliseconds: one for some hundred commands is enough.
+    connection.pragma_update(None, "wal_autocheckpoint", 4_000)?;
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
     if version(connection)? == known {
         return Ok(());

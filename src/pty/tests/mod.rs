@@ -301,7 +301,6 @@ impl Session {
             self.prompt_due = to;
             self.await_prompt().await;
         }
-        handover::remove(&self.directory, self.number);
         Ending { status, output }
     }
 
