@@ -21,12 +21,17 @@
 //! 6. The end of a command is known, from a mark with the session's nonce or the shell's exit.
 //! 7. No process outlives the server, not even when the server is killed.
 
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod engine;
 pub mod error;
 pub mod id;
 pub mod limits;
+pub mod mcp;
 pub mod model;
+pub mod orchestrator;
+pub mod pty;
 pub mod sample;
 pub mod store;
 pub mod term;

@@ -6,14 +6,16 @@ use std::time::Duration;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::request::NewCommand;
+use super::request::{CloseMode, NewCommand};
 use super::sessions::{ended, no_commands, unknown};
 use super::{CommandEntry, EffectKind, Engine, Exit, Run, Step, Turn};
 use crate::clock::Now;
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::{CommandId, SessionId};
 use crate::limits;
-use crate::model::{Command, CommandState, Dialect, EndReason, Ending, EventKind, OnTimeout, SessionKind, Status, WhenBusy};
+use crate::model::{
+    Command, CommandState, Dialect, EndReason, Ending, EventKind, OnTimeout, SessionKind, Status, WhenBusy,
+};
 
 /// A command's end as its worker saw it.
 pub(super) struct End {
@@ -98,7 +100,9 @@ impl Engine {
             env: new.env,
             directory: new.directory,
             stdin: new.stdin,
-            timeout_ms: new.timeout.map_or(default_ms, |timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
+            timeout_ms: new
+                .timeout
+                .map_or(default_ms, |timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
             on_timeout: new.on_timeout,
             timed_out: false,
             retries: new.retries,
@@ -113,7 +117,10 @@ impl Engine {
             working_directory: None,
             awaiting_input: None,
         };
-        self.commands.insert(id.clone(), CommandEntry { command, batch, stopped_for: None, timer: None });
+        self.commands.insert(
+            id.clone(),
+            CommandEntry { command, batch, stopped_for: None, failed_with: None, timer: None },
+        );
         if let Some(entry) = self.sessions.get_mut(session) {
             entry.queue.push_back(id.clone());
         }
@@ -124,7 +131,7 @@ impl Engine {
     /// Hands the next command to a shell that is at its prompt.
     pub(super) fn start_next(&mut self, now: Now, id: &SessionId, step: &mut Step) {
         let Some(entry) = self.sessions.get_mut(id) else { return };
-        if entry.running.is_some() || entry.session.status != Status::Idle || entry.closing.is_some() {
+        if entry.running.is_some() || entry.session.status != Status::Idle || entry.going.is_some() {
             return;
         }
         let Some(command) = entry.queue.pop_front() else { return };
@@ -155,11 +162,19 @@ impl Engine {
     }
 
     pub(super) fn ended(&mut self, now: Now, id: &CommandId, end: End, step: &mut Step) {
-        let Some(entry) = self.commands.get_mut(id) else { return };
-        let session_id = entry.command.session.clone();
-        if self.sessions.get(&session_id).is_none_or(|session| session.running.as_ref() != Some(id)) {
+        let Some(session_id) = self.command(id).map(|command| command.session.clone()) else { return };
+        let Some(session) = self.sessions.get_mut(&session_id) else { return };
+        if session.running.as_ref() != Some(id) {
             return;
         }
+        let is_going = session.going.is_some();
+        if let Some(directory) = &end.directory {
+            session.session.working_directory.clone_from(directory);
+            step.sessions.insert(session_id.clone());
+        }
+        let Some(entry) = self.commands.get_mut(id).filter(|entry| entry.failed_with.is_none()) else {
+            return;
+        };
         let command = &mut entry.command;
         command.duration_us = Some(end.duration_us);
         command.output_from = Some(end.from);
@@ -173,54 +188,59 @@ impl Engine {
         if let Some(retries) = command.retries
             && !command.is_success()
             && !by_hand
+            && !is_going
             && command.attempt <= retries.max
         {
-            command.attempt += 1;
-            command.ending = None;
+            entry.failed_with = command.ending.take();
             let attempt = command.attempt;
-            let delay = backoff(retries.delay_ms, retries.backoff, attempt - 2);
+            let delay = backoff(retries.delay_ms, retries.backoff, attempt - 1);
             let reason = format!(
-                "command {id} failed with exit code {}: try {attempt} of {} follows in {} ms",
+                "command {id} failed with exit code {}: try {} of {} follows in {} ms",
                 end.status,
-                retries.max + 1,
+                attempt.saturating_add(1),
+                retries.max.saturating_add(1),
                 delay.as_millis()
             );
             self.note(now, &session_id, EventKind::Decision { reason }, step);
             self.schedule(id, now.moment.after(delay), Turn::Retry);
             return;
         }
-        if let Some(session) = self.sessions.get_mut(&session_id)
-            && let Some(directory) = end.directory
-        {
-            session.session.working_directory = directory;
-        }
-        self.finish(now, id, step);
-        self.leave_command(now, &session_id, step);
+        self.end_command(now, &session_id, id, step);
     }
 
     /// The shell is gone, and not because it was told to go: the running command ended it.
-    pub(super) fn shell_ended_under_command(&mut self, now: Now, id: &SessionId, exit: Exit, step: &mut Step) {
+    pub(super) fn shell_ended_under_command(
+        &mut self,
+        now: Now,
+        id: &SessionId,
+        exit: Exit,
+        step: &mut Step,
+    ) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         let cursor = session.cursor;
         let Some(running) = session.running.clone() else { return };
-        if let Some(entry) = self.commands.get_mut(&running) {
-            let command = &mut entry.command;
-            command.output_from.get_or_insert(cursor);
-            command.output_to = Some(cursor);
-            command.ending = Some(match exit {
-                Exit::Code(code) => Ending::ShellExited(code),
-                Exit::Signal(signal) => Ending::ShellKilled(signal),
-            });
-            command.reason = entry.stopped_for;
+        let Some(entry) = self.commands.get_mut(&running) else { return };
+        let command = &mut entry.command;
+        // Before its begin and between its tries a command cannot have been what ended the shell.
+        if command.output_from.is_none() || entry.failed_with.is_some() {
+            return;
         }
+        command.output_to = Some(cursor);
+        command.ending = Some(match exit {
+            Exit::Code(code) => Ending::ShellExited(code),
+            Exit::Signal(signal) => Ending::ShellKilled(signal),
+        });
+        command.reason = entry.stopped_for;
         self.finish(now, &running, step);
+        self.cancel_batch(now, &running, 0, step);
     }
 
     /// Ends everything that runs or waits in a session whose shell is gone or going.
     pub(super) fn lose_commands(&mut self, now: Now, id: &SessionId, reason: EndReason, step: &mut Step) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         let cursor = session.cursor;
-        let lost: Vec<CommandId> = session.running.take().into_iter().chain(session.queue.drain(..)).collect();
+        let lost: Vec<CommandId> =
+            session.running.take().into_iter().chain(session.queue.drain(..)).collect();
         for command in lost {
             self.lose(now, &command, reason, cursor, step);
         }
@@ -234,6 +254,7 @@ impl Engine {
         entry.queue.remove(place);
         let cursor = entry.cursor;
         self.lose(now, id, EndReason::Cancelled, cursor, step);
+        self.cancel_batch(now, id, place, step);
     }
 
     pub(super) fn timed_out(&mut self, now: Now, id: &CommandId, step: &mut Step) {
@@ -260,8 +281,14 @@ impl Engine {
         evidence: String,
         step: &mut Step,
     ) {
-        let Some(session) = self.command(id).map(|command| command.session.clone()) else { return };
-        self.note(now, &session, EventKind::Decision { reason: format!("stopping command {id}: {evidence}") }, step);
+        let Some(entry) = running(&mut self.commands, id) else { return };
+        let session = entry.command.session.clone();
+        self.note(
+            now,
+            &session,
+            EventKind::Decision { reason: format!("stopping command {id}: {evidence}") },
+            step,
+        );
         self.stop(now, id, reason, EffectKind::Interrupt, step);
     }
 
@@ -279,10 +306,30 @@ impl Engine {
         let session = entry.command.session.clone();
         let reason = format!("command {id} runs in the shell itself and cannot be ended without it");
         self.note(now, &session, EventKind::Decision { reason: reason.clone() }, step);
-        step.effect(
-            &session,
-            EffectKind::Close { mode: super::request::CloseMode::Emergency, grace: Duration::ZERO },
-        );
+        self.end_shell(now, &session, CloseMode::Emergency, Duration::ZERO, step);
+    }
+
+    /// The pause before the next try is over.
+    pub(super) fn retry(&mut self, now: Now, id: &CommandId, step: &mut Step) {
+        let Some(session) = self.command(id).and_then(|command| self.sessions.get(&command.session)) else {
+            return;
+        };
+        // A shell that is going takes its command along.
+        if session.going.is_some() {
+            return;
+        }
+        let (session, status) = (session.session.id.clone(), session.session.status);
+        if let Some(entry) = self.commands.get_mut(id) {
+            entry.failed_with = None;
+            entry.command.attempt += 1;
+            entry.command.timed_out = false;
+        }
+        // The try before outlived its timeout; this one has not.
+        if status == Status::Timeout {
+            self.set_status(now, &session, Status::Idle, step);
+            self.set_status(now, &session, Status::Active, step);
+        }
+        self.hand_over(now, id, step);
     }
 
     /// Gives the current try of a running command to its worker, and its timeout a deadline.
@@ -311,6 +358,13 @@ impl Engine {
         }
         entry.stopped_for = Some(reason);
         let session = entry.command.session.clone();
+        if let Some(ending) = entry.failed_with.take() {
+            // Between two tries the shell is at its prompt: nothing to signal, and the failure stands.
+            entry.command.ending = Some(ending);
+            entry.command.reason = Some(reason);
+            self.end_command(now, &session, id, step);
+            return;
+        }
         let next = if first == EffectKind::Kill { Turn::KillShell } else { Turn::Kill };
         step.effect(&session, first);
         self.schedule(id, now.moment.after(limits::INTERRUPT_GRACE), next);
@@ -319,9 +373,20 @@ impl Engine {
     fn interrupt_running(&mut self, now: Now, id: &SessionId, step: &mut Step) {
         match self.sessions.get(id).and_then(|entry| entry.running.clone()) {
             Some(running) => self.stop(now, &running, EndReason::Cancelled, EffectKind::Interrupt, step),
-            // Something typed in by hand has the terminal.
-            None => step.effect(id, EffectKind::Interrupt),
+            // Something typed in by hand has the terminal. A shell that starts is left alone: its
+            // start-up files would be cut short.
+            None if self.session(id).is_some_and(|session| session.status == Status::Active) => {
+                step.effect(id, EffectKind::Interrupt);
+            }
+            None => {}
         }
+    }
+
+    /// Ends a command, whose ending is set, in a shell that lives on.
+    fn end_command(&mut self, now: Now, session: &SessionId, id: &CommandId, step: &mut Step) {
+        self.finish(now, id, step);
+        self.cancel_batch(now, id, 0, step);
+        self.leave_command(now, session, step);
     }
 
     /// Marks a command, whose ending is set, as over.
@@ -336,7 +401,6 @@ impl Engine {
         shorten(&mut command.text);
         let (exit_code, success) = (command.exit_code(), command.is_success());
         let session = command.session.clone();
-        let batch = entry.batch;
         step.commands.insert(id.clone());
         self.unschedule(id);
         self.ended_commands.push_back(id.clone());
@@ -349,22 +413,26 @@ impl Engine {
             step.sessions.insert(session.clone());
         }
         self.note(now, &session, EventKind::CommandEnded { command: id.clone(), exit_code }, step);
-        if !success && batch.is_some() {
-            self.cancel_batch(now, &session, batch, step);
-        }
         self.forget_old(step);
     }
 
-    fn cancel_batch(&mut self, now: Now, session: &SessionId, batch: Option<u64>, step: &mut Step) {
-        let Some(entry) = self.sessions.get(session) else { return };
-        let rest: Vec<CommandId> = entry
-            .queue
-            .iter()
-            .filter(|id| self.commands.get(id).is_some_and(|entry| entry.batch == batch))
-            .cloned()
-            .collect();
+    /// Cancels what comes behind a command that failed in a batch that stops on errors; `place` is
+    /// where the queue goes on behind it.
+    fn cancel_batch(&mut self, now: Now, id: &CommandId, place: usize, step: &mut Step) {
+        let Some(failed) = self.commands.get(id) else { return };
+        let batch = failed.batch;
+        if batch.is_none() || failed.command.is_success() {
+            return;
+        }
+        let Some(entry) = self.sessions.get_mut(&failed.command.session) else { return };
+        let cursor = entry.cursor;
+        let behind = entry.queue.split_off(place);
+        let (rest, others): (Vec<_>, Vec<_>) = behind
+            .into_iter()
+            .partition(|id| self.commands.get(id).is_some_and(|entry| entry.batch == batch));
+        entry.queue.extend(others);
         for id in rest {
-            self.cancel_queued(now, &id, step);
+            self.lose(now, &id, EndReason::Cancelled, cursor, step);
         }
     }
 
@@ -390,7 +458,7 @@ impl Engine {
         } else {
             self.transition(now, id, Status::Idle, step);
         }
-        self.watch_idleness(now, id);
+        self.watch_idleness(id);
         self.start_next(now, id, step);
     }
 

@@ -18,7 +18,9 @@ use crate::clock::{Moment, Now};
 use crate::error::Result;
 use crate::id::{CommandId, SessionId};
 use crate::limits;
-use crate::model::{Command, Dialect, EndReason, Event, EventKind, Profile, Record, Session, TerminalSize};
+use crate::model::{
+    Command, Dialect, EndReason, Ending, Event, EventKind, Profile, Record, Session, TerminalSize,
+};
 use request::{CloseMode, NewCommand, NewSession, SessionChange};
 
 /// What a session falls back on where its creator named nothing.
@@ -308,7 +310,7 @@ pub struct Engine {
     commands: HashMap<CommandId, CommandEntry>,
     /// Ended commands, oldest first: the first to be forgotten.
     ended_commands: VecDeque<CommandId>,
-    /// Ended sessions, oldest first.
+    /// Sessions without a shell, oldest first. A reset takes one in error out again.
     ended_sessions: VecDeque<SessionId>,
     deadlines: BTreeMap<TimerKey, Deadline>,
     next_number: u64,
@@ -332,8 +334,12 @@ struct Entry {
     closing: Option<(crate::model::Status, String)>,
     /// Whether a fresh shell follows the one that is going.
     restart: bool,
+    /// Until when its shell, which was told to end, may take for that. Nothing is handed to it any more.
+    going: Option<Moment>,
     /// Where the output stood when last heard of.
     cursor: u64,
+    /// The time of the session's last activity, on the clock that no one sets.
+    active_at: Moment,
     /// The pending look at whether it has been idle for too long.
     timer: Option<TimerKey>,
 }
@@ -345,6 +351,8 @@ struct CommandEntry {
     batch: Option<u64>,
     /// Why the server is ending it.
     stopped_for: Option<EndReason>,
+    /// Between two tries: how the last one ended.
+    failed_with: Option<Ending>,
     /// Its one pending deadline.
     timer: Option<TimerKey>,
 }
@@ -390,7 +398,12 @@ impl Engine {
     pub fn request(&mut self, now: Now, request: Request, step: &mut Step) -> Result<Reply> {
         match request {
             Request::CreateSession { uuid, new, shell, dialect, directory, command_uuid } => self
-                .create_session(now, sessions::Creation { uuid, shell, dialect, directory, command_uuid }, *new, step)
+                .create_session(
+                    now,
+                    sessions::Creation { uuid, shell, dialect, directory, command_uuid },
+                    *new,
+                    step,
+                )
                 .map(|session| Reply::Session(Box::new(session))),
             Request::UpdateSession { selector, change } => self
                 .update_session(now, &selector, *change, step)
@@ -421,7 +434,7 @@ impl Engine {
     pub fn event(&mut self, now: Now, event: WorkerEvent, step: &mut Step) {
         let WorkerEvent { session, generation, cursor, kind } = event;
         let Some(entry) = self.sessions.get_mut(&session) else { return };
-        if entry.session.generation != generation {
+        if entry.session.generation != generation || !entry.has_worker {
             return;
         }
         entry.cursor = cursor;
@@ -464,7 +477,7 @@ impl Engine {
                         Turn::Timeout => self.timed_out(now, &command, step),
                         Turn::Kill => self.kill(now, &command, step),
                         Turn::KillShell => self.kill_shell(now, &command, step),
-                        Turn::Retry => self.hand_over(now, &command, step),
+                        Turn::Retry => self.retry(now, &command, step),
                     }
                 }
                 Deadline::Idle(session) => {
@@ -539,19 +552,22 @@ impl Engine {
         step.events.push(Event { session: session.clone(), at: now.wall, output_cursor, kind });
     }
 
-    /// Forgets the oldest ended sessions and commands beyond their bounds.
+    /// Forgets the oldest ended sessions and commands beyond their bounds. What this step touched
+    /// stays until a later one: it is not committed yet.
     fn forget_old(&mut self, step: &mut Step) {
-        while self.ended_commands.len() > limits::ENDED_COMMANDS {
-            if let Some(id) = self.ended_commands.pop_front() {
-                self.commands.remove(&id);
-            }
+        while let Some(id) = oldest(&mut self.ended_commands, limits::ENDED_COMMANDS, &step.commands) {
+            self.commands.remove(&id);
         }
-        while self.ended_sessions.len() > limits::ENDED_SESSIONS {
-            if let Some(id) = self.ended_sessions.pop_front() {
-                self.sessions.remove(&id);
-                self.order.retain(|known| *known != id);
-                step.effect(&id, EffectKind::Forget);
-            }
+        while let Some(id) = oldest(&mut self.ended_sessions, limits::ENDED_SESSIONS, &step.sessions) {
+            self.sessions.remove(&id);
+            self.order.retain(|known| *known != id);
+            step.effect(&id, EffectKind::Forget);
         }
     }
+}
+
+/// Takes out the oldest of more than `most`, unless it is `kept`.
+fn oldest<T: Ord>(ended: &mut VecDeque<T>, most: usize, kept: &BTreeSet<T>) -> Option<T> {
+    let is_due = ended.len() > most && ended.front().is_some_and(|id| !kept.contains(id));
+    is_due.then(|| ended.pop_front()).flatten()
 }

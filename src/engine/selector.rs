@@ -17,14 +17,16 @@ impl Engine {
     /// The session that `selector` names.
     pub fn resolve(&self, selector: &str) -> Result<SessionId> {
         let selector = selector.trim();
-        if let Some(session) =
-            self.sessions().find(|session| session.id.as_str() == selector || session.uuid.to_string() == selector)
+        if let Some(session) = self
+            .sessions()
+            .find(|session| session.id.as_str() == selector || session.uuid.to_string() == selector)
         {
             return Ok(session.id.clone());
         }
         let named =
             |live: bool| self.sessions().filter(move |s| s.name == selector && s.status.is_live() == live);
-        let prefixed = self.sessions().filter(|session| is_prefix(selector, session.id.as_str(), SessionId::PREFIX));
+        let prefixed =
+            self.sessions().filter(|session| is_prefix(selector, session.id.as_str(), SessionId::PREFIX));
         for candidates in [named(true).collect(), prefixed.collect(), named(false).collect::<Vec<_>>()] {
             match candidates.as_slice() {
                 [] => {}
@@ -88,10 +90,7 @@ fn ambiguous(selector: &str, candidates: &[&Session]) -> Error {
             })
         })
         .collect();
-    Error::new(
-        ErrorCode::AmbiguousName,
-        format!("'{selector}' names {} sessions", candidates.len()),
-    )
-    .with_hint("name one of them by its sessionId")
-    .with_details(json!({ "candidates": listed }))
+    Error::new(ErrorCode::AmbiguousName, format!("'{selector}' names {} sessions", candidates.len()))
+        .with_hint("name one of them by its sessionId")
+        .with_details(json!({ "candidates": listed }))
 }

@@ -45,10 +45,10 @@ impl Engine {
             return Err(no_commands(&creation.shell.display().to_string()));
         }
         let id = SessionId::unique(creation.uuid, |id| self.sessions.contains_key(&SessionId::from_text(id)));
-        let program = creation.shell.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        let name = new
-            .name
-            .unwrap_or_else(|| format!("{program}-{}", &id.as_str()[SessionId::PREFIX.len()..]));
+        let program =
+            creation.shell.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let name =
+            new.name.unwrap_or_else(|| format!("{program}-{}", &id.as_str()[SessionId::PREFIX.len()..]));
         let session = Session {
             id: id.clone(),
             uuid: creation.uuid,
@@ -93,7 +93,9 @@ impl Engine {
                 has_worker: false,
                 closing: None,
                 restart: false,
+                going: None,
                 cursor: 0,
+                active_at: now.moment,
                 timer: None,
             },
         );
@@ -119,8 +121,16 @@ impl Engine {
                 step.commands.insert(command.id.clone());
             }
             self.ended_commands.push_back(command.id.clone());
-            self.commands
-                .insert(command.id.clone(), super::CommandEntry { command, batch: None, stopped_for: None, timer: None });
+            self.commands.insert(
+                command.id.clone(),
+                super::CommandEntry {
+                    command,
+                    batch: None,
+                    stopped_for: None,
+                    failed_with: None,
+                    timer: None,
+                },
+            );
         }
         for session in sessions {
             let id = session.id.clone();
@@ -137,7 +147,9 @@ impl Engine {
                     has_worker: false,
                     closing: None,
                     restart: false,
+                    going: None,
                     cursor: 0,
+                    active_at: now.moment,
                     timer: None,
                 },
             );
@@ -169,6 +181,10 @@ impl Engine {
         let touches_terminal = change.rows.is_some() || change.cols.is_some() || !change.env.is_empty();
         if touches_terminal && !status.is_live() {
             return Err(ended(&entry.session));
+        }
+        let added = change.env.keys().filter(|name| !entry.env.contains_key(*name)).count();
+        if entry.env.len() + added > limits::ENV_ENTRIES {
+            return Err(Error::invalid(format!("'env' would grow beyond {} variables", limits::ENV_ENTRIES)));
         }
         let session = &mut entry.session;
         if let Some(metadata) = change.metadata {
@@ -220,9 +236,14 @@ impl Engine {
         entry.restart = has_worker;
         self.lose_commands(now, &id, EndReason::SessionLost, step);
         self.set_status(now, &id, Status::Recovering, step);
-        self.note(now, &id, EventKind::Decision { reason: "reset by the caller: a fresh shell follows".into() }, step);
+        self.note(
+            now,
+            &id,
+            EventKind::Decision { reason: "reset by the caller: a fresh shell follows".into() },
+            step,
+        );
         if has_worker {
-            step.effect(&id, EffectKind::Close { mode: CloseMode::Emergency, grace: Duration::ZERO });
+            self.end_shell(now, &id, CloseMode::Emergency, Duration::ZERO, step);
         } else {
             self.respawn(&id, step);
         }
@@ -256,16 +277,34 @@ impl Engine {
             CloseMode::Force => grace.unwrap_or(limits::FORCE_GRACE).min(limits::FORCE_GRACE),
             CloseMode::Emergency => Duration::ZERO,
         };
-        step.effect(id, EffectKind::Close { mode, grace });
+        self.end_shell(now, id, mode, grace, step);
+    }
+
+    /// Tells a worker to end its shell. Told again, it only hears what brings the end forward: a
+    /// caller that asks every few seconds must not keep a session alive.
+    pub(super) fn end_shell(
+        &mut self,
+        now: Now,
+        id: &SessionId,
+        mode: CloseMode,
+        grace: Duration,
+        step: &mut Step,
+    ) {
+        let Some(entry) = self.sessions.get_mut(id) else { return };
+        let until = now.moment.after(grace);
+        if entry.going.is_none_or(|earlier| until < earlier) {
+            entry.going = Some(until);
+            step.effect(id, EffectKind::Close { mode, grace });
+        }
     }
 
     pub(super) fn started(&mut self, now: Now, id: &SessionId, pid: u32, step: &mut Step) {
         let Some(entry) = self.sessions.get_mut(id) else { return };
         entry.session.pid = Some(pid);
         step.sessions.insert(id.clone());
-        let is_plain = entry.session.dialect == Dialect::Plain;
+        let is_ready = entry.session.dialect == Dialect::Plain && entry.going.is_none();
         self.note(now, id, EventKind::Started { pid }, step);
-        if is_plain {
+        if is_ready {
             self.set_status(now, id, Status::Active, step);
         }
     }
@@ -286,11 +325,11 @@ impl Engine {
             entry.session.working_directory = directory;
             step.sessions.insert(id.clone());
         }
-        if entry.running.is_some() || entry.closing.is_some() {
+        if entry.running.is_some() || entry.going.is_some() {
             return;
         }
         self.set_status(now, id, Status::Idle, step);
-        self.watch_idleness(now, id);
+        self.watch_idleness(id);
         self.start_next(now, id, step);
     }
 
@@ -304,6 +343,7 @@ impl Engine {
     pub(super) fn activity(&mut self, now: Now, id: &SessionId, kind: EventKind, step: &mut Step) {
         let Some(entry) = self.sessions.get_mut(id) else { return };
         entry.session.last_activity = now.wall;
+        entry.active_at = now.moment;
         step.sessions.insert(id.clone());
         self.note(now, id, kind, step);
     }
@@ -321,11 +361,12 @@ impl Engine {
         if !ordered {
             self.shell_ended_under_command(now, id, exit, step);
         }
-        self.lose_commands(now, id, EndReason::SessionLost, step);
         if restart {
+            // What waits came after the reset, and is for the fresh shell.
             self.respawn(id, step);
             return;
         }
+        self.lose_commands(now, id, EndReason::SessionLost, step);
         let (status, reason) = closing.unwrap_or_else(|| match exit {
             Exit::Code(0) => (Status::Completed, "the shell exited".to_owned()),
             Exit::Code(code) => (Status::Error, format!("the shell exited with code {code}")),
@@ -339,17 +380,18 @@ impl Engine {
     }
 
     pub(super) fn idle_for_long(&mut self, now: Now, id: &SessionId, step: &mut Step) {
-        let Some(session) = self.session(id) else { return };
+        let Some(entry) = self.sessions.get(id) else { return };
+        let session = &entry.session;
         let Some(timeout) = session.idle_timeout_ms.map(Duration::from_millis) else { return };
-        if session.status != Status::Idle {
+        if session.status != Status::Idle || entry.going.is_some() {
             return;
         }
-        if now.wall.since(session.last_activity) >= timeout {
+        if now.moment >= entry.active_at.after(timeout) {
             let reason = format!("idle for {} ms", timeout.as_millis());
             self.note(now, id, EventKind::Decision { reason: format!("closing: {reason}") }, step);
             self.close(now, id, Status::Terminated, CloseMode::Graceful, None, &reason, step);
         } else {
-            self.watch_idleness(now, id);
+            self.watch_idleness(id);
         }
     }
 
@@ -362,7 +404,13 @@ impl Engine {
 
     /// The same without an event, for what the start and the end of a command tell already. Returns
     /// the old status when it changed; an illegal move is a defect of this engine.
-    pub(super) fn transition(&mut self, now: Now, id: &SessionId, new: Status, step: &mut Step) -> Option<Status> {
+    pub(super) fn transition(
+        &mut self,
+        now: Now,
+        id: &SessionId,
+        new: Status,
+        step: &mut Step,
+    ) -> Option<Status> {
         let entry = self.sessions.get_mut(id)?;
         let old = entry.session.status;
         if old == new {
@@ -371,20 +419,21 @@ impl Engine {
         debug_assert!(old.successors().contains(&new), "{old:?} cannot become {new:?}");
         entry.session.status = new;
         entry.session.last_activity = now.wall;
+        entry.active_at = now.moment;
         step.sessions.insert(id.clone());
         Some(old)
     }
 
-    pub(super) fn watch_idleness(&mut self, now: Now, id: &SessionId) {
+    pub(super) fn watch_idleness(&mut self, id: &SessionId) {
         let Some(session) = self.session(id) else { return };
         let Some(timeout) = session.idle_timeout_ms.map(Duration::from_millis) else { return };
-        let left = timeout.saturating_sub(now.wall.since(session.last_activity));
         self.next_number += 1;
-        let key = (now.moment.after(left.max(Duration::from_millis(1))), self.next_number);
+        let number = self.next_number;
         // One pending look is enough: it puts itself forward while there is activity.
         if let Some(entry) = self.sessions.get_mut(id)
             && entry.timer.is_none()
         {
+            let key = (entry.active_at.after(timeout), number);
             entry.timer = Some(key);
             self.deadlines.insert(key, Deadline::Idle(id.clone()));
         }
@@ -394,14 +443,16 @@ impl Engine {
         self.lose_commands(now, id, EndReason::SessionLost, step);
         self.set_status(now, id, status, step);
         let Some(entry) = self.sessions.get_mut(id) else { return };
+        if let Some(key) = entry.timer.take() {
+            self.deadlines.remove(&key);
+        }
         entry.session.pid = None;
         entry.session.ended_at = Some(now.wall);
         entry.session.end_reason = Some(reason.to_owned());
         step.sessions.insert(id.clone());
-        if status.is_final() {
-            self.ended_sessions.push_back(id.clone());
-            self.forget_old(step);
-        }
+        self.ended_sessions.retain(|ended| ended != id);
+        self.ended_sessions.push_back(id.clone());
+        self.forget_old(step);
     }
 
     fn respawn(&mut self, id: &SessionId, step: &mut Step) {
@@ -422,6 +473,8 @@ impl Engine {
     fn spawn(&mut self, id: &SessionId, step: &mut Step) {
         let Some(entry) = self.sessions.get_mut(id) else { return };
         entry.has_worker = true;
+        self.ended_sessions.retain(|ended| ended != id);
+        entry.going = None;
         let session = &entry.session;
         let spawn = Spawn {
             generation: session.generation,
@@ -438,15 +491,22 @@ impl Engine {
     }
 }
 
-/// Deep merge: objects merge, a null removes its key, anything else replaces.
+/// Deep merge (RFC 7396): objects merge, a null removes its key, anything else replaces.
 fn merge(into: &mut Map<String, Value>, from: Map<String, Value>) {
     for (key, value) in from {
-        match (into.get_mut(&key), value) {
-            (_, Value::Null) => {
-                into.remove(&key);
+        match value {
+            Value::Null => {
+                into.shift_remove(&key);
             }
-            (Some(Value::Object(old)), Value::Object(new)) => merge(old, new),
-            (_, value) => {
+            Value::Object(new) => {
+                let mut merged = match into.get_mut(&key) {
+                    Some(Value::Object(old)) => std::mem::take(old),
+                    Some(_) | None => Map::new(),
+                };
+                merge(&mut merged, new);
+                into.insert(key, Value::Object(merged));
+            }
+            Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
                 into.insert(key, value);
             }
         }
@@ -459,9 +519,15 @@ fn illegal(from: Status, to: Status) -> Error {
     let allowed = if listed.is_empty() { "nothing".to_owned() } else { listed.join(", ") };
     Error::new(
         ErrorCode::IllegalTransition,
-        format!("a session that is {} cannot be set to {}; it can be set to: {allowed}", from.as_str(), to.as_str()),
+        format!(
+            "a session that is {} cannot be set to {}; it can be set to: {allowed}",
+            from.as_str(),
+            to.as_str()
+        ),
     )
-    .with_hint("the other statuses are observed, not set: run a command, or use session_reset or session_close")
+    .with_hint(
+        "the other statuses are observed, not set: run a command, or use session_reset or session_close",
+    )
     .with_details(json!({"status": from, "requested": to, "legal": legal}))
 }
 
@@ -480,11 +546,8 @@ pub(super) fn ended(session: &Session) -> Error {
 }
 
 pub(super) fn no_commands(program: &str) -> Error {
-    Error::new(
-        ErrorCode::Unsupported,
-        format!("{program} is not a shell whose commands have a known end"),
-    )
-    .with_hint("type into it with session_input and read it with session_output")
+    Error::new(ErrorCode::Unsupported, format!("{program} is not a shell whose commands have a known end"))
+        .with_hint("type into it with session_input and read it with session_output")
 }
 
 pub(super) fn unknown() -> Error {

@@ -6,8 +6,17 @@ use std::collections::BTreeMap;
 pub const REDACTED: &str = "[redacted]";
 
 /// Parts of names that give a secret away, in upper case.
-const TELLTALES: &[&str] =
-    &["SECRET", "TOKEN", "PASSWORD", "PASSWD", "PASSPHRASE", "APIKEY", "API_KEY", "CREDENTIAL", "PRIVATE_KEY"];
+const TELLTALES: &[&str] = &[
+    "SECRET",
+    "TOKEN",
+    "PASSWORD",
+    "PASSWD",
+    "PASSPHRASE",
+    "APIKEY",
+    "API_KEY",
+    "CREDENTIAL",
+    "PRIVATE_KEY",
+];
 
 /// Endings that do.
 const TELLTALE_ENDINGS: &[&str] = &["_KEY", "_PASS", "_AUTH", "_PAT"];

@@ -223,6 +223,21 @@ pub struct Session {
     pub retry_count: u32,
 }
 
+impl Session {
+    /// The metadata at a path whose dots separate keys; a key that has dots itself is found as well.
+    pub fn metadata_at(&self, path: &str) -> Option<&Value> {
+        value_at(&self.metadata, path)
+    }
+}
+
+fn value_at<'a>(map: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
+    if let Some(value) = map.get(path) {
+        return Some(value);
+    }
+    let (first, rest) = path.split_once('.')?;
+    value_at(map.get(first)?.as_object()?, rest)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -42,8 +42,10 @@ impl Orchestrator {
         for target in &targets {
             let before = chosen.len();
             let fitting = sessions.iter().filter(|session| session.status.is_live() && fits(session, target));
-            let new: Vec<Session> =
-                fitting.filter(|session| chosen.iter().all(|known| known.id != session.id)).cloned().collect();
+            let new: Vec<Session> = fitting
+                .filter(|session| chosen.iter().all(|known| known.id != session.id))
+                .cloned()
+                .collect();
             chosen.extend(new);
             // A plain name that fits nothing is a mistake; a group may well be empty.
             if let BroadcastTarget::Name(name) = target
@@ -88,10 +90,6 @@ fn fits(session: &Session, target: &BroadcastTarget) -> bool {
             glob::matches(pattern, &session.name) || glob::matches(pattern, session.id.as_str())
         }
         BroadcastTarget::Capability(capability) => session.capabilities.contains(capability),
-        BroadcastTarget::Metadata(path, value) => {
-            let mut keys = path.split('.');
-            let first = keys.next().and_then(|key| session.metadata.get(key));
-            keys.try_fold(first, |at, key| Some(at?.get(key))).flatten() == Some(value)
-        }
+        BroadcastTarget::Metadata(path, value) => session.metadata_at(path) == Some(value),
     }
 }

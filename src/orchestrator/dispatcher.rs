@@ -17,7 +17,9 @@ use super::worker::{self, CloseOrder, Order};
 use super::{CommandWatch, Settings};
 use crate::clock::{self, Moment, Now};
 use crate::engine::request::CloseMode;
-use crate::engine::{Defaults, Effect, EffectKind, Engine, Reply, Request, Spawn, Step, WorkerEvent, WorkerEventKind};
+use crate::engine::{
+    Defaults, Effect, EffectKind, Engine, Reply, Request, Spawn, Step, WorkerEvent, WorkerEventKind,
+};
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::{CommandId, SessionId};
 use crate::limits;
@@ -55,7 +57,7 @@ pub(super) enum Read {
 pub(super) struct Members {
     pub(super) session: SessionId,
     /// Stands for the tree while it lives.
-    pub(super) slot: u32,
+    pub(super) slot: u64,
     pub(super) pids: Vec<u32>,
     /// When its shell started.
     pub(super) since: Moment,
@@ -432,7 +434,8 @@ impl Dispatcher {
         let workers = self.workers.clone();
         let stopping = self.stopping.clone();
         let live = self.live_entry(&session);
-        live.worker = Some(WorkerHandle { slot: Arc::clone(&slot), since: clock::now().moment, orders, close });
+        live.worker =
+            Some(WorkerHandle { slot: Arc::clone(&slot), since: clock::now().moment, orders, close });
         live.secrets = secrets.clone();
         let worker = worker::Worker::new(worker::Wiring {
             session: id.clone(),
@@ -506,7 +509,10 @@ async fn sleep_until(deadline: Option<std::time::Instant>) {
 }
 
 /// The values in a session's environment that must not reach its log, and those that the owner configured.
-fn secrets(environment: &BTreeMap<std::ffi::OsString, std::ffi::OsString>, configured: &[String]) -> Redactor {
+fn secrets(
+    environment: &BTreeMap<std::ffi::OsString, std::ffi::OsString>,
+    configured: &[String],
+) -> Redactor {
     let mut redactor = Redactor::new();
     let named = environment
         .iter()

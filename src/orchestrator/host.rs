@@ -4,19 +4,16 @@
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::Settings;
 use crate::clock;
 use crate::error::{Error, ErrorCode, Result};
-use crate::pty::brand::{Brand, Slot, Which};
-use crate::pty::guard::Guard;
-use crate::pty::{self, Signal};
+use crate::pty::{self, Brand, Guard, Signal, Slot, Which};
 
 #[derive(Debug)]
 pub(super) struct Host {
-    brand: Arc<Brand>,
+    brand: Brand,
     private: PathBuf,
     /// Ends with the server; it then finds nothing left to do.
     _guard: Guard,
@@ -31,16 +28,18 @@ impl Host {
             }
         };
         let private = pty::private_root().map_err(failed("the private directory"))?;
-        let brand = Arc::new(Brand::claim().map_err(failed("the brand of the sessions' processes"))?);
-        let guard = Guard::start(&settings.program, &brand, &private).map_err(failed("the guard process"))?;
+        let brand = Brand::claim().map_err(failed("the mark of the sessions' processes"))?;
+        let guard = Guard::start(&brand, &private, &settings.program).map_err(failed("the guard process"))?;
         Ok(Self { brand, private, _guard: guard })
     }
 
     pub(super) fn slot(&self) -> Result<Slot> {
-        self.brand.slot().ok_or_else(|| Error::new(ErrorCode::LimitExceeded, "no more sessions can be told apart"))
+        self.brand
+            .slot()
+            .ok_or_else(|| Error::new(ErrorCode::LimitExceeded, "no more sessions can be told apart"))
     }
 
-    pub(super) fn brand(&self) -> &Arc<Brand> {
+    pub(super) fn brand(&self) -> &Brand {
         &self.brand
     }
 
@@ -61,7 +60,7 @@ impl Host {
         while !self.brand.members(Which::All).is_empty() && clock::now().moment < polite_until {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        self.brand.kill_all(Which::All, grace);
+        self.brand.kill_all(Which::All, clock::now().moment.after(grace));
     }
 
     /// The directory that is gone when the server is.

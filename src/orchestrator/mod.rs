@@ -22,7 +22,7 @@ use crate::engine::Request;
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::CommandId;
 use crate::limits;
-use crate::model::{Command, Session, TerminalSize};
+use crate::model::{Command, Session};
 use crate::sample::CpuMeter;
 use crate::term::excerpt::Page;
 use dispatcher::{Access, Answer, Dispatcher, Input as DispatcherInput, Read};
@@ -34,12 +34,8 @@ pub struct Settings {
     pub state_dir: PathBuf,
     /// The program that the guard process is started from: this very one.
     pub program: PathBuf,
-    /// The shell of sessions that name none; `$SHELL` when absent.
-    pub shell: Option<String>,
     /// The timeout of commands whose session names none.
     pub command_timeout: Duration,
-    /// The size of terminals whose creator names none.
-    pub size: TerminalSize,
     /// Strings that must reach neither a log nor the store.
     pub redact: Vec<String>,
 }
@@ -216,7 +212,8 @@ impl Orchestrator {
     async fn send(&self, input: DispatcherInput) -> Result<()> {
         self.inputs().await?.try_send(input).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => {
-                Error::new(ErrorCode::Overloaded, "too many requests are waiting").with_hint("try again in a second")
+                Error::new(ErrorCode::Overloaded, "too many requests are waiting")
+                    .with_hint("try again in a second")
             }
             mpsc::error::TrySendError::Closed(_) => shutting_down(),
         })

@@ -48,9 +48,9 @@ impl Orchestrator {
         if range.to - range.from <= INLINE_BYTES {
             return Ok(lay_out());
         }
-        tokio::task::spawn_blocking(lay_out)
-            .await
-            .map_err(|error| Error::new(ErrorCode::Internal, format!("laying out the output failed: {error}")))
+        tokio::task::spawn_blocking(lay_out).await.map_err(|error| {
+            Error::new(ErrorCode::Internal, format!("laying out the output failed: {error}"))
+        })
     }
 
     /// Raw bytes of a session's output from a cursor on: where they begin, and at most `max` of them.

@@ -15,16 +15,17 @@ use crate::engine::{Reply, Request};
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::SessionId;
 use crate::limits;
-use crate::model::{Event, Session, SessionKind, Status, TerminalSize};
+use crate::model::{Event, Session, SessionKind, Status};
 use crate::pty;
 use crate::sample;
 
 impl Orchestrator {
     /// Creates a session and waits for its first prompt (at most [`limits::READY_WAIT`]).
     pub async fn create_session(&self, new: NewSession) -> Result<Session> {
-        let settings = &self.inner.settings;
-        let shell = new.shell.clone().or_else(|| settings.shell.clone());
-        let (shell, dialect) = pty::resolve_shell(shell.as_deref())?;
+        let wanted =
+            new.shell.clone().or_else(|| std::env::var("SHELL").ok()).unwrap_or_else(|| "sh".to_owned());
+        let shell = pty::shell::resolve(&wanted)?;
+        let dialect = pty::shell::dialect_of(&shell);
         let directory = directory(new.directory.as_deref(), new.create_directory)?;
         let request = Request::CreateSession {
             uuid: Uuid::new_v4(),
@@ -38,8 +39,14 @@ impl Orchestrator {
         let ready = self.until_settled(&session.id).await?;
         if ready.status == Status::Error {
             let reason = ready.end_reason.as_deref().unwrap_or("it ended at once");
-            return Err(Error::new(ErrorCode::SpawnFailed, format!("{} did not start: {reason}", ready.shell.display()))
-                .with_hint(format!("read what it printed with session_output {{\"sessionId\":\"{}\"}}, or try profile \"clean\"", ready.id)));
+            return Err(Error::new(
+                ErrorCode::SpawnFailed,
+                format!("{} did not start: {reason}", ready.shell.display()),
+            )
+            .with_hint(format!(
+                "read what it printed with session_output {{\"sessionId\":\"{}\"}}, or try profile \"clean\"",
+                ready.id
+            )));
         }
         Ok(ready)
     }
@@ -55,7 +62,7 @@ impl Orchestrator {
         let members = self.read(|reply| Read::Members(wanted, reply)).await?;
         let now = clock::now().moment;
         let mut cpu = self.inner.cpu.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let slots: Vec<u32> = members.iter().map(|member| member.slot).collect();
+        let slots: Vec<u64> = members.iter().map(|member| member.slot).collect();
         cpu.keep_only(&slots);
         let usage = members.into_iter().map(|members| {
             let tree = sample::tree(&members.pids);
@@ -91,8 +98,9 @@ impl Orchestrator {
     /// Changes settings; an illegal status is refused with the legal ones.
     pub async fn update_session(&self, selector: &str, change: SessionChange) -> Result<Session> {
         let ends = change.status.is_some();
-        let session =
-            self.changed(Request::UpdateSession { selector: selector.to_owned(), change: Box::new(change) }).await?;
+        let session = self
+            .changed(Request::UpdateSession { selector: selector.to_owned(), change: Box::new(change) })
+            .await?;
         if ends { self.until_ended(&session.id).await } else { Ok(session) }
     }
 
@@ -125,11 +133,6 @@ impl Orchestrator {
     pub async fn events(&self, session: &SessionId, since: u64, max: usize) -> Result<Vec<Event>> {
         let session = session.clone();
         self.read(|reply| Read::Events { session, since, max, reply }).await?
-    }
-
-    /// The size of terminals whose creator names none.
-    pub fn default_size(&self) -> TerminalSize {
-        self.inner.settings.size
     }
 
     async fn changed(&self, request: Request) -> Result<Session> {
@@ -179,16 +182,20 @@ async fn order<T>(access: &Access, order: impl FnOnce(oneshot::Sender<T>) -> Ord
     let session = &access.session;
     let closed = || {
         let reason = session.end_reason.as_deref().unwrap_or("it is ending");
-        Error::new(ErrorCode::SessionClosed, format!("session {} is {}: {reason}", session.id, session.status.as_str()))
-            .with_hint("make a new one with session_create, or revive one in status error with session_reset")
+        Error::new(
+            ErrorCode::SessionClosed,
+            format!("session {} is {}: {reason}", session.id, session.status.as_str()),
+        )
+        .with_hint("make a new one with session_create, or revive one in status error with session_reset")
     };
     let orders = access.orders.as_ref().ok_or_else(closed)?;
     let (reply, answer) = oneshot::channel();
     orders.try_send(order(reply)).map_err(|error| match error {
-        tokio::sync::mpsc::error::TrySendError::Full(_) => {
-            Error::new(ErrorCode::Overloaded, format!("too much waits to be typed into session {}", session.id))
-                .with_hint("try again in a second")
-        }
+        tokio::sync::mpsc::error::TrySendError::Full(_) => Error::new(
+            ErrorCode::Overloaded,
+            format!("too much waits to be typed into session {}", session.id),
+        )
+        .with_hint("try again in a second"),
         tokio::sync::mpsc::error::TrySendError::Closed(_) => closed(),
     })?;
     answer.await.map_err(|_| closed())

@@ -8,9 +8,15 @@ use super::output::Output;
 use crate::clock::{self, Moment};
 use crate::term::marks::{Mark, MarkScanner, Piece};
 use crate::term::redact::Redactor;
+use crate::term::text;
 
 /// Output held back for the echo: more than any line editor prints for one short line.
 const ECHO_BYTES: usize = 8 << 10;
+
+/// Wide enough that what a line editor draws is never wrapped.
+const ECHO_COLS: u16 = 1_000;
+/// High enough for any prompt.
+const ECHO_ROWS: u16 = 50;
 
 /// The first line of a command is shown up to this many bytes.
 const SHOWN_BYTES: usize = 400;
@@ -84,7 +90,9 @@ impl Sink {
     fn take(&mut self, piece: Piece<'_>) {
         match piece {
             Piece::Output(bytes) => match &mut self.echo {
-                Some(echo) if echo.held.len() + bytes.len() <= ECHO_BYTES => echo.held.extend_from_slice(bytes),
+                Some(echo) if echo.held.len() + bytes.len() <= ECHO_BYTES => {
+                    echo.held.extend_from_slice(bytes)
+                }
                 Some(_) => {
                     self.release_echo();
                     self.write(bytes);
@@ -123,28 +131,47 @@ impl Sink {
     }
 }
 
-/// The held output with the command in place of the typed line. A line editor that colours or
-/// redraws what is typed gets the command on a line of its own.
+/// The held output with the command in place of the typed line.
 fn with_command(echo: &Echo) -> Vec<u8> {
-    if let Some(at) = memchr::memmem::rfind(&echo.held, &echo.typed) {
-        let mut shown = echo.held[..at].to_vec();
-        shown.extend_from_slice(echo.shown.as_bytes());
-        shown.extend_from_slice(&echo.held[at + echo.typed.len()..]);
-        return shown;
+    let mut places = memchr::memmem::find_iter(&echo.held, &echo.typed);
+    if let (Some(at), None) = (places.next(), places.next())
+        && !is_redrawn(&echo.held[..at])
+    {
+        let before = echo.held[..at].strip_suffix(b" ").unwrap_or(&echo.held[..at]);
+        return [before, echo.shown.as_bytes(), &echo.held[at + echo.typed.len()..]].concat();
     }
-    let mut shown = before_editing(&echo.held).to_vec();
-    shown.extend_from_slice(echo.shown.as_bytes());
-    shown.extend_from_slice(b"\r\n");
-    shown
+    laid_out_with_command(echo)
 }
 
-/// The part of an unreadable echo that is surely no echo: whole lines before the last two.
-fn before_editing(held: &[u8]) -> &[u8] {
-    let mut newlines = memchr::memrchr_iter(b'\n', held);
-    match newlines.nth(1) {
-        Some(at) => &held[..=at],
-        None => b"",
-    }
+/// Whether a line editor went back to the beginning of its line.
+fn is_redrawn(before: &[u8]) -> bool {
+    memchr::memchr_iter(b'\r', before).any(|at| before.get(at + 1).is_some_and(|next| *next != b'\n'))
+}
+
+/// The same for an echo that stands there twice, because the terminal showed it before the line editor
+/// did, or in pieces, because the line editor coloured and redrew it: what it comes to on the screen.
+fn laid_out_with_command(echo: &Echo) -> Vec<u8> {
+    let typed = String::from_utf8_lossy(&echo.typed);
+    let rendered = text::render(&echo.held, ECHO_ROWS, ECHO_COLS).text;
+    let mut lines: Vec<&str> = rendered.lines().collect();
+    let last = lines.iter().rposition(|line| line.contains(typed.as_ref()));
+    let command_line = match last {
+        Some(at) => {
+            let line = lines[at];
+            lines.truncate(at);
+            let prompt = line.split(typed.as_ref()).next().unwrap_or_default();
+            format!("{}{}", prompt.strip_suffix(' ').unwrap_or(prompt), echo.shown)
+        }
+        None => {
+            lines.pop();
+            echo.shown.clone()
+        }
+    };
+    lines.retain(|line| !line.contains(typed.as_ref()));
+    let mut shown: Vec<u8> = lines.iter().flat_map(|line| [line.as_bytes(), b"\r\n"].concat()).collect();
+    shown.extend_from_slice(command_line.as_bytes());
+    shown.extend_from_slice(b"\r\n");
+    shown
 }
 
 fn shown(command: &str) -> String {
@@ -156,4 +183,73 @@ fn shown(command: &str) -> String {
         shown.push_str(" …");
     }
     shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::TerminalSize;
+    use crate::term::log::{MemoryArchive, OutputLog};
+
+    const NONCE: &str = "0123456789abcdef";
+
+    fn stream() -> (Stream, Arc<Output>) {
+        let log = OutputLog::new(Box::new(MemoryArchive::new(1 << 20)));
+        let output = Arc::new(Output::new(log, TerminalSize::default()));
+        (Stream::new(NONCE, Arc::clone(&output), Redactor::new()), output)
+    }
+
+    fn logged(output: &Output) -> String {
+        String::from_utf8(output.read(0, u64::MAX, 1 << 20).bytes).expect("the test writes text")
+    }
+
+    fn begin(number: u64) -> String {
+        format!("\x1b]133;C;k={NONCE};n={number}\x07")
+    }
+
+    #[test]
+    fn the_echo_of_the_typed_line_reads_as_the_command() {
+        let (mut stream, output) = stream();
+        stream.feed(b"$ ");
+        stream.expect_echo(b" \\. /dev/shm/s/3/7\r", "cargo build");
+        let marks = stream.feed(format!(" \\. /dev/shm/s/3/7\r\n{}out", begin(7)).as_bytes());
+        assert_eq!(logged(&output), "$ cargo build\r\nout");
+        assert_eq!(marks, [(Mark::Begin { number: 7 }, logged(&output).len() as u64 - 3)]);
+    }
+
+    #[test]
+    fn an_echo_that_a_line_editor_coloured_gives_way_to_the_command() {
+        let (mut stream, output) = stream();
+        stream.expect_echo(b" source /dev/shm/s/3/7\r", "make\nmake test");
+        let drawn = "> sour\r\x1b[K> \x1b[32m source\x1b[0m /dev/shm\x1b[K/s/3/7\r\n";
+        stream.feed(format!("{drawn}{}out", begin(7)).as_bytes());
+        assert_eq!(logged(&output), "> make …\r\nout");
+    }
+
+    #[test]
+    fn a_line_that_the_terminal_and_the_line_editor_echo_stands_there_once() {
+        let (mut stream, output) = stream();
+        stream.expect_echo(b" \\. /dev/shm/s/3/7\r", "make");
+        stream.feed(format!(" \\. /dev/shm/s/3/7\r\n$  \\. /dev/shm/s/3/7\r\n{}out", begin(7)).as_bytes());
+        assert_eq!(logged(&output), "$ make\r\nout");
+    }
+
+    #[test]
+    fn output_before_an_unreadable_echo_is_kept() {
+        let (mut stream, output) = stream();
+        stream.expect_echo(b" source /dev/shm/s/3/7\r", "make");
+        let background = "[job] line one\r\n[job] line two\r\n";
+        stream.feed(format!("{background}\x1b[32msou\x1b[0mrce /d\x1b[Kev/shm\r\n{}", begin(7)).as_bytes());
+        assert!(logged(&output).starts_with(background), "{:?}", logged(&output));
+    }
+
+    #[test]
+    fn what_is_held_back_comes_out_when_nothing_follows() {
+        let (mut stream, output) = stream();
+        stream.expect_echo(b" \\. /dev/shm/s/3/7\r", "make");
+        stream.feed(b"something else");
+        assert_eq!(logged(&output), "");
+        stream.flush();
+        assert_eq!(logged(&output), "something else");
+    }
 }

@@ -117,7 +117,11 @@ async fn matching(access: &Access, since: u64, pattern: &Regex) -> bool {
                 break;
             }
             let size = access.output.size();
-            if text::render(&chunk.bytes, size.rows, size.cols).text.lines().any(|line| pattern.is_match(line)) {
+            if text::render(&chunk.bytes, size.rows, size.cols)
+                .text
+                .lines()
+                .any(|line| pattern.is_match(line))
+            {
                 return true;
             }
             // Go on at the beginning of the last line: it may still grow.

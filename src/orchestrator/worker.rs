@@ -2,17 +2,21 @@
 //! sees their ends, and reports. It decides nothing that the engine could.
 
 mod closing;
+mod handing;
+mod looking;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 use uuid::Uuid;
 
 use super::dispatcher::Input as DispatcherInput;
@@ -22,17 +26,18 @@ use super::stream::Stream;
 use super::{ForegroundProgram, Input};
 use crate::clock::{self, Moment};
 use crate::engine::request::CloseMode;
-use crate::engine::{Run, Spawn, WorkerEvent, WorkerEventKind};
+use crate::engine::{Exit, Run, Spawn, WorkerEvent, WorkerEventKind};
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::{CommandId, SessionId};
 use crate::limits;
 use crate::model::{Dialect, TerminalSize};
-use crate::pty::brand::Slot;
-use crate::pty::{self, Handover, HandoverCommand, Launch, Signal, Terminal};
+use crate::pty::handover;
+use crate::pty::{self, Launch, Signal, Slot, Terminal};
 use crate::term::marks::Mark;
 use crate::term::redact::Redactor;
 use crate::term::screen::QueryScanner;
 use closing::Closing;
+use looking::LimitWatch;
 
 /// What a worker is told to do.
 #[derive(Debug)]
@@ -145,28 +150,27 @@ struct Begun {
     cursor: u64,
 }
 
-struct LimitWatch {
-    limits: crate::model::ResourceLimits,
-    next: Moment,
-    cpu_before_ms: u64,
-}
-
-/// Pauses between two looks at a tree with limits.
-const LIMIT_PAUSE: Duration = Duration::from_millis(500);
-/// A typed line that the shell did not take for this long is typed again.
-const LOST_LINE: Duration = Duration::from_secs(2);
-/// Output held back for an echo that does not come is given out after this long.
-const ECHO_WAIT: Duration = Duration::from_millis(500);
-/// A command that waits this long at something that is no prompt gets one by Ctrl-C.
-const STUCK_PROMPT: Duration = Duration::from_millis(500);
-
 impl Worker {
     pub(super) fn new(wiring: Wiring) -> Self {
         Self { wiring }
     }
 
-    /// Starts the program and serves it to its end.
+    /// Starts the program and serves it to its end. A panic ends the session, never the server.
     pub(super) async fn run(self, spawn: Spawn, environment: BTreeMap<OsString, OsString>) {
+        let (session, generation) = (self.wiring.session.clone(), self.wiring.generation);
+        let (events, output) = (self.wiring.events.clone(), Arc::clone(&self.wiring.output));
+        let slot = Arc::clone(&self.wiring.slot);
+        let served = AssertUnwindSafe(self.serve(spawn, environment)).catch_unwind().await;
+        if served.is_err() {
+            error!(%session, "the session's worker panicked; its processes are killed");
+            slot.kill_all(clock::now().moment.after(closing::KILL_TIME));
+            let kind = WorkerEventKind::Gone { exit: Exit::Code(UNKNOWN_EXIT), forced: true };
+            let event = WorkerEvent { session, generation, cursor: output.end(), kind };
+            let _ = events.send(DispatcherInput::Worker(event)).await;
+        }
+    }
+
+    async fn serve(self, spawn: Spawn, environment: BTreeMap<OsString, OsString>) {
         let wiring = self.wiring;
         match start(&wiring, &spawn, environment) {
             Ok(parts) => Running::new(wiring, spawn.dialect, parts).serve().await,
@@ -192,11 +196,11 @@ fn start(wiring: &Wiring, spawn: &Spawn, environment: BTreeMap<OsString, OsStrin
         program: spawn.shell.clone(),
         dialect: spawn.dialect,
         profile: spawn.profile,
-        env: environment,
+        env: environment.into_iter().collect(),
         directory: spawn.directory.clone(),
         size: spawn.size,
         nonce: nonce.clone(),
-        private_dir: directory.clone(),
+        private_directory: directory.clone(),
     };
     let terminal = pty::launch(launch, &wiring.slot)?;
     Ok(Parts { directory, terminal, nonce })
@@ -259,7 +263,7 @@ impl Running {
                 written = self.terminal.write(&self.to_write), if !self.to_write.is_empty() => {
                     self.written(written);
                 }
-                exit = self.terminal.exited(), if shell_is_alive => self.shell_exited(exit),
+                exit = self.terminal.exited(), if shell_is_alive => self.shell_exited(seen(exit)),
                 Ok(()) = close.changed() => {
                     let order = *close.borrow_and_update();
                     if let Some(order) = order {
@@ -351,7 +355,9 @@ impl Running {
     /// The first end mark of a command's number counts; `aborted` ones come from the prompt hook.
     async fn command_ended(&mut self, number: u64, status: i32, aborted: bool, cursor: u64, at: Moment) {
         let Some(current) = self.current.take_if(|current| current.number == number) else { return };
-        Handover::remove(&self.directory, number);
+        // The files of this command stay until the next one ends: what it changed for itself may be
+        // undone as late as when that begins.
+        handover::remove(&self.directory, number - 1);
         let begun = current.begun.unwrap_or(Begun { at: current.typed_at, cursor });
         // A shell that reports success for what was aborted means Ctrl-C.
         let status = if aborted && status == 0 { 130 } else { status };
@@ -409,106 +415,6 @@ impl Running {
         }
     }
 
-    /// Hands the waiting command over if the shell takes lines now.
-    async fn type_waiting(&mut self) {
-        match self.prompt {
-            Prompt::Away => {}
-            Prompt::Here { dirty: true } => {
-                // Ctrl-C clears what a caller typed and brings a fresh prompt.
-                self.prompt = Prompt::Away;
-                self.to_write.push(INTERRUPT_KEY);
-            }
-            Prompt::Here { dirty: false } => {
-                if let Some(waiting) = self.waiting.take() {
-                    self.hand_over(waiting.run).await;
-                }
-            }
-        }
-    }
-
-    async fn hand_over(&mut self, run: Box<Run>) {
-        self.number += 1;
-        let number = self.number;
-        let command = &run.command;
-        let now = clock::now().moment;
-        let handover = HandoverCommand {
-            text: &command.text,
-            env: &command.env,
-            exports: &run.exports,
-            directory: command.directory.as_deref(),
-            stdin: command.stdin.as_deref(),
-        };
-        let line = match Handover::write(&self.directory, self.dialect, number, &handover) {
-            Ok(line) => line,
-            Err(error) => {
-                let message = format!("shellherd: the command cannot be handed over: {error}\r\n");
-                let cursor = self.wiring.output.end();
-                self.wiring.output.append(message.as_bytes(), clock::now().wall);
-                let event = WorkerEventKind::Ended {
-                    command: command.id.clone(),
-                    status: CANNOT_RUN,
-                    from: cursor,
-                    duration_us: 0,
-                    directory: self.terminal.working_directory(),
-                };
-                self.report(event).await;
-                return;
-            }
-        };
-        self.prompt = Prompt::Away;
-        self.stream.expect_echo(&line, &command.text);
-        self.to_write.extend_from_slice(&line);
-        let limits = command.limits;
-        let is_limited = limits.memory_bytes.is_some() || limits.cpu_ms.is_some();
-        self.current = Some(Current {
-            command: command.id.clone(),
-            number,
-            typed_at: now,
-            line,
-            begun: None,
-            awaiting: None,
-            limits: is_limited.then(|| LimitWatch {
-                limits,
-                next: now.after(LIMIT_PAUSE),
-                cpu_before_ms: crate::sample::tree(&self.wiring.slot.members()).cpu_ms,
-            }),
-        });
-        self.touched = now;
-        // Most lines go out at once: a trip through the reactor would cost more than the write.
-        let written = self.terminal.try_write(&self.to_write);
-        if !matches!(&written, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
-            self.written(written);
-        }
-        self.look_soon();
-    }
-
-    async fn type_input(&mut self, input: Input) -> Result<u64> {
-        if self.closing.is_some() {
-            return Err(Error::new(ErrorCode::SessionClosed, "the session is being closed"));
-        }
-        if self.to_write.len() + input.bytes.len() > limits::INPUT_BYTES {
-            return Err(Error::new(
-                ErrorCode::Overloaded,
-                format!("{} bytes typed earlier were not read yet", self.to_write.len()),
-            )
-            .with_hint("the program does not read its input: look at it with session_output"));
-        }
-        if input.secret {
-            self.stream.add_secret(&input.bytes);
-        }
-        let before = self.wiring.output.end();
-        let ends_line = input.bytes.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 3 | 4));
-        if let Prompt::Here { .. } = self.prompt {
-            self.prompt = if ends_line { Prompt::Away } else { Prompt::Here { dirty: true } };
-        }
-        self.to_write.extend_from_slice(&input.bytes);
-        self.no_longer_awaiting().await;
-        self.touched = clock::now().moment;
-        self.look_soon();
-        self.report(WorkerEventKind::Typed { bytes: input.bytes.len(), secret: input.secret }).await;
-        Ok(before)
-    }
-
     async fn signal(&mut self, signal: Signal) -> Result<String> {
         let nothing = |why: String| {
             Error::new(ErrorCode::CommandNotRunning, why)
@@ -520,160 +426,28 @@ impl Running {
         match self.terminal.signal_foreground(signal) {
             Ok(target) => {
                 let target = target.to_string();
-                let signalled =
-                    WorkerEventKind::Signalled { signal: signal.name().to_owned(), target: target.clone() };
+                let signalled = WorkerEventKind::Signalled { signal: signal.name(), target: target.clone() };
                 self.report(signalled).await;
                 Ok(target)
             }
             Err(error) => Err(nothing(format!("nothing could be signalled: {error}"))),
         }
     }
-
-    fn what_shows(&self) -> Look {
-        let foreground = self.terminal.foreground().filter(|_| !self.terminal.is_shell_foreground());
-        let at_prompt = self.prompt == (Prompt::Here { dirty: false }) && self.waiting.is_none();
-        let settled = clock::now().moment >= self.touched.after(SETTLED) && self.to_write.is_empty();
-        Look {
-            foreground: foreground.map(|program| ForegroundProgram {
-                pid: program.pid,
-                name: program.name,
-                command_line: program.command_line,
-            }),
-            at_prompt,
-            awaiting: !at_prompt && settled && self.terminal.awaiting_input(),
-        }
-    }
-
-    fn look_soon(&mut self) {
-        self.look_pause = limits::AWAITING_AFTER;
-        self.look_at = Some(clock::now().moment.after(self.look_pause));
-    }
-
-    fn needs_looks(&self) -> bool {
-        self.current.is_some() || self.waiting.is_some() || self.prompt == Prompt::Away
-    }
-
-    fn next_look(&self) -> Option<Moment> {
-        let limit = self.current.as_ref().and_then(|current| current.limits.as_ref()).map(|watch| watch.next);
-        let closing = self.closing.as_ref().and_then(|closing| closing.next_check);
-        self.look_at.into_iter().chain(limit).chain(closing).min()
-    }
-
-    /// Nothing was reported for a while: what can only be seen by looking is looked at.
-    async fn look(&mut self) {
-        let now = clock::now().moment;
-        self.check_closing(now).await;
-        self.check_limits(now).await;
-        if self.look_at.is_none_or(|at| now < at) {
-            return;
-        }
-        let holds_for_nothing = self.stream.holds_since().is_none_or(|since| now >= since.after(ECHO_WAIT));
-        if holds_for_nothing {
-            self.stream.flush();
-        }
-        if self.dialect == Dialect::Plain || self.closing.is_some() {
-            self.look_at = None;
-            return;
-        }
-        if let Some(current) = &self.current {
-            if current.begun.is_some() {
-                self.look_for_input().await;
-            } else if now >= current.typed_at.after(LOST_LINE) && self.terminal.awaiting_input() {
-                self.type_again(now);
-            }
-        } else if self.prompt == Prompt::Away {
-            self.look_for_prompt(now).await;
-        }
-        self.look_pause = (self.look_pause * 2).min(limits::AWAITING_EVERY);
-        self.look_at = self.needs_looks().then(|| now.after(self.look_pause));
-    }
-
-    /// The shell sits at its prompt, and the line never came to it: a line editor drops what is typed
-    /// while it starts.
-    fn type_again(&mut self, now: Moment) {
-        if let Some(current) = &mut self.current {
-            warn!(session = %self.wiring.session, "the shell lost a line, which is typed again");
-            current.typed_at = now;
-            self.to_write.extend_from_slice(&current.line);
-        }
-    }
-
-    async fn look_for_input(&mut self) {
-        let is_awaiting = self.terminal.awaiting_input();
-        let Some(current) = &mut self.current else { return };
-        if !is_awaiting {
-            self.no_longer_awaiting().await;
-            return;
-        }
-        let from = current.begun.as_ref().map_or(0, |begun| begun.cursor);
-        let line = last_line(&self.wiring.output, from);
-        if current.awaiting.as_ref() != Some(&line) {
-            current.awaiting = Some(line.clone());
-            let command = current.command.clone();
-            self.report(WorkerEventKind::Awaiting { command, line: Some(line) }).await;
-        }
-    }
-
-    async fn no_longer_awaiting(&mut self) {
-        let Some(current) = &mut self.current else { return };
-        if current.awaiting.take().is_some() {
-            let command = current.command.clone();
-            self.report(WorkerEventKind::Awaiting { command, line: None }).await;
-        }
-    }
-
-    /// Nothing of ours runs, and the prompt was not reported: a program that was typed in has the
-    /// terminal, or the user's configuration lost the prompt hook, or a line is unfinished.
-    async fn look_for_prompt(&mut self, now: Moment) {
-        if !self.terminal.is_shell_foreground() {
-            self.report(WorkerEventKind::Busy).await;
-            return;
-        }
-        if self.number == 0 || !self.terminal.awaiting_input() {
-            return;
-        }
-        let is_stuck = self.waiting.as_ref().is_some_and(|waiting| now >= waiting.since.after(STUCK_PROMPT));
-        if now >= self.touched.after(limits::PROMPT_WAIT) {
-            self.prompt = Prompt::Here { dirty: is_stuck };
-            self.report(WorkerEventKind::Prompt { directory: self.terminal.working_directory() }).await;
-            self.type_waiting().await;
-        }
-    }
-
-    async fn check_limits(&mut self, now: Moment) {
-        let members = self.wiring.slot.members();
-        let Some(current) = &mut self.current else { return };
-        let Some(watch) = current.limits.as_mut().filter(|watch| now >= watch.next) else { return };
-        watch.next = now.after(LIMIT_PAUSE);
-        let usage = crate::sample::tree(&members);
-        let passed = super::limit_passed(&watch.limits, &usage, watch.cpu_before_ms);
-        if let Some((reason, evidence)) = passed {
-            current.limits = None;
-            let command = current.command.clone();
-            self.report(WorkerEventKind::LimitPassed { command, reason, evidence }).await;
-        }
-    }
 }
 
 /// Ctrl-C.
 const INTERRUPT_KEY: u8 = 3;
-/// The status that shells use for a command that was found and could not be run.
-const CANNOT_RUN: i32 = 126;
-/// A program that just got input is not awaiting it, though it may not have been scheduled yet.
-const SETTLED: Duration = Duration::from_millis(50);
-/// A prompt is looked for in this many of the last bytes.
-const PROMPT_BYTES: usize = 4 << 10;
-
-/// The unfinished last line of the output behind `from`; empty when the last line is finished.
-fn last_line(output: &Output, from: u64) -> String {
-    let end = output.end();
-    let size = output.size();
-    let start = from.max(end.saturating_sub(PROMPT_BYTES as u64));
-    let bytes = output.read(start, end, PROMPT_BYTES).bytes;
-    let mut renderer = crate::term::text::Renderer::new(size.rows, size.cols);
-    renderer.feed(&bytes, &mut |_| {});
-    renderer.last_line().trim_end().to_owned()
+/// How the shell ended, for the engine. Only a defect lets somebody else take its status.
+fn seen(exit: pty::Exit) -> Exit {
+    match exit {
+        pty::Exit::Code(code) => Exit::Code(code),
+        pty::Exit::Signal(signal) => Exit::Signal(signal),
+        pty::Exit::Unknown => Exit::Code(UNKNOWN_EXIT),
+    }
 }
+
+/// Stands for an exit code that nobody saw.
+const UNKNOWN_EXIT: i32 = 255;
 
 async fn sleep_until(moment: Option<std::time::Instant>) {
     match moment {

@@ -50,7 +50,7 @@ fn parse_stat(stat: &str) -> Option<(u64, u64)> {
 /// Turns total CPU times into percentages of one core between two looks.
 #[derive(Debug, Default)]
 pub struct CpuMeter {
-    before: HashMap<u32, (Moment, u64)>,
+    before: HashMap<u64, (Moment, u64)>,
 }
 
 /// Two looks closer together than this tell nothing: a tick is 10 ms.
@@ -59,7 +59,7 @@ const SHORTEST: Duration = Duration::from_millis(100);
 impl CpuMeter {
     /// Percent of one core that the tree named by `key` used since the last look at it; since
     /// `started` at the first. Trees that were not looked at for long are forgotten by the caller.
-    pub fn percent(&mut self, key: u32, cpu_ms: u64, now: Moment, started: Moment) -> f64 {
+    pub fn percent(&mut self, key: u64, cpu_ms: u64, now: Moment, started: Moment) -> f64 {
         let (then, before_ms) = self.before.get(&key).copied().unwrap_or((started, 0));
         let elapsed = now.0.saturating_sub(then.0);
         if elapsed >= SHORTEST {
@@ -72,7 +72,7 @@ impl CpuMeter {
     }
 
     /// Forgets every tree that is not among `keys`.
-    pub fn keep_only(&mut self, keys: &[u32]) {
+    pub fn keep_only(&mut self, keys: &[u64]) {
         self.before.retain(|key, _| keys.contains(key));
     }
 }
@@ -83,7 +83,8 @@ mod tests {
 
     #[test]
     fn a_name_with_brackets_does_not_shift_the_fields() {
-        let stat = "7 (a) b (c)) S 1 7 7 0 -1 4194560 100 0 0 0 5 6 7 8 20 0 1 0 100 4096 250 18446744073709551615";
+        let stat =
+            "7 (a) b (c)) S 1 7 7 0 -1 4194560 100 0 0 0 5 6 7 8 20 0 1 0 100 4096 250 18446744073709551615";
         assert_eq!(parse_stat(stat), Some((26, 250)));
     }
 

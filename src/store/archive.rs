@@ -59,7 +59,8 @@ impl SegmentArchive {
             self.current = Some(create(&segment_path(&self.directory, self.end))?);
             self.segments.push_back(self.end);
             self.drop_oldest();
-            let file = self.current.as_mut().ok_or_else(|| io::Error::other("the segment was just opened"))?;
+            let file =
+                self.current.as_mut().ok_or_else(|| io::Error::other("the segment was just opened"))?;
             return Ok((file, limits::OUTPUT_SEGMENT));
         }
         if self.current.is_none() {
@@ -71,7 +72,8 @@ impl SegmentArchive {
     }
 
     fn drop_oldest(&mut self) {
-        while self.segments.len() > 1 && self.end - self.segments[0] > self.capacity - limits::OUTPUT_SEGMENT {
+        while self.segments.len() > 1 && self.end - self.segments[0] > self.capacity - limits::OUTPUT_SEGMENT
+        {
             if let Some(start) = self.segments.pop_front() {
                 let _ = fs::remove_file(segment_path(&self.directory, start));
             }

@@ -79,9 +79,7 @@ impl Store {
             })
             .map_err(Failure::from)
             .and_then(|found| found.map(|text| parse(&text)).transpose())
-            .map_err(|error| {
-                Error::new(ErrorCode::StorageFailed, format!("cannot read the store: {error}"))
-            })
+            .map_err(|error| Error::new(ErrorCode::StorageFailed, format!("cannot read the store: {error}")))
     }
 
     /// The latest `max` events of a session at or behind an output cursor, in order.
@@ -90,10 +88,9 @@ impl Store {
             let mut statement = self.connection.prepare_cached(
                 "SELECT event FROM events WHERE session = ?1 AND output_cursor >= ?2 ORDER BY cursor DESC LIMIT ?3",
             )?;
-            let rows = statement.query_map(
-                params![session.as_str(), clamp(since), count(max)],
-                |row| row.get::<_, String>(0),
-            )?;
+            let rows = statement.query_map(params![session.as_str(), clamp(since), count(max)], |row| {
+                row.get::<_, String>(0)
+            })?;
             let mut events = Vec::new();
             for row in rows {
                 events.push(parse(&row?)?);
@@ -101,9 +98,8 @@ impl Store {
             events.reverse();
             Ok(events)
         };
-        read().map_err(|error| {
-            Error::new(ErrorCode::StorageFailed, format!("cannot read the store: {error}"))
-        })
+        read()
+            .map_err(|error| Error::new(ErrorCode::StorageFailed, format!("cannot read the store: {error}")))
     }
 
     /// Where the output of a session is kept.
@@ -218,7 +214,8 @@ fn take_over(
         "UPDATE sessions SET server = ?1 WHERE live = 1 AND server NOT IN (SELECT id FROM servers)",
         [server],
     )?;
-    transaction.execute("INSERT INTO servers (id, pid) VALUES (?1, ?2)", params![server, std::process::id()])?;
+    transaction
+        .execute("INSERT INTO servers (id, pid) VALUES (?1, ?2)", params![server, std::process::id()])?;
     let dropped = schema::drop_old_sessions(&transaction)?;
     let mut sessions: Vec<Session> = read_all(
         &transaction,

@@ -6,7 +6,8 @@ use super::*;
 use crate::clock::Timestamp;
 use crate::limits;
 use crate::model::{
-    Command, CommandState, Dialect, EventKind, Profile, ResourceLimits, Session, SessionKind, Status, TerminalSize,
+    Command, CommandState, Dialect, EventKind, Profile, ResourceLimits, Session, SessionKind, Status,
+    TerminalSize,
 };
 use crate::term::log::Archive;
 

@@ -27,10 +27,11 @@ pub enum Lines {
 }
 
 /// What happens to what does not fit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Page {
     /// A third of the budget goes to the beginning, the rest to the end, and a line in between
     /// tells of what is missing: for the result of a command.
+    #[default]
     Ends,
     /// The page is filled from the beginning, and the next one continues at its cursor.
     Forward,

@@ -14,7 +14,7 @@ use crate::limits;
 const PLACEHOLDER: &[u8] = b"[redacted]";
 
 /// The secrets of one session, and what is held back of its stream.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Redactor {
     secrets: Vec<memmem::Finder<'static>>,
     /// The end of what was fed: it may be the beginning of a secret.

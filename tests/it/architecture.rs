@@ -67,7 +67,8 @@ fn imports(text: &str) -> BTreeSet<String> {
         let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
         if name.is_empty() {
             let list = rest.trim_start_matches('{').split('}').next().unwrap_or_default();
-            let first_words = list.split(',').map(|item| item.trim().split("::").next().unwrap_or_default().to_owned());
+            let first_words =
+                list.split(',').map(|item| item.trim().split("::").next().unwrap_or_default().to_owned());
             names.extend(first_words.filter(|word| !word.is_empty()));
         } else {
             names.insert(name);
@@ -148,14 +149,18 @@ fn every_integration_test_file_is_declared() {
     let main = fs::read_to_string(root().join("tests/it/main.rs")).expect("main.rs is text");
     for path in fs::read_dir(root().join("tests/it")).expect("the folder is readable").flatten() {
         let name = path.file_name().to_string_lossy().trim_end_matches(".rs").to_owned();
-        assert!(name == "main" || main.contains(&format!("mod {name};")), "{name} is not declared in main.rs");
+        assert!(
+            name == "main" || main.contains(&format!("mod {name};")),
+            "{name} is not declared in main.rs"
+        );
     }
 }
 
 #[test]
 fn error_codes_are_listed_once_each() {
     let text = fs::read_to_string(root().join("src/error.rs")).expect("error.rs is text");
-    let codes: Vec<&str> = text.lines().filter_map(|line| line.split("=> \"").nth(1)?.split('"').next()).collect();
+    let codes: Vec<&str> =
+        text.lines().filter_map(|line| line.split("=> \"").nth(1)?.split('"').next()).collect();
     let unique: BTreeSet<&&str> = codes.iter().collect();
     assert!(codes.len() > 10 && unique.len() == codes.len(), "{codes:?}");
 }

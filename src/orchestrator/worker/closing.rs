@@ -1,5 +1,6 @@
 //! The end of a shell: everything that it started is ended with it, politely first.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::warn;
@@ -17,7 +18,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(5);
 /// The longest one.
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 /// SIGKILL takes effect within this, or the process hangs in the kernel.
-const KILL_TIME: Duration = Duration::from_secs(2);
+pub(super) const KILL_TIME: Duration = Duration::from_secs(2);
 /// Output that is still in the terminal's buffer is read for at most this long.
 const DRAIN_TIME: Duration = Duration::from_millis(500);
 
@@ -104,7 +105,9 @@ impl Running {
         if is_due {
             closing.forced = true;
             closing.deadline = None;
-            if !self.wiring.slot.kill_all(KILL_TIME) {
+            let slot = Arc::clone(&self.wiring.slot);
+            let left = tokio::task::spawn_blocking(move || slot.kill_all(now.after(KILL_TIME))).await;
+            if left.unwrap_or(0) > 0 {
                 warn!(session = %self.wiring.session, "processes of the session survive SIGKILL");
                 closing.empty = true;
                 closing.next_check = None;
@@ -136,10 +139,9 @@ impl Running {
         self.stream.flush();
         self.wiring.output.release();
         let _ = std::fs::remove_dir_all(&self.directory);
-        let (exit, forced) = self
-            .closing
-            .as_ref()
-            .map_or((Exit::Code(0), false), |closing| (closing.exit.unwrap_or(Exit::Code(0)), closing.forced));
+        let (exit, forced) = self.closing.as_ref().map_or((Exit::Code(0), false), |closing| {
+            (closing.exit.unwrap_or(Exit::Code(0)), closing.forced)
+        });
         self.report(WorkerEventKind::Gone { exit, forced }).await;
     }
 }

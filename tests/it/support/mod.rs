@@ -18,7 +18,8 @@ pub struct Scratch(pub PathBuf);
 
 impl Scratch {
     pub fn new(what: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("shellherd-it-{what}-{}", uuid::Uuid::new_v4().simple()));
+        let path =
+            std::env::temp_dir().join(format!("shellherd-it-{what}-{}", uuid::Uuid::new_v4().simple()));
         std::fs::create_dir_all(&path).expect("a temporary directory can be made");
         Self(path)
     }

@@ -1,0 +1,236 @@
+//! What the server costs over the bare thing, measured in the same run: `cargo bench --bench ratios`.
+//!
+//! Every figure is a ratio against a baseline that runs in turn with it, so that a slow or busy
+//! machine slows both. The baselines: a bare pseudo-terminal with the same shell, and an MCP ping.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use portable_pty::{CommandBuilder, PtySize, native_pty_system};
+use serde_json::{Value, json};
+
+const ROUNDS: usize = 300;
+const BULK_BYTES: usize = 64 << 20;
+const STARTS: usize = 20;
+
+/// A server and the pipes to it.
+struct Server {
+    child: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+    id: u64,
+    state: std::path::PathBuf,
+}
+
+impl Server {
+    fn start() -> Self {
+        let state = std::env::temp_dir().join(format!("shellherd-bench-{}", uuid::Uuid::new_v4().simple()));
+        let mut child = Command::new(env!("CARGO_BIN_EXE_shellherd"))
+            .args(["serve", "--state-dir"])
+            .arg(&state)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the server starts");
+        let stdin = child.stdin.take().expect("stdin is piped");
+        let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        let mut server = Self { child, stdin, stdout, id: 0, state };
+        let client = json!({"name": "bench", "version": "0"});
+        server.request(
+            "initialize",
+            &json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client}),
+        );
+        let hello = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
+        writeln!(server.stdin, "{hello}").expect("the server reads");
+        server
+    }
+
+    fn request(&mut self, method: &str, params: &Value) -> Value {
+        self.id += 1;
+        let request = json!({"jsonrpc": "2.0", "id": self.id, "method": method, "params": params});
+        let mut line = request.to_string();
+        line.push('\n');
+        self.stdin.write_all(line.as_bytes()).expect("the server reads");
+        loop {
+            let mut line = String::new();
+            self.stdout.read_line(&mut line).expect("the server answers");
+            let message: Value = serde_json::from_str(&line).expect("an answer is JSON");
+            if message["id"] == self.id {
+                return message;
+            }
+        }
+    }
+
+    fn call(&mut self, tool: &str, arguments: &Value) -> Value {
+        let answer = self.request("tools/call", &json!({"name": tool, "arguments": arguments}));
+        assert_ne!(answer["result"]["isError"], true, "{tool}: {answer}");
+        answer["result"]["structuredContent"].clone()
+    }
+
+    fn memory_peak_mb(&self) -> f64 {
+        self.status("VmHWM:")
+    }
+
+    fn memory_mb(&self) -> f64 {
+        self.status("VmRSS:")
+    }
+
+    fn status(&self, field: &str) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap_or_default();
+        line.trim().trim_end_matches(" kB").parse::<f64>().unwrap_or(0.0) / 1024.0
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.state);
+    }
+}
+
+/// A shell on a bare terminal, with a prompt that is easy to find.
+struct Bare {
+    reader: Box<dyn Read + Send>,
+    writer: Box<dyn Write + Send>,
+    child: Box<dyn portable_pty::Child + Send + Sync>,
+    _master: Box<dyn portable_pty::MasterPty + Send>,
+}
+
+const PROMPT: &[u8] = b"\x01ready\x01";
+
+impl Bare {
+    fn start() -> Self {
+        let pair = native_pty_system()
+            .openpty(PtySize { rows: 40, cols: 120, pixel_width: 0, pixel_height: 0 })
+            .expect("a terminal opens");
+        let mut command = CommandBuilder::new("bash");
+        command.args(["--norc", "--noprofile", "-i"]);
+        command.env("PS1", "\u{1}ready\u{1}");
+        command.cwd("/");
+        let child = pair.slave.spawn_command(command).expect("bash starts");
+        let reader = pair.master.try_clone_reader().expect("the terminal is readable");
+        let writer = pair.master.take_writer().expect("the terminal is writable");
+        let mut bare = Self { reader, writer, child, _master: pair.master };
+        bare.until_prompt();
+        bare
+    }
+
+    /// Reads up to the next prompt; returns how many bytes that were.
+    fn until_prompt(&mut self) -> usize {
+        let mut buffer = vec![0; 64 << 10];
+        let mut tail = Vec::new();
+        let mut total = 0;
+        loop {
+            let count = self.reader.read(&mut buffer).expect("the terminal is readable");
+            total += count;
+            tail.extend_from_slice(&buffer[..count]);
+            if memchr::memmem::find(&tail, PROMPT).is_some() {
+                return total;
+            }
+            let keep = tail.len().saturating_sub(PROMPT.len());
+            tail.drain(..keep);
+        }
+    }
+
+    fn run(&mut self, line: &str) -> usize {
+        self.writer.write_all(line.as_bytes()).expect("the terminal is writable");
+        self.until_prompt()
+    }
+}
+
+impl Drop for Bare {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn median(times: &mut [Duration]) -> f64 {
+    times.sort();
+    times[times.len() / 2].as_secs_f64() * 1e6
+}
+
+fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {
+    let start = Instant::now();
+    let result = work();
+    (start.elapsed(), result)
+}
+
+#[expect(clippy::print_stdout, reason = "a benchmark reports on stdout")]
+fn report(what: &str, ours: f64, bare: f64, unit: &str) {
+    println!("{what}: {ours:.0} {unit} against {bare:.0} {unit} bare = {:.2}x", ours / bare);
+}
+
+fn command_latency() {
+    let mut server = Server::start();
+    let session = server.call("session_create", &json!({"shell": "bash", "profile": "clean"}));
+    let id = session["sessionId"].clone();
+    let mut bare = Bare::start();
+    let (mut ours, mut shell, mut ping) = (Vec::new(), Vec::new(), Vec::new());
+    let arguments = json!({"sessionId": id, "command": "true"});
+    for round in 0..ROUNDS + 20 {
+        let a = timed(|| server.call("command_execute", &arguments)).0;
+        let b = timed(|| bare.run("true\n")).0;
+        let c = timed(|| server.request("ping", &json!({}))).0;
+        if round >= 20 {
+            ours.push(a);
+            shell.push(b);
+            ping.push(c);
+        }
+    }
+    let (ours, shell, ping) = (median(&mut ours), median(&mut shell), median(&mut ping));
+    report("command_execute true (baseline: bare shell + ping)", ours, shell + ping, "µs");
+    report("  of which the shell alone", shell, shell + ping, "µs");
+}
+
+fn bulk_output() {
+    let line = "y".repeat(79);
+    let command = format!("yes {line} | head -c {BULK_BYTES}");
+    let mut bare = Bare::start();
+    let (bare_time, _) = timed(|| bare.run(&format!("{command}\n")));
+    let mut server = Server::start();
+    let session = server.call("session_create", &json!({"shell": "bash", "profile": "clean"}));
+    let id = session["sessionId"].clone();
+    let arguments = json!({"sessionId": id, "command": command, "wait": "5m"});
+    let (time, _) = timed(|| server.call("command_execute", &arguments));
+    report("64 MB of output", time.as_secs_f64() * 1e3, bare_time.as_secs_f64() * 1e3, "ms");
+    report("  peak memory of the server (limit 80)", server.memory_peak_mb(), 80.0, "MB");
+}
+
+fn creation() {
+    let mut server = Server::start();
+    let (mut ours, mut bare) = (Vec::new(), Vec::new());
+    for _ in 0..STARTS {
+        let arguments = json!({"shell": "bash", "profile": "clean"});
+        let (time, session) = timed(|| server.call("session_create", &arguments));
+        ours.push(time);
+        bare.push(timed(Bare::start).0);
+        server.call("session_close", &json!({"sessionId": session["sessionId"], "mode": "emergency"}));
+    }
+    report("session_create to the prompt", median(&mut ours), median(&mut bare), "µs");
+}
+
+fn start_up() {
+    let (mut ours, mut bare) = (Vec::new(), Vec::new());
+    let mut memory = 0.0;
+    for _ in 0..STARTS {
+        let (time, server) = timed(Server::start);
+        ours.push(time);
+        memory = server.memory_mb();
+        bare.push(timed(|| Command::new("true").status()).0);
+    }
+    report("start to initialize (baseline: spawn of `true`)", median(&mut ours), median(&mut bare), "µs");
+    report("  memory when idle (limit 20)", memory, 20.0, "MB");
+}
+
+fn main() {
+    // `cargo test --benches` and the like pass flags; there is nothing to choose here.
+    command_latency();
+    bulk_output();
+    creation();
+    start_up();
+}

@@ -1,0 +1,243 @@
+//! The command line: which configuration, which runtime, and which of the library's doors to knock at.
+
+mod call;
+mod doctor;
+mod schemas;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{self, Config, Source, Span};
+use crate::error::Error;
+use crate::mcp::{Defaults, Surface};
+use crate::model::TerminalSize;
+use crate::orchestrator::{Orchestrator, Settings};
+
+/// Threads of the runtime. The work is waiting; two keep one busy call from holding up the rest.
+const WORKERS: usize = 2;
+/// How long tasks may take to notice that the runtime goes down.
+const RUNTIME_SHUTDOWN: Duration = Duration::from_millis(100);
+
+/// Gives AI agents real terminals over the Model Context Protocol.
+#[derive(Parser)]
+#[command(name = "shellherd", version, about, args_conflicts_with_subcommands = true)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Serve MCP on stdin and stdout (what shellherd does without a verb)
+    Serve {
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Make one tool call in a server of its own, and print its result
+    Call {
+        /// The tool, for example `session_list`
+        tool: String,
+        /// Its arguments as a JSON object, or - to read them from stdin
+        arguments: Option<String>,
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Write the tools' schemas, one file for each
+    Schemas {
+        /// Only check that the files are up to date
+        #[arg(long)]
+        check: bool,
+        /// Where the files are
+        #[arg(default_value = "tool-schemas")]
+        directory: PathBuf,
+    },
+    /// Check shells, terminals, limits and the store, and say how to fix what is missing
+    Doctor {
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Outlives a killed server for a moment, to end what it started
+    #[command(hide = true)]
+    Guard { hard: u64, base: u64, directory: PathBuf },
+}
+
+/// Flags beat the environment (`SHELLHERD_STATE_DIR` and so on), which beats the configuration file.
+#[derive(Args)]
+struct Flags {
+    /// The configuration file [default: shellherd/shellherd.toml in the XDG configuration directory]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where the store and the logs are [default: shellherd in the XDG state directory]
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// The shell of sessions that name none [default: $SHELL]
+    #[arg(long)]
+    shell: Option<String>,
+    /// The most that one result may take, in estimated tokens [default: 8000]
+    #[arg(long, value_name = "TOKENS")]
+    result_tokens: Option<usize>,
+    /// Lines of a terminal [default: 40]
+    #[arg(long)]
+    rows: Option<u16>,
+    /// Characters in a line of a terminal [default: 120]
+    #[arg(long)]
+    cols: Option<u16>,
+    /// The timeout of commands that name none, like 5m or 30000 [default: 5m]
+    #[arg(long, value_name = "DURATION")]
+    command_timeout: Option<String>,
+    /// A text to blot out wherever it would be stored or logged; may be given several times
+    #[arg(long, value_name = "TEXT")]
+    redact: Vec<String>,
+    /// What is logged to stderr, as in `RUST_LOG` [default: warn]
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+}
+
+impl Flags {
+    fn resolve(self) -> Result<Config, Error> {
+        let file = self.config;
+        let source = Source {
+            state_dir: self.state_dir,
+            shell: self.shell,
+            result_tokens: self.result_tokens,
+            rows: self.rows,
+            cols: self.cols,
+            command_timeout: self.command_timeout.map(Span::Text),
+            redact: self.redact,
+            log: self.log,
+        };
+        config::resolve(source, file.as_deref(), |name| {
+            std::env::var_os(name).filter(|value| !value.is_empty())
+        })
+    }
+}
+
+/// Runs the binary with the process's arguments.
+pub fn main() -> ExitCode {
+    let Arguments { verb, flags } = Arguments::parse();
+    let outcome = match verb.unwrap_or(Verb::Serve { flags }) {
+        Verb::Serve { flags } => serve(flags),
+        Verb::Call { tool, arguments, flags } => call::call(&tool, arguments.as_deref(), flags),
+        Verb::Schemas { check, directory } => schemas::schemas(&directory, check),
+        Verb::Doctor { flags } => doctor::doctor(flags),
+        Verb::Guard { hard, base, directory } => return crate::pty::guard::main(hard, base, &directory),
+    };
+    outcome.unwrap_or_else(|failure| {
+        // Nothing is left to tell it to when stderr is gone.
+        let _ = writeln!(io::stderr(), "shellherd: {failure}");
+        ExitCode::FAILURE
+    })
+}
+
+/// What keeps a verb from being done.
+enum Failure {
+    Refused(Error),
+    Io(io::Error),
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Refused(error) => match &error.hint {
+                Some(hint) => write!(f, "{} ({hint})", error.message),
+                None => write!(f, "{}", error.message),
+            },
+            Self::Io(error) => error.fmt(f),
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+type Outcome = Result<ExitCode, Failure>;
+
+fn serve(flags: Flags) -> Outcome {
+    let config = flags.resolve()?;
+    log_to_stderr(&config.log)?;
+    in_runtime(async { crate::mcp::serve(surface(config)).await })??;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Must be called within the runtime.
+fn surface(config: Config) -> Surface {
+    let size = TerminalSize::default();
+    let defaults = Defaults {
+        shell: config.shell,
+        size: TerminalSize { rows: config.rows.unwrap_or(size.rows), cols: config.cols.unwrap_or(size.cols) },
+        command_timeout: config.command_timeout,
+        result_tokens: config.result_tokens,
+    };
+    let settings = Settings {
+        state_dir: config.state_dir,
+        program: "/proc/self/exe".into(),
+        command_timeout: config.command_timeout,
+        redact: config.redact,
+    };
+    Surface::new(Orchestrator::new(settings), defaults)
+}
+
+fn in_runtime<T>(what: impl Future<Output = T>) -> io::Result<T> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.worker_threads(WORKERS).thread_name("shellherd").enable_all().build()?;
+    let result = runtime.block_on(what);
+    runtime.shutdown_timeout(RUNTIME_SHUTDOWN);
+    Ok(result)
+}
+
+fn log_to_stderr(filter: &str) -> Result<(), Error> {
+    let wrong =
+        |error: &dyn std::fmt::Display| Error::invalid(format!("log: {filter:?} is no filter: {error}"));
+    let mut filter: EnvFilter = filter.parse().map_err(|error| wrong(&error))?;
+    // Below this, rmcp writes whole messages, with whatever secrets are in them.
+    filter = filter.add_directive("rmcp=warn".parse().map_err(|error| wrong(&error))?);
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(false).init();
+    Ok(())
+}
+
+/// Writes a line to stdout. A reader that went away is no failure of what was done.
+fn print(line: &str) -> io::Result<()> {
+    match writeln!(io::stdout().lock(), "{line}") {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn without_a_verb_it_serves_with_flags() {
+        let arguments = Arguments::try_parse_from(["shellherd", "--rows", "7"]).unwrap();
+        assert!(arguments.verb.is_none());
+        assert_eq!(arguments.flags.rows, Some(7));
+        let arguments = Arguments::try_parse_from(["shellherd", "serve", "--state-dir", "/x"]).unwrap();
+        assert!(
+            matches!(arguments.verb, Some(Verb::Serve { flags }) if flags.state_dir == Some("/x".into()))
+        );
+    }
+}

@@ -1,0 +1,303 @@
+//! Configuration: flags over environment (`SHELLHERD_*`) over `shellherd.toml` over defaults.
+//! Knows the keys and their texts; what they mean is known where they are used.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::error::{Error, Result};
+use crate::limits;
+
+/// The settings as one source gives them. Every key may be absent; the file knows exactly these keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Source {
+    /// Where the store and the logs are.
+    pub state_dir: Option<PathBuf>,
+    /// The shell of sessions that name none: a program on the PATH or an absolute path.
+    pub shell: Option<String>,
+    /// The most that one result may take, in estimated tokens.
+    pub result_tokens: Option<usize>,
+    /// Lines of a terminal whose creation names none.
+    pub rows: Option<u16>,
+    /// Characters in a line of such a terminal.
+    pub cols: Option<u16>,
+    /// The timeout of commands that name none: `"5m"` or milliseconds.
+    pub command_timeout: Option<Span>,
+    /// Texts that are blotted out wherever they would be stored or logged.
+    #[serde(default)]
+    pub redact: Vec<String>,
+    /// What is logged to stderr, as in `RUST_LOG`.
+    pub log: Option<String>,
+}
+
+/// A duration in the file: a text like `"5m"`, or milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Span {
+    /// Milliseconds.
+    Milliseconds(u64),
+    /// A number with its unit.
+    Text(String),
+}
+
+/// The keys of the file, for the nearest one to an unknown key.
+const KEYS: [&str; 8] =
+    ["state-dir", "shell", "result-tokens", "rows", "cols", "command-timeout", "redact", "log"];
+
+/// What the server runs with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where the store and the logs are. Absolute.
+    pub state_dir: PathBuf,
+    /// The shell of sessions that name none; `$SHELL` when absent.
+    pub shell: Option<String>,
+    /// The most that one result may take, in estimated tokens.
+    pub result_tokens: usize,
+    /// Height of a terminal whose creation names none.
+    pub rows: Option<u16>,
+    /// Width of such a terminal.
+    pub cols: Option<u16>,
+    /// The timeout of commands that name none.
+    pub command_timeout: Duration,
+    /// Texts that are blotted out.
+    pub redact: Vec<String>,
+    /// What is logged to stderr.
+    pub log: String,
+}
+
+/// Puts the sources together. `variable` reads the environment; `file` is what `--config` named.
+pub fn resolve(
+    flags: Source,
+    file: Option<&Path>,
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Result<Config> {
+    let environment = of_environment(&variable)?;
+    let named = file.map(Path::to_owned).or_else(|| variable("SHELLHERD_CONFIG").map(PathBuf::from));
+    let from_file = match named {
+        Some(path) => of_file(&path, true)?,
+        None => match configuration_directory(&variable) {
+            Some(directory) => of_file(&directory.join("shellherd").join("shellherd.toml"), false)?,
+            None => Source::default(),
+        },
+    };
+    let source = over(flags, over(environment, from_file));
+    let state_dir = match source.state_dir {
+        Some(directory) => std::path::absolute(&directory)
+            .map_err(|error| Error::invalid(format!("state-dir '{}': {error}", directory.display())))?,
+        None => state_directory(&variable)
+            .ok_or_else(|| {
+                Error::invalid("there is no place for the state: neither XDG_STATE_HOME nor HOME is set")
+                    .with_hint("give --state-dir DIR, or set SHELLHERD_STATE_DIR")
+            })?
+            .join("shellherd"),
+    };
+    let result_tokens = source.result_tokens.unwrap_or(limits::RESULT_TOKENS);
+    if !(500..=100_000).contains(&result_tokens) {
+        return Err(Error::invalid(format!("result-tokens must be from 500 to 100000, not {result_tokens}")));
+    }
+    for (key, side) in [("rows", source.rows), ("cols", source.cols)] {
+        if side.is_some_and(|side| !(1..=limits::TERMINAL_SIDE).contains(&side)) {
+            return Err(Error::invalid(format!("{key} must be from 1 to {}", limits::TERMINAL_SIDE)));
+        }
+    }
+    let command_timeout = match source.command_timeout {
+        None => limits::COMMAND_TIMEOUT,
+        Some(Span::Milliseconds(milliseconds)) => Duration::from_millis(milliseconds),
+        Some(Span::Text(text)) => parse_duration(&text).ok_or_else(|| {
+            Error::invalid(format!("command-timeout must be a duration like \"5m\", not \"{text}\""))
+        })?,
+    };
+    if command_timeout.is_zero() || command_timeout > limits::LONGEST {
+        return Err(Error::invalid("command-timeout must be more than nothing and at most 7 days"));
+    }
+    Ok(Config {
+        state_dir,
+        shell: source.shell,
+        result_tokens,
+        rows: source.rows,
+        cols: source.cols,
+        command_timeout,
+        redact: source.redact,
+        log: source.log.unwrap_or_else(|| "warn".to_owned()),
+    })
+}
+
+fn over(above: Source, below: Source) -> Source {
+    Source {
+        state_dir: above.state_dir.or(below.state_dir),
+        shell: above.shell.or(below.shell),
+        result_tokens: above.result_tokens.or(below.result_tokens),
+        rows: above.rows.or(below.rows),
+        cols: above.cols.or(below.cols),
+        command_timeout: above.command_timeout.or(below.command_timeout),
+        // What one source calls a secret, no other can make public.
+        redact: [above.redact, below.redact].concat(),
+        log: above.log.or(below.log),
+    }
+}
+
+fn of_environment(variable: &impl Fn(&str) -> Option<OsString>) -> Result<Source> {
+    let text = |name: &str| variable(name).map(|value| value.to_string_lossy().into_owned());
+    Ok(Source {
+        state_dir: variable("SHELLHERD_STATE_DIR").map(PathBuf::from),
+        shell: text("SHELLHERD_SHELL"),
+        result_tokens: number("SHELLHERD_RESULT_TOKENS", text("SHELLHERD_RESULT_TOKENS"))?,
+        rows: number("SHELLHERD_ROWS", text("SHELLHERD_ROWS"))?,
+        cols: number("SHELLHERD_COLS", text("SHELLHERD_COLS"))?,
+        command_timeout: text("SHELLHERD_COMMAND_TIMEOUT").map(Span::Text),
+        redact: text("SHELLHERD_REDACT")
+            .map(|list| list.split(',').filter(|text| !text.is_empty()).map(str::to_owned).collect())
+            .unwrap_or_default(),
+        log: text("SHELLHERD_LOG").or_else(|| text("RUST_LOG")),
+    })
+}
+
+fn number<T: std::str::FromStr>(name: &str, text: Option<String>) -> Result<Option<T>> {
+    text.map(|text| {
+        text.trim().parse().map_err(|_| Error::invalid(format!("{name} must be a number, not \"{text}\"")))
+    })
+    .transpose()
+}
+
+fn of_file(path: &Path, must_exist: bool) -> Result<Source> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_exist => {
+            return Ok(Source::default());
+        }
+        Err(error) => return Err(Error::invalid(format!("{}: {error}", path.display()))),
+    };
+    parse(&text).map_err(|error| Error { message: format!("{}: {}", path.display(), error.message), ..error })
+}
+
+fn parse(text: &str) -> Result<Source> {
+    let table: toml::Table =
+        text.parse().map_err(|error: toml::de::Error| Error::invalid(error.to_string().trim().to_owned()))?;
+    if let Some(unknown) = table.keys().find(|key| !KEYS.contains(&key.as_str())) {
+        let similar = |known: &&&str| strsim::jaro_winkler(unknown, known) > 0.75;
+        let by_similarity = |a: &&&str, b: &&&str| {
+            strsim::jaro_winkler(unknown, a).total_cmp(&strsim::jaro_winkler(unknown, b))
+        };
+        let meant = KEYS.iter().filter(similar).max_by(by_similarity);
+        let meant = meant.map_or_else(String::new, |key| format!("; did you mean '{key}'?"));
+        return Err(Error::invalid(format!("unknown key '{unknown}'{meant}"))
+            .with_hint(format!("the keys are {}", KEYS.join(", "))));
+    }
+    table.try_into().map_err(|error: toml::de::Error| Error::invalid(error.message().to_owned()))
+}
+
+fn home(variable: &impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    variable("HOME").map(PathBuf::from).filter(|home| home.is_absolute())
+}
+
+fn state_directory(variable: &impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let given = variable("XDG_STATE_HOME").map(PathBuf::from).filter(|directory| directory.is_absolute());
+    given.or_else(|| home(variable).map(|home| home.join(".local").join("state")))
+}
+
+fn configuration_directory(variable: &impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let given = variable("XDG_CONFIG_HOME").map(PathBuf::from).filter(|directory| directory.is_absolute());
+    given.or_else(|| home(variable).map(|home| home.join(".config")))
+}
+
+/// A duration as people write it: `250ms`, `30s`, `5m`, `1h`, `1h 30m`; a plain number is milliseconds.
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    if let Ok(milliseconds) = text.parse() {
+        return Some(Duration::from_millis(milliseconds));
+    }
+    // Upper case would read `M` as a month.
+    humantime::parse_duration(&text.to_ascii_lowercase()).ok()
+}
+
+/// A size as people write it: `512m`, `4gb`, `1.5 GiB`; a plain number is bytes. Units are powers of 1,024.
+pub fn parse_size(text: &str) -> Option<u64> {
+    let text = text.trim().to_ascii_lowercase();
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let shift = match unit.trim() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 10,
+        "m" | "mb" | "mib" => 20,
+        "g" | "gb" | "gib" => 30,
+        "t" | "tb" | "tib" => 40,
+        _ => return None,
+    };
+    if let Ok(whole) = number.parse::<u64>() {
+        return whole.checked_mul(1 << shift);
+    }
+    let fraction: f64 = number.parse().ok()?;
+    let bytes = fraction * f64::from(1_u32 << (shift / 2)) * f64::from(1_u32 << (shift / 2));
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "digits only, and bounded here"
+    )]
+    (bytes < 1e15).then_some(bytes as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(flags: Source, environment: &[(&str, &str)], file: &str) -> Result<Config> {
+        let variable = |name: &str| {
+            let set = environment.iter().find(|(key, _)| *key == name);
+            set.map(|(_, value)| OsString::from(value))
+                .or_else(|| (name == "HOME").then(|| "/nowhere".into()))
+        };
+        let below = parse(file)?;
+        resolve(over(flags, over(of_environment(&variable)?, below)), None, variable)
+    }
+
+    #[test]
+    fn flags_beat_the_environment_which_beats_the_file() {
+        let flags = Source { rows: Some(1), ..Source::default() };
+        let environment = [("SHELLHERD_ROWS", "2"), ("SHELLHERD_COLS", "2")];
+        let config = check(flags, &environment, "rows = 3\ncols = 3\nshell = \"zsh\"").unwrap();
+        assert_eq!((config.rows, config.cols, config.shell.as_deref()), (Some(1), Some(2), Some("zsh")));
+    }
+
+    #[test]
+    fn without_any_source_the_defaults_hold() {
+        let config = check(Source::default(), &[], "").unwrap();
+        assert_eq!(config.state_dir, Path::new("/nowhere/.local/state/shellherd"));
+        assert_eq!(config.result_tokens, limits::RESULT_TOKENS);
+        assert_eq!(config.command_timeout, limits::COMMAND_TIMEOUT);
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_the_nearest() {
+        let error = check(Source::default(), &[], "result-token = 5").unwrap_err();
+        assert_eq!(error.message, "unknown key 'result-token'; did you mean 'result-tokens'?");
+    }
+
+    #[test]
+    fn values_out_of_bounds_are_refused() {
+        for file in
+            ["rows = 0", "cols = 1001", "result-tokens = 1", "command-timeout = \"soon\"", "rows = \"x\""]
+        {
+            assert!(check(Source::default(), &[], file).is_err(), "{file}");
+        }
+    }
+
+    #[test]
+    fn durations_and_sizes_read_as_people_write_them() {
+        let milliseconds = |text| parse_duration(text).map(|duration| duration.as_millis());
+        assert_eq!(milliseconds("250ms"), Some(250));
+        assert_eq!(milliseconds(" 30S "), Some(30_000));
+        assert_eq!(milliseconds("5M"), Some(300_000));
+        assert_eq!(milliseconds("1h 30m"), Some(5_400_000));
+        assert_eq!(milliseconds("1500"), Some(1_500));
+        assert_eq!(milliseconds("-5s"), None);
+        assert_eq!(milliseconds("-5"), None);
+        assert_eq!(parse_size("512m"), Some(512 << 20));
+        assert_eq!(parse_size("4GB"), Some(4 << 30));
+        assert_eq!(parse_size("1.5k"), Some(1_536));
+        assert_eq!(parse_size("10"), Some(10));
+        assert_eq!(parse_size("ten"), None);
+    }
+}

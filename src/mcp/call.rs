@@ -1,0 +1,107 @@
+//! What a handler is given: the orchestrator, the server's defaults, and a way to wait that neither
+//! keeps others from being served nor leaves the client without a sign of life.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rmcp::model::{ProgressNotificationParam, ProgressToken, RequestId};
+use rmcp::{Peer, RoleServer};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+
+use super::traffic::Traffic;
+use crate::id::{CommandId, SessionId};
+use crate::limits;
+use crate::model::TerminalSize;
+use crate::orchestrator::{Orchestrator, OutputQuery};
+
+/// What calls that name nothing else get.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Defaults {
+    /// The shell of sessions; `$SHELL` when absent.
+    pub shell: Option<String>,
+    /// The size of terminals.
+    pub size: TerminalSize,
+    /// The timeout of commands.
+    pub command_timeout: Duration,
+    /// The most that one result may take, in estimated tokens.
+    pub result_tokens: usize,
+}
+
+/// Where progress goes.
+pub(crate) struct Reporter {
+    pub(crate) peer: Peer<RoleServer>,
+    pub(crate) token: ProgressToken,
+}
+
+/// One call being served.
+pub(crate) struct Call {
+    pub(crate) orchestrator: Orchestrator,
+    pub(crate) defaults: Arc<Defaults>,
+    pub(crate) reporter: Option<Reporter>,
+    pub(crate) permits: Arc<Semaphore>,
+    /// Held while the call works, given back while it waits.
+    pub(crate) permit: Mutex<Option<OwnedSemaphorePermit>>,
+    pub(crate) traffic: Arc<Traffic>,
+    pub(crate) id: RequestId,
+}
+
+impl Call {
+    /// Estimated tokens that the texts of this call's result may take.
+    pub(crate) fn budget(&self) -> usize {
+        // The rest is for the other fields.
+        self.defaults.result_tokens - self.defaults.result_tokens / 16
+    }
+
+    /// How long this call may block: as asked, or as long as its client stays patient.
+    pub(crate) fn longest_wait(&self, asked: Option<Duration>) -> Duration {
+        let patience = if self.reporter.is_some() { limits::LONGEST_WAIT } else { limits::SILENT_WAIT };
+        asked.unwrap_or(patience).min(limits::LONGEST_WAIT)
+    }
+
+    /// Waits without a permit, and reports progress with the last line of what is `watched`.
+    pub(crate) async fn wait<T>(
+        &self,
+        what: impl Future<Output = T>,
+        watched: (&SessionId, Option<&CommandId>),
+    ) -> T {
+        self.traffic.handed_over(&self.id);
+        drop(self.permit.lock().await.take());
+        let result = match &self.reporter {
+            None => what.await,
+            Some(reporter) => {
+                tokio::pin!(what);
+                let mut reports = 0_u32;
+                loop {
+                    tokio::select! {
+                        biased;
+                        result = &mut what => break result,
+                        () = self.report(reporter, reports, watched) => reports += 1,
+                    }
+                }
+            }
+        };
+        // The semaphore is never closed; without a permit the call goes on all the same.
+        *self.permit.lock().await = Arc::clone(&self.permits).acquire_owned().await.ok();
+        result
+    }
+
+    async fn report(&self, reporter: &Reporter, reports: u32, watched: (&SessionId, Option<&CommandId>)) {
+        tokio::time::sleep(limits::PROGRESS_EVERY).await;
+        let (session, command) = watched;
+        let query = OutputQuery {
+            command: command.cloned(),
+            tail_lines: Some(1),
+            budget_tokens: 60,
+            ..OutputQuery::default()
+        };
+        let line =
+            self.orchestrator.output(session, query).await.map(|excerpt| excerpt.text).unwrap_or_default();
+        let line = line.trim();
+        let message = if line.is_empty() { "waiting" } else { line };
+        let progress = ProgressNotificationParam::new(reporter.token.clone(), f64::from(reports + 1))
+            .with_message(message);
+        if let Err(error) = reporter.peer.notify_progress(progress).await {
+            tracing::debug!(%error, "progress could not be reported");
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! `command_execute`: runs a command and waits for its end, within bounds.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{CommandView, Shown, answer, deadline, excerpt, has_left, settled, timed_out};
+use crate::engine::request::NewCommand;
+use crate::error::Result;
+use crate::limits;
+use crate::mcp::answer::Answer;
+use crate::mcp::arguments::typed;
+use crate::mcp::call::Call;
+use crate::mcp::check;
+use crate::mcp::schema::{self, Bytes, Milliseconds, Variable};
+use crate::mcp::tools::{Effect, Tool};
+use crate::model::{OnTimeout, ResourceLimits, Retries, WhenBusy};
+
+pub(crate) const TOOL: Tool = Tool {
+    name: "command_execute",
+    title: "Run a command",
+    description: "Runs a command in a session's shell, any text: several lines, heredocs, pipes. Directory and \
+        variables that it sets remain. Returns output (its own only), exitCode and success; a command that fails is an \
+        error result with the same fields. The call blocks at most wait (default 45 s); then, and at once with \
+        background, it answers running:true with commandId and cursor, and the command goes on: follow it with \
+        command_status. awaitingInput:true means that it asks for something: answer with session_input. At timeout \
+        the command is left running unless onTimeout says interrupt or kill.",
+    effect: Effect::Runs,
+    input: schema::of_arguments::<Arguments>,
+    output: schema::of_result::<CommandView>,
+    later: &["condense"],
+    run: |call, arguments| Box::pin(async move { execute(call, typed(arguments)?).await }),
+};
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Arguments {
+    session_id: String,
+    #[schemars(extend("x-bytes" = limits::COMMAND_BYTES))]
+    command: String,
+    /// ms from its start (default 300000)
+    timeout: Option<Milliseconds>,
+    /// Answer at once
+    #[serde(default)]
+    background: bool,
+    /// ms that this call blocks
+    wait: Option<Milliseconds>,
+    /// When the session runs another (default queue)
+    #[serde(default)]
+    #[schemars(with = "String", extend("enum" = ["queue", "error", "interrupt"]))]
+    when_busy: WhenBusy,
+    /// For this command only
+    #[serde(default)]
+    env: BTreeMap<String, Variable>,
+    /// For this command only
+    #[schemars(extend("x-bytes" = 4096))]
+    working_directory: Option<String>,
+    #[schemars(extend("x-bytes" = limits::COMMAND_BYTES))]
+    stdin: Option<String>,
+    /// Codes that count as success (default [0]), or "any"
+    #[schemars(with = "Option<Vec<i32>>", extend("x-kind" = "codes"))]
+    ok_exit_codes: Option<ExitCodes>,
+    /// Of the whole process tree
+    resource_limits: Option<Limits>,
+    #[serde(default)]
+    #[schemars(with = "String", extend("enum" = ["leave", "interrupt", "kill"]))]
+    on_timeout: OnTimeout,
+    retries: Option<Tries>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum ExitCodes {
+    These(Vec<i32>),
+    /// Only the word that the reader lets through.
+    Any(#[expect(dead_code, reason = "it is always the word any")] String),
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Limits {
+    /// e.g. 512m
+    max_memory: Option<Bytes>,
+    /// ms
+    max_cpu_time: Option<Milliseconds>,
+}
+
+/// Tries after a failure.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Tries {
+    #[schemars(range(max = 100))]
+    max: u32,
+    /// ms (default 1000)
+    delay: Option<Milliseconds>,
+    /// Factor on delay each time (default 2)
+    #[schemars(range(min = 1, max = 100))]
+    backoff: Option<f64>,
+}
+
+fn request(arguments: Arguments) -> Result<NewCommand> {
+    let directory = arguments.working_directory.as_deref();
+    let limits = arguments.resource_limits;
+    Ok(NewCommand {
+        text: check::filled("command", arguments.command)?,
+        timeout: arguments.timeout.map(Into::into),
+        on_timeout: arguments.on_timeout,
+        when_busy: arguments.when_busy,
+        env: check::env(arguments.env)?,
+        directory: directory.map(|given| check::directory("workingDirectory", given)).transpose()?,
+        stdin: arguments.stdin,
+        ok_exit_codes: match arguments.ok_exit_codes {
+            None => Some(vec![0]),
+            Some(ExitCodes::These(codes)) => Some(codes),
+            Some(ExitCodes::Any(_)) => None,
+        },
+        retries: arguments.retries.map(|tries| Retries {
+            max: tries.max,
+            delay_ms: tries.delay.map_or(1_000, |Milliseconds(delay)| delay),
+            backoff: tries.backoff.unwrap_or(2.0),
+        }),
+        limits: limits.map_or_else(ResourceLimits::default, |limits| ResourceLimits {
+            memory_bytes: limits.max_memory.map(|Bytes(bytes)| bytes),
+            cpu_ms: limits.max_cpu_time.map(|Milliseconds(milliseconds)| milliseconds),
+        }),
+    })
+}
+
+async fn execute(call: &Call, arguments: Arguments) -> Result<Answer> {
+    let (selector, background) = (arguments.session_id.clone(), arguments.background);
+    let asked = if background { Some(std::time::Duration::ZERO) } else { arguments.wait.map(Into::into) };
+    let new = request(arguments)?;
+    let deadline = deadline(call, asked);
+    let before = call.orchestrator.session(&selector).await?.working_directory;
+    let mut watch = call.orchestrator.execute(&selector, new).await?;
+    let command = settled(call, &mut watch, deadline).await;
+    if has_left(&command) {
+        return Err(timed_out(call, &command).await);
+    }
+    let shown = Shown { since: None, budget_tokens: call.budget() };
+    let view = CommandView::of(&command, excerpt(call, &command, shown).await?, Some(&before));
+    answer(&command, &view)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::mcp::arguments::Reader;
+
+    fn check(given: &serde_json::Value) -> Result<NewCommand> {
+        let schema = (TOOL.input)();
+        let reader = Reader { tool: TOOL.name, schema: &schema, later: TOOL.later };
+        request(typed(reader.read(given.as_object().cloned())?)?)
+    }
+
+    #[test]
+    fn defaults_are_those_of_a_plain_line() {
+        let new = check(&json!({"sessionId": "s", "command": "true"})).unwrap();
+        assert_eq!(new, NewCommand::line("true"));
+    }
+
+    #[test]
+    fn every_setting_arrives() {
+        let new = check(&json!({
+            "id": "s", "cmd": "make", "timeoutMs": "5m", "when_busy": "ERROR", "environment": {"A": 1},
+            "cwd": "/tmp", "stdin": "x", "okExitCodes": "any", "onTimeout": " Kill ",
+            "resourceLimits": {"maxMemory": "512m", "max_cpu_time": "10s"},
+            "retries": {"max": "3", "delay": 5, "backoff": 1.5},
+        }))
+        .unwrap();
+        let wanted = NewCommand {
+            timeout: Some(std::time::Duration::from_secs(300)),
+            on_timeout: OnTimeout::Kill,
+            when_busy: WhenBusy::Error,
+            env: BTreeMap::from([("A".to_owned(), "1".to_owned())]),
+            directory: Some("/tmp".into()),
+            stdin: Some("x".to_owned()),
+            ok_exit_codes: None,
+            retries: Some(Retries { max: 3, delay_ms: 5, backoff: 1.5 }),
+            limits: ResourceLimits { memory_bytes: Some(512 << 20), cpu_ms: Some(10_000) },
+            ..NewCommand::line("make")
+        };
+        assert_eq!(new, wanted);
+    }
+
+    #[test]
+    fn what_cannot_be_run_is_refused() {
+        let with = |field: &str, value: serde_json::Value| {
+            check(&json!({"sessionId": "s", "command": "true", field: value})).unwrap_err()
+        };
+        let message = |field: &str, value: serde_json::Value| with(field, value).message;
+        assert!(check(&json!({"sessionId": "s", "command": "a\0b"})).unwrap_err().message.contains("NUL"));
+        assert!(check(&json!({"sessionId": "s", "command": " "})).unwrap_err().message.contains("empty"));
+        assert!(message("okExitCodes", json!([300])).contains("exit codes"));
+        assert!(message("timeout", json!(-1)).contains("'timeout' must be milliseconds"));
+        assert!(message("retries", json!({"max": 101})).contains("from 0 to 100"));
+        assert_eq!(with("condense", json!("auto")).code, crate::error::ErrorCode::Unsupported);
+        let large = "x".repeat(limits::COMMAND_BYTES + 1);
+        assert!(check(&json!({"sessionId": "s", "command": large})).unwrap_err().message.contains("at most"));
+    }
+}

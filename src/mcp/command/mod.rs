@@ -1,0 +1,423 @@
+//! The tools about commands, a file each, and how a command's record and output become a result.
+
+use std::time::Duration;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::answer::{Answer, is_default, spoken};
+use super::call::Call;
+use crate::error::{Error, ErrorCode, Result};
+use crate::limits;
+use crate::model::{Command, CommandState, EndReason, Ending, OnTimeout};
+use crate::orchestrator::{CommandWatch, OutputQuery};
+use crate::term::excerpt::{Excerpt, Page};
+
+pub(crate) mod batch;
+pub(crate) mod broadcast;
+pub(crate) mod execute;
+pub(crate) mod signal;
+pub(crate) mod status;
+
+/// The text of a command in a list.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(transparent)]
+struct CommandText(String);
+
+impl JsonSchema for CommandText {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "CommandText".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "x-bytes": limits::COMMAND_BYTES})
+    }
+}
+
+/// A command and its output, as every tool about commands shows it.
+#[derive(Debug, Default, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of the wire, left out when false")]
+struct CommandView {
+    command_id: String,
+    /// Left out where the caller named it.
+    #[serde(skip_serializing_if = "is_default")]
+    session_id: String,
+    /// What the command itself printed.
+    output: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exit_code: Option<i32>,
+    #[serde(skip_serializing_if = "is_default")]
+    signal: String,
+    /// There when the command has ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    success: Option<bool>,
+    #[serde(skip_serializing_if = "is_default")]
+    running: bool,
+    /// It waits for its turn.
+    #[serde(skip_serializing_if = "is_default")]
+    queued: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration_ms: Option<u64>,
+    /// Pass it as since to read on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cursor: Option<u64>,
+    #[serde(skip_serializing_if = "is_default")]
+    truncated: bool,
+    #[serde(skip_serializing_if = "is_default")]
+    omitted_lines: u64,
+    /// The cursor where the omission begins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    omitted_from: Option<u64>,
+    #[serde(skip_serializing_if = "is_default")]
+    total_lines: u64,
+    /// Where the shell is now, if the command moved it.
+    #[serde(skip_serializing_if = "is_default")]
+    working_directory: String,
+    #[serde(skip_serializing_if = "is_default")]
+    awaiting_input: bool,
+    /// The line that asks.
+    #[serde(skip_serializing_if = "is_default")]
+    prompt: String,
+    #[serde(skip_serializing_if = "is_default")]
+    timed_out: bool,
+    /// Why it ended, where the exit code does not say it.
+    #[serde(skip_serializing_if = "is_default")]
+    reason: String,
+    /// The number of the try, from the second on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt: Option<u32>,
+}
+
+impl CommandView {
+    /// `before` is the directory that the caller knows the shell to have been in.
+    fn of(command: &Command, excerpt: Excerpt, before: Option<&std::path::Path>) -> Self {
+        let ended = command.is_ended();
+        let moved =
+            command.working_directory.as_deref().filter(|now| before.is_some_and(|before| before != *now));
+        // Of an ended command whose output is all here, nothing remains to be read.
+        let is_whole = ended && !excerpt.truncated;
+        Self {
+            command_id: command.id.to_string(),
+            session_id: String::new(),
+            output: excerpt.text,
+            exit_code: command.exit_code(),
+            signal: command.signal().map(signal_name).unwrap_or_default(),
+            success: ended.then(|| command.is_success()),
+            running: command.state == CommandState::Running,
+            queued: command.state == CommandState::Queued,
+            duration_ms: command.duration_us.filter(|_| ended).map(|microseconds| microseconds / 1_000),
+            cursor: (!is_whole).then_some(excerpt.cursor),
+            truncated: excerpt.truncated,
+            omitted_lines: excerpt.omitted_lines,
+            omitted_from: excerpt.omitted_from,
+            total_lines: if excerpt.truncated { excerpt.total_lines } else { 0 },
+            working_directory: moved.map(|path| path.display().to_string()).unwrap_or_default(),
+            awaiting_input: !ended && command.awaiting_input.is_some(),
+            prompt: command.awaiting_input.clone().filter(|_| !ended).unwrap_or_default(),
+            timed_out: command.timed_out,
+            reason: command.reason.map(|reason| reason.as_str().to_owned()).unwrap_or_default(),
+            attempt: (command.attempt > 1).then_some(command.attempt),
+        }
+    }
+
+    /// Output first, or a line that names the failure before it; then one line with what matters.
+    fn text(&self, command: &Command) -> String {
+        let mut text = String::new();
+        if let Some(failure) = failure(command) {
+            text.push_str(&failure);
+            text.push('\n');
+        }
+        if !self.output.is_empty() {
+            text.push_str(self.output.strip_suffix('\n').unwrap_or(&self.output));
+            text.push('\n');
+        }
+        text.push('[');
+        text.push_str(&self.facts().join(" · "));
+        text.push(']');
+        text
+    }
+
+    fn facts(&self) -> Vec<String> {
+        let mut facts = Vec::new();
+        match self.exit_code {
+            Some(code) => facts.push(format!("exit {code}")),
+            None if self.queued => facts.push("queued".to_owned()),
+            None if self.running => facts.push("running".to_owned()),
+            None => facts.push("ended".to_owned()),
+        }
+        facts.extend(self.duration_ms.map(spoken));
+        facts.push(self.command_id.clone());
+        let mut named = |name: &str, value: &str| {
+            if !value.is_empty() {
+                facts.push(format!("{name} {value}"));
+            }
+        };
+        named("session", &self.session_id);
+        named("signal", &self.signal);
+        named("now in", &self.working_directory);
+        named("reason", &self.reason);
+        if self.awaiting_input {
+            facts.push(format!("awaiting input: {:?}", self.prompt));
+        }
+        if self.timed_out && self.running {
+            facts.push("past its timeout".to_owned());
+        }
+        facts.extend(self.attempt.map(|attempt| format!("attempt {attempt}")));
+        if self.truncated {
+            facts.push(format!("{} of {} lines left out", self.omitted_lines, self.total_lines));
+        }
+        facts.extend(self.omitted_from.map(|cursor| format!("from cursor {cursor}")));
+        facts.extend(self.cursor.map(|cursor| format!("cursor {cursor}")));
+        facts
+    }
+}
+
+/// The kind of failure, of a command that ended other than its caller wished.
+fn failure(command: &Command) -> Option<String> {
+    if !command.is_ended() || command.is_success() {
+        return None;
+    }
+    let id = &command.id;
+    Some(match (command.reason, command.ending) {
+        (Some(EndReason::Timeout), _) => {
+            format!("command stopped: {id} outlived its timeout of {}", spoken(command.timeout_ms))
+        }
+        (Some(EndReason::Cancelled), _) => format!("command cancelled: {id}"),
+        (Some(EndReason::SessionLost), _) => format!("command lost: the session of {id} ended"),
+        (Some(EndReason::ServerRestart), _) => format!("command lost: the server ended while {id} ran"),
+        (Some(EndReason::MemoryLimit), _) => format!("command stopped: {id} passed its memory limit"),
+        (Some(EndReason::CpuLimit), _) => format!("command stopped: {id} passed its CPU-time limit"),
+        (None, Some(Ending::ShellKilled(signal))) => {
+            format!("command killed: {} ended the shell of {id}", signal_name(signal))
+        }
+        (None, Some(Ending::ShellExited(code))) => {
+            format!("command failed: {id} ended its shell with exit code {code}")
+        }
+        (None, Some(Ending::Exited(code))) => match command.signal() {
+            Some(signal) => format!("command killed: {} (exit code {code})", signal_name(signal)),
+            None => format!("command failed: exit code {code}"),
+        },
+        (None, Some(Ending::Lost) | None) => format!("command lost: the end of {id} was not seen"),
+    })
+}
+
+fn signal_name(signal: i32) -> String {
+    const NAMES: [(i32, &str); 13] = [
+        (1, "SIGHUP"),
+        (2, "SIGINT"),
+        (3, "SIGQUIT"),
+        (4, "SIGILL"),
+        (6, "SIGABRT"),
+        (7, "SIGBUS"),
+        (8, "SIGFPE"),
+        (9, "SIGKILL"),
+        (11, "SIGSEGV"),
+        (13, "SIGPIPE"),
+        (14, "SIGALRM"),
+        (15, "SIGTERM"),
+        (24, "SIGXCPU"),
+    ];
+    let named = NAMES.iter().find(|(number, _)| *number == signal);
+    named.map_or_else(|| format!("signal {signal}"), |(_, name)| (*name).to_owned())
+}
+
+/// What to show of a command's output.
+#[derive(Clone, Copy)]
+struct Shown {
+    since: Option<u64>,
+    budget_tokens: usize,
+}
+
+async fn excerpt(call: &Call, command: &Command, shown: Shown) -> Result<Excerpt> {
+    if command.output_from.is_none() {
+        return Ok(Excerpt { cursor: shown.since.unwrap_or(0), ..Excerpt::default() });
+    }
+    let query = OutputQuery {
+        command: Some(command.id.clone()),
+        since: shown.since,
+        page: if shown.since.is_some() { Page::Forward } else { Page::Ends },
+        budget_tokens: shown.budget_tokens,
+        ..OutputQuery::default()
+    };
+    call.orchestrator.output(&command.session, query).await
+}
+
+/// Waits until there is something to tell of a command: its end, that it asks for input, or that it
+/// outlived its timeout and runs on. Gives the record as it is then, or when the time is over.
+async fn settled(call: &Call, watch: &mut CommandWatch, deadline: Instant) -> Command {
+    if is_settled(&watch.borrow()) || deadline <= Instant::now() {
+        return watch.borrow().clone();
+    }
+    let (session, id) = {
+        let command = watch.borrow();
+        (command.session.clone(), command.id.clone())
+    };
+    let until = async {
+        // Both ends are the same to this call: the time is over, or nobody will change the record any more.
+        let _ = tokio::time::timeout_at(deadline, watch.wait_for(is_settled)).await;
+    };
+    call.wait(until, (&session, Some(&id))).await;
+    watch.borrow().clone()
+}
+
+fn is_settled(command: &Command) -> bool {
+    let asks = command.state == CommandState::Running && command.awaiting_input.is_some();
+    command.is_ended() || asks || has_left(command)
+}
+
+/// Whether it outlived its timeout and was left to run.
+fn has_left(command: &Command) -> bool {
+    command.timed_out && !command.is_ended() && command.on_timeout == OnTimeout::Leave
+}
+
+fn deadline(call: &Call, asked: Option<Duration>) -> Instant {
+    Instant::now() + call.longest_wait(asked)
+}
+
+/// The error of a command that outlived its timeout and runs on.
+async fn timed_out(call: &Call, command: &Command) -> Error {
+    // Some of the output says more about what it hangs at than the fact itself.
+    let shown = Shown { since: None, budget_tokens: call.budget() / 8 };
+    let excerpt = excerpt(call, command, shown).await.unwrap_or_default();
+    let id = &command.id;
+    let message = format!("{id} outlived its timeout of {} and runs on", spoken(command.timeout_ms));
+    Error::new(ErrorCode::Timeout, message)
+        .with_hint(format!(
+            "wait on with command_status {{\"commandId\": \"{id}\", \"since\": {}}}, or stop it with command_signal \
+             {{\"sessionId\": \"{}\", \"signal\": \"SIGINT\"}}",
+            excerpt.cursor, command.session
+        ))
+        .with_details(serde_json::json!({
+            "commandId": id,
+            "running": true,
+            "cursor": excerpt.cursor,
+            "output": excerpt.text,
+        }))
+}
+
+/// The answer about one command.
+fn answer(command: &Command, view: &CommandView) -> Result<Answer> {
+    Ok(Answer::new(view.text(command), view)?.failed_if(failure(command).is_some()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::answer::tool_result;
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::id::{CommandId, SessionId};
+    use crate::model::ResourceLimits;
+    use crate::term::tokens::estimate_tokens;
+
+    fn ended(code: i32) -> Command {
+        Command {
+            id: CommandId::from_text("cmd_k3f9q2"),
+            uuid: uuid::Uuid::from_u128(1),
+            session: SessionId::from_text("ses_k3f9q2"),
+            text: "true".to_owned(),
+            state: CommandState::Ended,
+            ending: Some(Ending::Exited(code)),
+            reason: None,
+            ok_exit_codes: Some(vec![0]),
+            env: BTreeMap::new(),
+            directory: None,
+            stdin: None,
+            timeout_ms: 300_000,
+            on_timeout: OnTimeout::Leave,
+            timed_out: false,
+            retries: None,
+            limits: ResourceLimits::default(),
+            attempt: 1,
+            queued_at: Timestamp(0),
+            started_at: Some(Timestamp(0)),
+            ended_at: Some(Timestamp(1)),
+            duration_us: Some(1_500),
+            output_from: Some(10),
+            output_to: Some(10),
+            working_directory: Some("/home/u".into()),
+            awaiting_input: None,
+        }
+    }
+
+    fn view(command: &Command, output: &str) -> CommandView {
+        let excerpt = Excerpt { text: output.to_owned(), cursor: 10, ..Excerpt::default() };
+        CommandView::of(command, excerpt, Some(std::path::Path::new("/home/u")))
+    }
+
+    #[test]
+    fn a_trivial_result_costs_at_most_60_tokens_in_either_form() {
+        let command = ended(0);
+        let answer = answer(&command, &view(&command, "")).unwrap();
+        assert_eq!(
+            answer.structured,
+            serde_json::json!({
+                "commandId": "cmd_k3f9q2", "output": "", "exitCode": 0, "success": true, "durationMs": 1,
+            })
+        );
+        assert_eq!(answer.text, "[exit 0 · 1 ms · cmd_k3f9q2]");
+        assert!(estimate_tokens(&answer.structured.to_string()) <= 60);
+        assert!(estimate_tokens(&answer.text) <= 60);
+    }
+
+    #[test]
+    fn a_failed_command_is_an_error_with_its_whole_result() {
+        let command = ended(2);
+        let result = tool_result(answer(&command, &view(&command, "oops\n")));
+        assert_eq!(result.is_error, Some(true));
+        assert_eq!(result.structured_content.unwrap()["output"], "oops\n");
+        let text = &result.content[0].as_text().unwrap().text;
+        assert_eq!(text, "command failed: exit code 2\noops\n[exit 2 · 1 ms · cmd_k3f9q2]");
+    }
+
+    #[test]
+    fn the_first_line_names_the_kind_of_failure() {
+        let first = |change: &dyn Fn(&mut Command)| {
+            let mut command = ended(1);
+            change(&mut command);
+            failure(&command).unwrap_or_default()
+        };
+        assert_eq!(
+            first(&|c| c.ending = Some(Ending::Exited(137))),
+            "command killed: SIGKILL (exit code 137)"
+        );
+        assert!(first(&|c| c.reason = Some(EndReason::Timeout)).starts_with("command stopped: "));
+        assert!(first(&|c| c.reason = Some(EndReason::SessionLost)).starts_with("command lost: "));
+        assert!(first(&|c| c.ending = Some(Ending::ShellExited(3))).contains("ended its shell"));
+        assert_eq!(first(&|c| c.ok_exit_codes = None), "");
+        assert_eq!(first(&|c| c.ok_exit_codes = Some(vec![0, 1])), "");
+        assert_eq!(first(&|c| c.state = CommandState::Running), "");
+    }
+
+    #[test]
+    fn a_running_command_shows_how_to_go_on() {
+        let mut command = ended(0);
+        (command.state, command.ending) = (CommandState::Running, None);
+        command.awaiting_input = Some("Password: ".to_owned());
+        let view = view(&command, "Password: ");
+        assert_eq!(
+            serde_json::to_value(&view).unwrap(),
+            serde_json::json!({
+                "commandId": "cmd_k3f9q2", "output": "Password: ", "running": true, "cursor": 10,
+                "awaitingInput": true, "prompt": "Password: ",
+            })
+        );
+        assert!(is_settled(&command));
+    }
+
+    #[test]
+    fn a_command_that_was_left_at_its_timeout_settles_the_call() {
+        let mut command = ended(0);
+        (command.state, command.ending, command.timed_out) = (CommandState::Running, None, true);
+        assert!(is_settled(&command));
+        command.on_timeout = OnTimeout::Interrupt;
+        assert!(!is_settled(&command));
+    }
+}

@@ -1,0 +1,102 @@
+//! `command_status`: follows commands that were started earlier.
+
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{CommandView, Shown, answer, deadline, excerpt, settled};
+use crate::error::{Error, Result};
+use crate::mcp::answer::{Answer, is_default};
+use crate::mcp::arguments::{refusal, typed};
+use crate::mcp::call::Call;
+use crate::mcp::schema::{self, Milliseconds};
+use crate::mcp::tools::{Effect, Tool};
+use crate::model::Command;
+
+pub(crate) const TOOL: Tool = Tool {
+    name: "command_status",
+    title: "Follow commands",
+    description: "Shows commands that were started before, with their output as command_execute shows it. With wait it \
+        blocks until each has ended or asks for input, or the time is over; without, it answers at once. since (a \
+        cursor) gives only what was printed later. Several commandIds give results, one for each; a failure among \
+        them does not make the call an error.",
+    effect: Effect::Reads,
+    input: schema::of_arguments::<Arguments>,
+    output: schema::of_result::<Status>,
+    later: &["condense"],
+    run: |call, arguments| Box::pin(async move { status(call, typed(arguments)?).await }),
+};
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Arguments {
+    command_id: Option<String>,
+    #[serde(default)]
+    command_ids: Vec<String>,
+    /// ms
+    wait: Option<Milliseconds>,
+    since: Option<u64>,
+}
+
+/// One command flat, or several in results.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Status {
+    #[serde(flatten)]
+    one: Option<CommandView>,
+    #[serde(skip_serializing_if = "is_default")]
+    results: Vec<ResultItem>,
+}
+
+/// See the fields of the command itself.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(transparent)]
+struct ResultItem(CommandView);
+
+impl PartialEq for ResultItem {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.command_id == other.0.command_id
+    }
+}
+
+async fn followed(
+    call: &Call,
+    id: &str,
+    asked: Option<Duration>,
+    shown: Shown,
+) -> Result<(Command, CommandView)> {
+    let mut watch = call.orchestrator.command(id).await?;
+    let command = settled(call, &mut watch, deadline(call, asked)).await;
+    let mut view = CommandView::of(&command, excerpt(call, &command, shown).await?, None);
+    view.session_id = command.session.to_string();
+    Ok((command, view))
+}
+
+async fn status(call: &Call, arguments: Arguments) -> Result<Answer> {
+    let asked = Some(arguments.wait.map_or(Duration::ZERO, Into::into));
+    match (arguments.command_id, arguments.command_ids.as_slice()) {
+        (Some(id), []) => {
+            let shown = Shown { since: arguments.since, budget_tokens: call.budget() };
+            let (command, view) = followed(call, &id, asked, shown).await?;
+            answer(&command, &view)
+        }
+        (None, ids @ [_, ..]) => {
+            if arguments.since.is_some() {
+                return Err(refusal(
+                    "since",
+                    "'since' goes with one commandId only: each command has its own cursor",
+                ));
+            }
+            let shown = Shown { since: None, budget_tokens: call.budget() / ids.len() };
+            let followed = try_join_all(ids.iter().map(|id| followed(call, id, asked, shown))).await?;
+            let text: Vec<String> = followed.iter().map(|(command, view)| view.text(command)).collect();
+            let results = followed.into_iter().map(|(_, view)| ResultItem(view)).collect();
+            Answer::new(text.join("\n\n"), &Status { one: None, results })
+        }
+        (Some(_), [_, ..]) | (None, []) => {
+            Err(Error::invalid("command_status takes either 'commandId' or 'commandIds'")
+                .with_details(serde_json::json!({"field": "commandId", "alternatives": ["commandIds"]})))
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! The Model Context Protocol: tools, their arguments and results, and the connection to a client.
+//!
+//! A call passes [`transport`](self) → rmcp → `server` → [`Surface`] (the choke point) → a tool's
+//! handler, which asks the orchestrator and shapes the result. Knows nothing of how anything is done.
+
+mod answer;
+mod arguments;
+mod call;
+mod check;
+mod command;
+mod schema;
+mod serve;
+mod server;
+mod session;
+mod surface;
+mod tools;
+mod traffic;
+mod transport;
+
+pub use answer::{Answer, error_json};
+pub use call::Defaults;
+pub use serve::{Signals, serve};
+pub use surface::Surface;
+pub use tools::{schema_files, stale_schema_files};

@@ -1,0 +1,111 @@
+//! `session_close`: ends sessions, with all that runs in them.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::clock;
+use crate::engine::request::{CloseMode, Targets};
+use crate::error::{Error, Result};
+use crate::mcp::answer::{Answer, is_default};
+use crate::mcp::arguments::typed;
+use crate::mcp::call::Call;
+use crate::mcp::check;
+use crate::mcp::schema::{self, Milliseconds};
+use crate::mcp::tools::{Effect, Tool};
+
+pub(crate) const TOOL: Tool = Tool {
+    name: "session_close",
+    title: "Close sessions",
+    description: "Ends sessions and every process in them; returns when nothing is left. Give exactly one of \
+        sessionId, pattern (a glob over names and ids) and all. graceful lets processes end for up to timeout, \
+        force for 1 s, emergency kills at once. The output stays readable.",
+    effect: Effect::Ends,
+    input: schema::of_arguments::<Arguments>,
+    output: schema::of_result::<Outcome>,
+    later: &[],
+    run: |call, arguments| Box::pin(async move { close(call, typed(arguments)?).await }),
+};
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Arguments {
+    session_id: Option<String>,
+    /// e.g. build-*
+    pattern: Option<String>,
+    #[serde(default)]
+    all: bool,
+    #[serde(default)]
+    mode: Mode,
+    /// ms (default 30000)
+    timeout: Option<Milliseconds>,
+    reason: Option<String>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Mode {
+    #[default]
+    Graceful,
+    Force,
+    Emergency,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct Outcome {
+    success: bool,
+    session_ids: Vec<String>,
+    /// Some process had to be killed.
+    #[serde(skip_serializing_if = "is_default")]
+    forced: bool,
+    closed_at: String,
+}
+
+fn targets(session_id: Option<String>, pattern: Option<String>, all: bool) -> Result<Targets> {
+    match (session_id, pattern, all) {
+        (Some(id), None, false) => Ok(Targets::One(check::filled("sessionId", id)?)),
+        (None, Some(pattern), false) => Ok(Targets::Matching(check::filled("pattern", pattern)?)),
+        (None, None, true) => Ok(Targets::All),
+        _ => Err(Error::invalid("session_close takes exactly one of 'sessionId', 'pattern' and 'all': true")
+            .with_details(serde_json::json!({"field": "sessionId", "alternatives": ["pattern", "all"]}))),
+    }
+}
+
+async fn close(call: &Call, arguments: Arguments) -> Result<Answer> {
+    let targets = targets(arguments.session_id, arguments.pattern, arguments.all)?;
+    let mode = match arguments.mode {
+        Mode::Graceful => CloseMode::Graceful,
+        Mode::Force => CloseMode::Force,
+        Mode::Emergency => CloseMode::Emergency,
+    };
+    let grace = arguments.timeout.map(Into::into);
+    let closed = call.orchestrator.close_sessions(targets, mode, grace, arguments.reason).await?;
+    let outcome = Outcome {
+        success: true,
+        session_ids: closed.sessions.iter().map(ToString::to_string).collect(),
+        forced: closed.forced,
+        closed_at: clock::now().wall.to_string(),
+    };
+    let how = if outcome.forced { ", some by force" } else { "" };
+    let ids = outcome.session_ids.join(", ");
+    let text = format!("closed {} sessions{how} at {}: {ids}", outcome.session_ids.len(), outcome.closed_at);
+    Answer::new(text, &outcome)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_exactly_one_target() {
+        let one = || Some("a".to_owned());
+        assert_eq!(targets(one(), None, false).unwrap(), Targets::One("a".to_owned()));
+        assert_eq!(targets(None, one(), false).unwrap(), Targets::Matching("a".to_owned()));
+        assert_eq!(targets(None, None, true).unwrap(), Targets::All);
+        for (id, pattern, all) in
+            [(None, None, false), (one(), one(), false), (one(), None, true), (None, one(), true)]
+        {
+            assert!(targets(id, pattern, all).is_err());
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! `session_create`: a new terminal.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::{KINDS, SessionView};
+use crate::engine::request::NewSession;
+use crate::error::Result;
+use crate::limits;
+use crate::mcp::answer::Answer;
+use crate::mcp::arguments::typed;
+use crate::mcp::call::Call;
+use crate::mcp::check;
+use crate::mcp::schema::{self, Bytes, Milliseconds, Variable};
+use crate::mcp::tools::{Effect, Tool};
+use crate::model::{Profile, SessionKind, Status, TerminalSize};
+
+pub(crate) const TOOL: Tool = Tool {
+    name: "session_create",
+    title: "Create a session",
+    description: "Starts a shell on a terminal of its own and returns when it is at its prompt. \
+        The session keeps directory, environment and jobs between commands. \
+        Use one session for each job that runs at the same time. Returns sessionId.",
+    effect: Effect::Adds,
+    input: schema::of_arguments::<Arguments>,
+    output: schema::of_result::<SessionView>,
+    later: &["recovery", "monitor", "template", "overrides", "agentRole", "autoStart", "resourceLimits"],
+    run: |call, arguments| Box::pin(async move { create(call, typed(arguments)?).await }),
+};
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Arguments {
+    /// A label; two sessions may share one
+    name: Option<String>,
+    #[serde(rename = "type", default)]
+    #[schemars(with = "String", extend("enum" = KINDS))]
+    kind: SessionKind,
+    #[schemars(extend("x-bytes" = 4096))]
+    working_directory: Option<String>,
+    /// Make a missing workingDirectory
+    #[serde(default)]
+    create_working_directory: bool,
+    /// Typed into the shell; the call returns while it runs
+    #[schemars(extend("x-bytes" = limits::COMMAND_BYTES))]
+    command: Option<String>,
+    /// bash, zsh, fish, dash, or any program (default $SHELL)
+    #[schemars(extend("x-bytes" = 4096))]
+    shell: Option<String>,
+    /// clean skips the user's start-up files
+    #[serde(default)]
+    #[schemars(with = "String", extend("enum" = ["user", "login", "clean"]))]
+    profile: Profile,
+    #[serde(default)]
+    env: BTreeMap<String, Variable>,
+    #[schemars(range(min = 1, max = 1000))]
+    rows: Option<u16>,
+    #[schemars(range(min = 1, max = 1000))]
+    cols: Option<u16>,
+    #[serde(default)]
+    metadata: Map<String, Value>,
+    #[serde(default)]
+    capabilities: Vec<String>,
+    /// e.g. max-memory:4gb, timeout:300000, cpu-priority:low
+    #[serde(default)]
+    constraints: Vec<String>,
+    /// ms, for commands that name none
+    command_timeout: Option<Milliseconds>,
+    /// ms without use until it is closed
+    idle_timeout: Option<Milliseconds>,
+    /// Output kept on disk, e.g. 256m
+    output_buffer_size: Option<Bytes>,
+}
+
+async fn create(call: &Call, arguments: Arguments) -> Result<Answer> {
+    let defaults = &call.defaults;
+    let directory = arguments.working_directory.as_deref();
+    let new = NewSession {
+        name: arguments.name.map(|name| check::filled("name", name)).transpose()?,
+        kind: arguments.kind,
+        directory: directory.map(|given| check::directory("workingDirectory", given)).transpose()?,
+        create_directory: arguments.create_working_directory,
+        shell: arguments
+            .shell
+            .map(|shell| check::filled("shell", shell))
+            .transpose()?
+            .or_else(|| defaults.shell.clone()),
+        profile: arguments.profile,
+        env: check::env(arguments.env)?,
+        size: TerminalSize {
+            rows: arguments.rows.unwrap_or(defaults.size.rows),
+            cols: arguments.cols.unwrap_or(defaults.size.cols),
+        },
+        metadata: check::metadata(arguments.metadata)?,
+        capabilities: arguments.capabilities,
+        constraints: arguments.constraints,
+        command_timeout: Some(arguments.command_timeout.map_or(defaults.command_timeout, Into::into)),
+        idle_timeout: arguments.idle_timeout.map(Into::into),
+        output_bytes: arguments.output_buffer_size.map(|Bytes(bytes)| bytes),
+        command: arguments.command,
+    };
+    let session = call.orchestrator.create_session(new).await?;
+    let mut view = SessionView::of(&session);
+    if session.status == Status::Initializing {
+        view.hint = String::from(
+            "the shell has shown no prompt yet; commands wait for it, and session_output {mode: \"screen\"} shows \
+             what it is doing",
+        );
+    }
+    Answer::new(view.sentence(), &view)
+}

@@ -1,0 +1,172 @@
+//! `session_logs`: what a session printed and what happened to it, in one order.
+
+use std::fmt::Write;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::limits;
+use crate::mcp::answer::{Answer, is_default};
+use crate::mcp::arguments::typed;
+use crate::mcp::call::Call;
+use crate::mcp::schema;
+use crate::mcp::tools::{Effect, Tool};
+use crate::model::{Event, EventKind, TerminalSize};
+use crate::term::text;
+
+/// Lines of `logs`, unless asked otherwise.
+const LINES: usize = 200;
+/// Bytes of output looked at for each token of the budget.
+const BYTES_PER_TOKEN: usize = 3;
+
+pub(crate) const TOOL: Tool = Tool {
+    name: "session_logs",
+    title: "Read a session's log",
+    description: "Shows what happened in a session: its output with its events (start, command, status, input, signal, \
+        timeout, exit, decision) in between, where they happened. For output alone use session_output.",
+    effect: Effect::Reads,
+    input: schema::of_arguments::<Arguments>,
+    output: schema::of_result::<Log>,
+    later: &[],
+    run: |call, arguments| Box::pin(async move { logs(call, typed(arguments)?).await }),
+};
+
+/// What an entry is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Output,
+    Start,
+    Status,
+    Command,
+    Timeout,
+    Signal,
+    Input,
+    Exit,
+    Decision,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Arguments {
+    session_id: String,
+    /// Only the last so many (default 200)
+    #[schemars(range(min = 1, max = 100_000))]
+    lines: Option<usize>,
+    since: Option<u64>,
+    /// Only these (default all)
+    #[serde(default)]
+    kinds: Vec<Kind>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct Log {
+    logs: String,
+    /// The events among them.
+    #[serde(skip_serializing_if = "is_default")]
+    entries: Vec<Entry>,
+    /// Pass it as since to go on.
+    cursor: u64,
+    #[serde(skip_serializing_if = "is_default")]
+    omitted_lines: usize,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
+struct Entry {
+    at: String,
+    kind: Kind,
+    /// Where the output stood.
+    cursor: u64,
+    text: String,
+}
+
+fn entry(event: &Event) -> Entry {
+    let (kind, text) = match &event.kind {
+        EventKind::Started { pid } => (Kind::Start, format!("shell started, pid {pid}")),
+        EventKind::Status { old, new } => (Kind::Status, format!("{} → {}", old.as_str(), new.as_str())),
+        EventKind::CommandStarted { command } => (Kind::Command, format!("{command} started")),
+        EventKind::CommandEnded { command, exit_code: Some(code) } => {
+            (Kind::Command, format!("{command} ended with exit code {code}"))
+        }
+        EventKind::CommandEnded { command, exit_code: None } => (Kind::Command, format!("{command} ended")),
+        EventKind::TimedOut { command } => (Kind::Timeout, format!("{command} outlived its timeout")),
+        EventKind::Signal { signal, target } => (Kind::Signal, format!("{signal} sent to {target}")),
+        EventKind::Input { bytes, secret: false } => (Kind::Input, format!("{bytes} bytes typed")),
+        EventKind::Input { bytes: _, secret: true } => (Kind::Input, "a secret typed".to_owned()),
+        EventKind::Exited { exit_code } => (Kind::Exit, format!("shell exited with {exit_code}")),
+        EventKind::Decision { reason } => (Kind::Decision, reason.clone()),
+    };
+    Entry { at: event.at.to_string(), kind, cursor: event.output_cursor, text }
+}
+
+async fn logs(call: &Call, arguments: Arguments) -> Result<Answer> {
+    let wants = |kind| arguments.kinds.is_empty() || arguments.kinds.contains(&kind);
+    let observation = call.orchestrator.observe(&arguments.session_id).await?;
+    let (session, end) = (observation.session.id, observation.output_cursor);
+    let most = call.budget() * BYTES_PER_TOKEN;
+    let since = arguments.since.unwrap_or_else(|| end.saturating_sub(most as u64));
+    let events =
+        call.orchestrator.events(&session, arguments.since.unwrap_or(0), limits::LOG_ENTRIES).await?;
+    let entries: Vec<Entry> = events.iter().map(entry).filter(|entry| wants(entry.kind)).collect();
+    let (from, output) = if wants(Kind::Output) {
+        call.orchestrator.raw_output(&session, None, Some(since), most).await?
+    } else {
+        (since, Vec::new())
+    };
+    let cursor = if output.is_empty() { end } else { from + output.len() as u64 };
+    let lines = interleaved(from, &output, &entries);
+    let shown = arguments.lines.unwrap_or(LINES).min(lines.len());
+    let omitted_lines = lines.len() - shown;
+    let logs = lines[omitted_lines..].join("\n");
+    let entries: Vec<Entry> = {
+        // Entries are the machine's view of the same stretch: no more of them than lines.
+        let skipped = entries.len().saturating_sub(shown);
+        entries.into_iter().skip(skipped).collect()
+    };
+    let log = Log { logs, entries, cursor, omitted_lines };
+    let mut text = log.logs.clone();
+    let _ = write!(text, "\n[cursor {cursor} · {omitted_lines} earlier lines left out]");
+    Answer::new(text, &log)
+}
+
+/// The lines of the output, with a line for each entry where it happened.
+fn interleaved(from: u64, output: &[u8], entries: &[Entry]) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut rest = output;
+    let mut position = from;
+    for entry in entries {
+        let ahead = usize::try_from(entry.cursor.saturating_sub(position)).unwrap_or(usize::MAX);
+        let (before, behind) = rest.split_at(ahead.min(rest.len()));
+        lines.extend(plain(before));
+        position += before.len() as u64;
+        rest = behind;
+        lines.push(format!("── {} {}", entry.at, entry.text));
+    }
+    lines.extend(plain(rest));
+    lines
+}
+
+fn plain(bytes: &[u8]) -> Vec<String> {
+    let size = TerminalSize::default();
+    text::render(bytes, size.rows, size.cols).text.lines().map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_stand_where_they_happened() {
+        let event = |cursor: u64, text: &str| Entry {
+            at: "T".to_owned(),
+            kind: Kind::Command,
+            cursor,
+            text: text.to_owned(),
+        };
+        let output = b"one\r\n\x1b[1mtwo\x1b[0m\r\n10%\r100%\r\n";
+        let lines = interleaved(100, output, &[event(50, "early"), event(105, "middle"), event(999, "late")]);
+        assert_eq!(lines, ["── T early", "one", "── T middle", "two", "100%", "── T late"]);
+    }
+}

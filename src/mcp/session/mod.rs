@@ -1,0 +1,114 @@
+//! The tools about sessions, a file each, and what their arguments and results share.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+use super::answer::is_default;
+use super::schema::Milliseconds;
+use crate::model::{Session, SessionKind, Status};
+
+pub(crate) mod close;
+pub(crate) mod create;
+mod filter;
+pub(crate) mod input;
+pub(crate) mod list;
+pub(crate) mod logs;
+pub(crate) mod output;
+pub(crate) mod reset;
+pub(crate) mod status;
+pub(crate) mod update;
+
+/// The session's type, as on the wire.
+pub(crate) const KINDS: [&str; 5] = ["worker", "director", "department", "observer", "active"];
+
+fn kind_word(kind: SessionKind) -> &'static str {
+    match kind {
+        SessionKind::Worker => "worker",
+        SessionKind::Director => "director",
+        SessionKind::Department => "department",
+        SessionKind::Observer => "observer",
+        SessionKind::Active => "active",
+    }
+}
+
+fn status_words() -> [&'static str; 8] {
+    Status::ALL.map(Status::as_str)
+}
+
+/// A status in a list of arguments.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(transparent)]
+struct StatusWord(Status);
+
+impl JsonSchema for StatusWord {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "StatusWord".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "enum": status_words()})
+    }
+}
+
+/// A session as creation, change and reset show it.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct SessionView {
+    session_id: String,
+    name: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[schemars(extend("enum" = status_words()))]
+    status: &'static str,
+    working_directory: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pid: Option<u32>,
+    created_at: String,
+    /// What to do next, when there is something to know.
+    #[serde(skip_serializing_if = "is_default")]
+    hint: String,
+}
+
+impl SessionView {
+    fn of(session: &Session) -> Self {
+        Self {
+            session_id: session.id.to_string(),
+            name: session.name.clone(),
+            kind: kind_word(session.kind),
+            status: session.status.as_str(),
+            working_directory: session.working_directory.display().to_string(),
+            pid: session.pid,
+            created_at: session.created_at.to_string(),
+            hint: String::new(),
+        }
+    }
+
+    fn sentence(&self) -> String {
+        let pid = self.pid.map_or_else(String::new, |pid| format!(", pid {pid}"));
+        let hint = if self.hint.is_empty() { String::new() } else { format!("\n{}", self.hint) };
+        format!(
+            "session {} \"{}\" ({}) is {} in {}{pid}, created {}{hint}",
+            self.session_id, self.name, self.kind, self.status, self.working_directory, self.created_at
+        )
+    }
+}
+
+/// What a call about output waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum WaitUntil {
+    Output,
+    Quiet,
+    Idle,
+    Match,
+    Exit,
+}
+
+/// How long a wait inside a call is, unless it says so itself.
+fn wait_timeout(asked: Option<Milliseconds>) -> std::time::Duration {
+    asked.map_or(crate::limits::SILENT_WAIT, Into::into).min(crate::limits::LONGEST_WAIT)
+}

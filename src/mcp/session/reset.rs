@@ -1,0 +1,36 @@
+//! `session_reset`: a fresh shell under the same id.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::SessionView;
+use crate::error::Result;
+use crate::mcp::answer::Answer;
+use crate::mcp::arguments::typed;
+use crate::mcp::call::Call;
+use crate::mcp::schema;
+use crate::mcp::tools::{Effect, Tool};
+
+pub(crate) const TOOL: Tool = Tool {
+    name: "session_reset",
+    title: "Reset a session",
+    description: "Kills everything that runs in a session and puts a fresh shell in its place, with the same \
+        sessionId and settings. Use it when a session hangs or its shell has died.",
+    effect: Effect::Destroys,
+    input: schema::of_arguments::<Arguments>,
+    output: schema::of_result::<SessionView>,
+    later: &[],
+    run: |call, arguments| Box::pin(async move { reset(call, typed(arguments)?).await }),
+};
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Arguments {
+    session_id: String,
+}
+
+async fn reset(call: &Call, arguments: Arguments) -> Result<Answer> {
+    let session = call.orchestrator.reset_session(&arguments.session_id).await?;
+    let view = SessionView::of(&session);
+    Answer::new(view.sentence(), &view)
+}

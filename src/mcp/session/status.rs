@@ -1,0 +1,311 @@
+//! `session_status`: one session, as it is at this moment.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::list::{megabytes, rounded};
+use super::{kind_word, status_words};
+use crate::clock::{self, Timestamp};
+use crate::error::Result;
+use crate::mcp::answer::{Answer, is_default, spoken};
+use crate::mcp::arguments::{shortened, typed};
+use crate::mcp::call::Call;
+use crate::mcp::schema;
+use crate::mcp::tools::{Effect, Tool};
+use crate::model::{Command, Dialect, Profile, Session, Status};
+use crate::orchestrator::{Observation, Usage};
+
+pub(crate) const TOOL: Tool = Tool {
+    name: "session_status",
+    title: "Show a session",
+    description: "Shows what a session is doing: status, directory, last or running command, the program in the \
+        foreground, cpu (percent of a core) and memory (MB). detailed adds settings, environment and counts.",
+    effect: Effect::Reads,
+    input: schema::of_arguments::<Arguments>,
+    output: schema::of_result::<View>,
+    later: &[],
+    run: |call, arguments| Box::pin(async move { status(call, typed(arguments)?).await }),
+};
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Arguments {
+    session_id: String,
+    #[serde(default)]
+    detailed: bool,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct View {
+    session_id: String,
+    name: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[schemars(extend("enum" = status_words()))]
+    status: &'static str,
+    working_directory: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_command: Option<LastCommand>,
+    /// The program that has the terminal, when it is not the shell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    foreground: Option<Foreground>,
+    /// Commands waiting behind the running one.
+    #[serde(skip_serializing_if = "is_default")]
+    queued: usize,
+    /// Percent of one core.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu: Option<f64>,
+    /// MB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    processes: Option<u32>,
+    created_at: String,
+    last_activity: String,
+    /// Milliseconds.
+    uptime: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end_reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exit_code: Option<i32>,
+    #[serde(skip_serializing_if = "is_default")]
+    retry_count: u32,
+    /// Behind the last byte of output.
+    cursor: u64,
+    #[serde(skip_serializing_if = "is_default")]
+    metadata: Map<String, Value>,
+    #[serde(skip_serializing_if = "is_default")]
+    capabilities: Vec<String>,
+    limits: Limits,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<Details>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct LastCommand {
+    command_id: String,
+    /// Its text, shortened.
+    command: String,
+    running: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exit_code: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended_at: Option<String>,
+    #[serde(skip_serializing_if = "is_default")]
+    awaiting_input: bool,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct Foreground {
+    pid: u32,
+    name: String,
+    command_line: String,
+}
+
+/// Durations are milliseconds.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct Limits {
+    command_timeout: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    idle_timeout: Option<u64>,
+    #[serde(skip_serializing_if = "is_default")]
+    constraints: Vec<String>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct Details {
+    uuid: String,
+    shell: String,
+    /// How the shell is talked to; plain means that the ends of commands are not known.
+    dialect: &'static str,
+    profile: &'static str,
+    #[serde(skip_serializing_if = "is_default")]
+    env: BTreeMap<String, String>,
+    rows: u16,
+    cols: u16,
+    created_directory: String,
+    /// Bytes of output kept on disk.
+    output_buffer_size: u64,
+    commands_executed: u64,
+    commands_failed: u64,
+    /// Shells that the session has had.
+    generation: u32,
+    /// This status in other vocabularies.
+    status_as: StatusAs,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
+struct StatusAs {
+    /// As a task: running, completed, failed, cancelled, timeout or recovering.
+    task: &'static str,
+    /// As a constant, in upper case.
+    constant: String,
+}
+
+fn status_as(status: Status) -> StatusAs {
+    let task = match status {
+        Status::Initializing | Status::Idle | Status::Active => "running",
+        Status::Recovering => "recovering",
+        Status::Timeout => "timeout",
+        Status::Error => "failed",
+        Status::Completed => "completed",
+        Status::Terminated => "cancelled",
+    };
+    StatusAs { task, constant: status.as_str().to_uppercase() }
+}
+
+/// Values of variables that are named like secrets are not shown.
+fn details(session: &Session) -> Details {
+    Details {
+        uuid: session.uuid.to_string(),
+        shell: session.shell.display().to_string(),
+        dialect: match session.dialect {
+            Dialect::Bash => "bash",
+            Dialect::Zsh => "zsh",
+            Dialect::Fish => "fish",
+            Dialect::Posix => "posix",
+            Dialect::Plain => "plain",
+        },
+        profile: match session.profile {
+            Profile::User => "user",
+            Profile::Login => "login",
+            Profile::Clean => "clean",
+        },
+        env: session.env.clone(),
+        rows: session.size.rows,
+        cols: session.size.cols,
+        created_directory: session.created_directory.display().to_string(),
+        output_buffer_size: session.output_bytes,
+        commands_executed: session.commands_executed,
+        commands_failed: session.commands_failed,
+        generation: session.generation,
+        status_as: status_as(session.status),
+    }
+}
+
+fn last_command(command: &Command) -> LastCommand {
+    LastCommand {
+        command_id: command.id.to_string(),
+        command: shortened(&command.text),
+        running: !command.is_ended(),
+        exit_code: command.exit_code(),
+        started_at: command.started_at.map(|at| at.to_string()),
+        ended_at: command.ended_at.map(|at| at.to_string()),
+        awaiting_input: command.awaiting_input.is_some() && !command.is_ended(),
+    }
+}
+
+fn view(observation: Observation, usage: Option<Usage>, detailed: bool, now: Timestamp) -> View {
+    let Observation { session, last_command: last, foreground, queued, output_cursor } = observation;
+    let uptime = session.ended_at.unwrap_or(now).since(session.created_at);
+    View {
+        session_id: session.id.to_string(),
+        name: session.name.clone(),
+        kind: kind_word(session.kind),
+        status: session.status.as_str(),
+        working_directory: session.working_directory.display().to_string(),
+        pid: session.pid,
+        last_command: last.as_ref().map(last_command),
+        foreground: foreground.map(|program| Foreground {
+            pid: program.pid,
+            name: program.name,
+            command_line: program.command_line,
+        }),
+        queued,
+        cpu: usage.map(|usage| rounded(usage.cpu)),
+        memory: usage.map(|usage| megabytes(usage.memory)),
+        processes: usage.map(|usage| usage.processes),
+        created_at: session.created_at.to_string(),
+        last_activity: session.last_activity.to_string(),
+        uptime: u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX),
+        ended_at: session.ended_at.map(|at| at.to_string()),
+        end_reason: session.end_reason.clone(),
+        exit_code: session.exit_code,
+        retry_count: session.retry_count,
+        cursor: output_cursor,
+        metadata: session.metadata.clone(),
+        capabilities: session.capabilities.clone(),
+        limits: Limits {
+            command_timeout: session.command_timeout_ms,
+            idle_timeout: session.idle_timeout_ms,
+            constraints: session.constraints.clone(),
+        },
+        details: detailed.then(|| details(&session)),
+    }
+}
+
+async fn status(call: &Call, arguments: Arguments) -> Result<Answer> {
+    let observation = call.orchestrator.observe(&arguments.session_id).await?;
+    let id = observation.session.id.clone();
+    let usage = if observation.session.pid.is_some() {
+        call.orchestrator.usage(std::slice::from_ref(&id)).await?.get(&id).copied()
+    } else {
+        None
+    };
+    let view = view(observation, usage, arguments.detailed, clock::now().wall);
+    Answer::new(text(&view)?, &view)
+}
+
+/// The head line says what matters; the rest is given as the fields are named.
+fn text(view: &View) -> Result<String> {
+    let up = spoken(view.uptime);
+    let mut text = format!("session {} \"{}\" is {} for {up}", view.session_id, view.name, view.status);
+    let Value::Object(fields) = serde_json::to_value(view)
+        .map_err(|error| crate::error::Error::new(crate::error::ErrorCode::Internal, error.to_string()))?
+    else {
+        return Ok(text);
+    };
+    for (name, value) in fields {
+        match value {
+            Value::String(value) => {
+                let _ = write!(text, "\n{name}: {value}");
+            }
+            other => {
+                let _ = write!(text, "\n{name}: {other}");
+            }
+        }
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::filter::tests::session;
+    use super::*;
+
+    #[test]
+    fn only_details_show_settings_and_nothing_empty_is_shown() {
+        let observe = || Observation {
+            session: session("a"),
+            last_command: None,
+            foreground: None,
+            queued: 0,
+            output_cursor: 5,
+        };
+        let plain = serde_json::to_value(view(observe(), None, false, Timestamp(9))).unwrap();
+        assert_eq!(plain["uptime"], 9);
+        for absent in ["details", "lastCommand", "foreground", "queued", "metadata", "cpu"] {
+            assert_eq!(plain.get(absent), None, "{absent}");
+        }
+        let detailed = serde_json::to_value(view(observe(), None, true, Timestamp(9))).unwrap();
+        assert_eq!(
+            detailed["details"]["statusAs"],
+            serde_json::json!({"task": "running", "constant": "IDLE"})
+        );
+    }
+}

@@ -1,0 +1,70 @@
+//! `session_update`: changes what a session is called, says of itself, and how large its terminal is.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::{SessionView, status_words};
+use crate::engine::request::SessionChange;
+use crate::error::{Error, Result};
+use crate::mcp::answer::Answer;
+use crate::mcp::arguments::typed;
+use crate::mcp::call::Call;
+use crate::mcp::check;
+use crate::mcp::schema::{self, Variable};
+use crate::mcp::tools::{Effect, Tool};
+use crate::model::Status;
+
+pub(crate) const TOOL: Tool = Tool {
+    name: "session_update",
+    title: "Change a session",
+    description: "Changes a session's name, metadata (merged; null removes a key), capabilities, constraints, terminal \
+        size, or environment (exported before the next command). Of the statuses only completed and terminated can \
+        be set: they end the session.",
+    effect: Effect::Sets,
+    input: schema::of_arguments::<Arguments>,
+    output: schema::of_result::<SessionView>,
+    later: &["autoAccept"],
+    run: |call, arguments| Box::pin(async move { update(call, typed(arguments)?).await }),
+};
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Arguments {
+    session_id: String,
+    name: Option<String>,
+    #[schemars(with = "Option<String>", extend("enum" = status_words()))]
+    status: Option<Status>,
+    metadata: Option<Map<String, Value>>,
+    capabilities: Option<Vec<String>>,
+    constraints: Option<Vec<String>>,
+    #[schemars(range(min = 1, max = 1000))]
+    rows: Option<u16>,
+    #[schemars(range(min = 1, max = 1000))]
+    cols: Option<u16>,
+    #[serde(default)]
+    env: BTreeMap<String, Variable>,
+}
+
+async fn update(call: &Call, arguments: Arguments) -> Result<Answer> {
+    let change = SessionChange {
+        name: arguments.name.map(|name| check::filled("name", name)).transpose()?,
+        status: arguments.status,
+        metadata: arguments.metadata.map(check::metadata).transpose()?,
+        capabilities: arguments.capabilities,
+        constraints: arguments.constraints,
+        rows: arguments.rows,
+        cols: arguments.cols,
+        env: check::env(arguments.env)?,
+    };
+    if change == SessionChange::default() {
+        return Err(Error::invalid("session_update is given nothing to change").with_hint(
+            "give at least one of name, status, metadata, capabilities, constraints, rows, cols and env",
+        ));
+    }
+    let session = call.orchestrator.update_session(&arguments.session_id, change).await?;
+    let view = SessionView::of(&session);
+    Answer::new(view.sentence(), &view)
+}

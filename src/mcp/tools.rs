@@ -1,0 +1,221 @@
+//! The table of tools, and the form in which they are published. What a tool does is in the file
+//! named by its first word.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::{fs, io};
+
+use futures_util::future::BoxFuture;
+use rmcp::model::ToolAnnotations;
+use serde_json::{Value, json};
+
+use super::answer::Answer;
+use super::call::Call;
+use super::{command, schema, session};
+use crate::error::Result;
+
+/// A tool: what is published of it, and what serves it.
+pub(crate) struct Tool {
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
+    /// For the model: when to use it, and what comes back.
+    pub(crate) description: &'static str,
+    pub(crate) effect: Effect,
+    /// The full schema of its arguments.
+    pub(crate) input: fn() -> Value,
+    pub(crate) output: fn() -> Value,
+    /// Arguments of the contract that this version does not offer.
+    pub(crate) later: &'static [&'static str],
+    pub(crate) run: Handler,
+}
+
+/// Serves a call whose arguments fit the schema.
+pub(crate) type Handler = for<'a> fn(&'a Call, Value) -> BoxFuture<'a, Result<Answer>>;
+
+/// What a tool does to the world; clients run those that only read in parallel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// Looks or waits, and changes nothing.
+    Reads,
+    /// Makes or changes something, and the same call does it once more.
+    Adds,
+    /// Changes something, and the same call again changes nothing.
+    Sets,
+    /// May destroy, and does more when called again.
+    Destroys,
+    /// May destroy; the same call again changes nothing.
+    Ends,
+    /// Runs what the caller wrote: anything may come of it, beyond this machine too.
+    Runs,
+}
+
+/// Every tool of this version.
+pub(crate) const TOOLS: &[&Tool] = &[
+    &session::create::TOOL,
+    &session::list::TOOL,
+    &session::status::TOOL,
+    &session::update::TOOL,
+    &session::input::TOOL,
+    &session::output::TOOL,
+    &session::logs::TOOL,
+    &session::reset::TOOL,
+    &session::close::TOOL,
+    &command::execute::TOOL,
+    &command::status::TOOL,
+    &command::batch::TOOL,
+    &command::broadcast::TOOL,
+    &command::signal::TOOL,
+];
+
+/// A tool with its schemas.
+pub(crate) struct Offered {
+    pub(crate) tool: &'static Tool,
+    /// The full schema of its arguments.
+    pub(crate) full: Value,
+    pub(crate) published: rmcp::model::Tool,
+}
+
+/// Makes the schemas of a tool.
+pub(crate) fn offer(tool: &'static Tool) -> Offered {
+    let full = (tool.input)();
+    let object = |schema: Value| match schema {
+        Value::Object(object) => Arc::new(object),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            Arc::default()
+        }
+    };
+    let published = rmcp::model::Tool::new(tool.name, tool.description, object(schema::published(&full)))
+        .with_title(tool.title)
+        .with_raw_output_schema(object(schema::published(&(tool.output)())))
+        .with_annotations(annotations(tool.effect));
+    Offered { tool, full, published }
+}
+
+fn annotations(effect: Effect) -> ToolAnnotations {
+    let (destructive, idempotent, open_world) = match effect {
+        Effect::Reads => return ToolAnnotations::new().read_only(true).open_world(false),
+        Effect::Adds => (false, false, false),
+        Effect::Sets => (false, true, false),
+        Effect::Destroys => (true, false, false),
+        Effect::Ends => (true, true, false),
+        Effect::Runs => (true, false, true),
+    };
+    ToolAnnotations::new()
+        .read_only(false)
+        .destructive(destructive)
+        .idempotent(idempotent)
+        .open_world(open_world)
+}
+
+/// Every tool as its file under `tool-schemas/` has it: the name, and the text of the file.
+pub fn schema_files() -> Vec<(&'static str, String)> {
+    TOOLS
+        .iter()
+        .copied()
+        .map(|tool| {
+            let published = offer(tool).published;
+            let file = json!({
+                "name": published.name,
+                "title": published.title,
+                "description": published.description,
+                "annotations": published.annotations,
+                "inputSchema": published.input_schema,
+                "outputSchema": published.output_schema,
+            });
+            (tool.name, format!("{file:#}\n"))
+        })
+        .collect()
+}
+
+/// The files in `directory` that differ from what [`schema_files`] says, or should not be there.
+pub fn stale_schema_files(directory: &Path) -> io::Result<Vec<String>> {
+    let wanted = schema_files();
+    let mut stale = Vec::new();
+    for (name, text) in &wanted {
+        let file = format!("{name}.json");
+        match fs::read_to_string(directory.join(&file)) {
+            Ok(found) if found == *text => {}
+            Ok(_) => stale.push(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => stale.push(file),
+            Err(error) => return Err(error),
+        }
+    }
+    if directory.exists() {
+        for entry in fs::read_dir(directory)? {
+            let file = entry?.file_name().to_string_lossy().into_owned();
+            if let Some(name) = file.strip_suffix(".json")
+                && !wanted.iter().any(|(known, _)| *known == name)
+            {
+                stale.push(file);
+            }
+        }
+    }
+    Ok(stale)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every keyword of a schema, with those of the schemas within.
+    fn keywords(schema: &Value, found: &mut Vec<String>) {
+        let Value::Object(node) = schema else { return };
+        for (key, value) in node {
+            found.push(key.clone());
+            match (key.as_str(), value) {
+                ("properties", Value::Object(properties)) => {
+                    properties.values().for_each(|property| keywords(property, found));
+                }
+                ("anyOf", Value::Array(branches)) => {
+                    for branch in branches {
+                        keywords(branch, found);
+                    }
+                }
+                _ => keywords(value, found),
+            }
+        }
+    }
+
+    #[test]
+    fn published_tools_are_small_and_plain() {
+        let mut bytes = 0;
+        for tool in TOOLS {
+            let published = offer(tool).published;
+            assert!(tool.name.len() <= 24, "{}", tool.name);
+            assert!(tool.description.len() < 2_048, "{}", tool.name);
+            assert!(!tool.description.contains("  "), "{}", tool.name);
+            let input = Value::Object((*published.input_schema).clone());
+            bytes += tool.name.len() + tool.description.len() + input.to_string().len();
+            let output = Value::Object((*published.output_schema.unwrap_or_default()).clone());
+            for schema in [&input, &output] {
+                assert_eq!(schema["type"], "object", "{}", tool.name);
+                let mut found = Vec::new();
+                keywords(schema, &mut found);
+                let refused = |key: &String| {
+                    key.starts_with('$') || key.starts_with("x-") || key == "format" || key == "oneOf"
+                };
+                assert_eq!(found.iter().find(|key| refused(key)), None, "{}: {schema:#}", tool.name);
+                assert!(!schema.to_string().contains("\"null\""), "{}", tool.name);
+            }
+            assert_eq!(input["additionalProperties"], false, "{}", tool.name);
+        }
+        assert!(bytes <= 15_000, "{bytes}");
+    }
+
+    #[test]
+    fn the_checked_in_schemas_are_up_to_date() {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tool-schemas");
+        let stale = stale_schema_files(&directory).unwrap();
+        assert!(stale.is_empty(), "run `shellherd schemas`: {stale:?}");
+    }
+
+    #[test]
+    fn what_comes_later_is_not_offered_now() {
+        for tool in TOOLS {
+            let full = offer(tool).full;
+            for later in tool.later {
+                assert!(full["properties"].get(later).is_none(), "{}: {later}", tool.name);
+            }
+        }
+    }
+}

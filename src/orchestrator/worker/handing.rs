@@ -1,0 +1,118 @@
+//! What a worker types: commands, handed over by file when the shell is at its prompt, and input.
+
+use std::io;
+
+use super::looking::LIMIT_PAUSE;
+use super::{Current, INTERRUPT_KEY, LimitWatch, Prompt, Running};
+use crate::clock;
+use crate::engine::{Run, WorkerEventKind};
+use crate::error::{Error, ErrorCode, Result};
+use crate::limits;
+use crate::orchestrator::Input;
+use crate::pty::handover::{self, HandoverCommand};
+use crate::sample;
+
+/// The status that shells use for a command that was found and could not be run.
+const CANNOT_RUN: i32 = 126;
+
+impl Running {
+    /// Hands the waiting command over if the shell takes lines now.
+    pub(super) async fn type_waiting(&mut self) {
+        match self.prompt {
+            Prompt::Away => {}
+            Prompt::Here { dirty: true } => {
+                // Ctrl-C clears what a caller typed and brings a fresh prompt.
+                self.prompt = Prompt::Away;
+                self.to_write.push(INTERRUPT_KEY);
+            }
+            Prompt::Here { dirty: false } => {
+                if let Some(waiting) = self.waiting.take() {
+                    self.hand_over(waiting.run).await;
+                }
+            }
+        }
+    }
+
+    async fn hand_over(&mut self, run: Box<Run>) {
+        self.number += 1;
+        let number = self.number;
+        let command = &run.command;
+        let now = clock::now().moment;
+        let handover = HandoverCommand {
+            text: &command.text,
+            env: &command.env,
+            exports: &run.exports,
+            directory: command.directory.as_deref(),
+            stdin: command.stdin.as_deref(),
+        };
+        let line = match handover::write(&self.directory, self.dialect, number, &handover) {
+            Ok(line) => line,
+            Err(error) => {
+                let message = format!("shellherd: the command cannot be handed over: {error}\r\n");
+                let cursor = self.wiring.output.end();
+                self.wiring.output.append(message.as_bytes(), clock::now().wall);
+                let event = WorkerEventKind::Ended {
+                    command: command.id.clone(),
+                    status: CANNOT_RUN,
+                    from: cursor,
+                    duration_us: 0,
+                    directory: self.terminal.working_directory(),
+                };
+                self.report(event).await;
+                return;
+            }
+        };
+        self.prompt = Prompt::Away;
+        self.stream.expect_echo(&line, &command.text);
+        self.to_write.extend_from_slice(&line);
+        let limits = command.limits;
+        let is_limited = limits.memory_bytes.is_some() || limits.cpu_ms.is_some();
+        self.current = Some(Current {
+            command: command.id.clone(),
+            number,
+            typed_at: now,
+            line,
+            begun: None,
+            awaiting: None,
+            limits: is_limited.then(|| LimitWatch {
+                limits,
+                next: now.after(LIMIT_PAUSE),
+                cpu_before_ms: sample::tree(&self.wiring.slot.pids()).cpu_ms,
+            }),
+        });
+        self.touched = now;
+        // Most lines go out at once: a trip through the reactor would cost more than the write.
+        let written = self.terminal.try_write(&self.to_write);
+        if !matches!(&written, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+            self.written(written);
+        }
+        self.look_soon();
+    }
+
+    pub(super) async fn type_input(&mut self, input: Input) -> Result<u64> {
+        if self.closing.is_some() {
+            return Err(Error::new(ErrorCode::SessionClosed, "the session is being closed"));
+        }
+        if self.to_write.len() + input.bytes.len() > limits::INPUT_BYTES {
+            return Err(Error::new(
+                ErrorCode::Overloaded,
+                format!("{} bytes typed earlier were not read yet", self.to_write.len()),
+            )
+            .with_hint("the program does not read its input: look at it with session_output"));
+        }
+        if input.secret {
+            self.stream.add_secret(&input.bytes);
+        }
+        let before = self.wiring.output.end();
+        let ends_line = input.bytes.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 3 | 4));
+        if let Prompt::Here { .. } = self.prompt {
+            self.prompt = if ends_line { Prompt::Away } else { Prompt::Here { dirty: true } };
+        }
+        self.to_write.extend_from_slice(&input.bytes);
+        self.no_longer_awaiting().await;
+        self.touched = clock::now().moment;
+        self.look_soon();
+        self.report(WorkerEventKind::Typed { bytes: input.bytes.len(), secret: input.secret }).await;
+        Ok(before)
+    }
+}

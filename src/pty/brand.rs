@@ -1,0 +1,350 @@
+//! A fingerprint that every descendant of a session carries, whatever it does to get away.
+//!
+//! A process group is left by `setsid`, a session by a double fork, the tree of parents by the death
+//! of one of them, an environment variable by `env -i`. Resource limits stay: they pass through fork
+//! and exec, and a lowered hard limit cannot be raised again. The server lowers its own hard limit on
+//! the size of POSIX message queues (which nobody reaches) to a random value that no other process
+//! has, and sets the soft limit to a number of the session just before it starts a shell. Finding all
+//! that ever came from a session is then one scan of `/proc/*/limits`, for the server and for whoever
+//! outlives it. Rejected: cgroups (not writable in most containers), a subreaper with a walk of
+//! parents (sees nothing after the server's death), `PDEATHSIG` (fires when a *thread* ends).
+//!
+//! Misses: a privileged descendant that raises its limits, as `sudo` with `pam_limits` may.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{
+    Pid, PidfdFlags, Resource, Rlimit, Signal, getpid, getppid, getrlimit, pidfd_open, pidfd_send_signal,
+    setrlimit,
+};
+
+use super::procfs;
+use crate::clock::{self, Moment};
+use crate::limits;
+
+/// Sessions that can be told apart. A few more than may live, for those that are just being closed.
+const SLOTS: u64 = limits::SESSIONS as u64 + 24;
+/// The kernel's default hard limit. Ours is drawn from its upper half, so that servers started by
+/// sessions of other servers find room below, too.
+const HIGHEST: u64 = 819_200;
+/// Rounds of killing. Each finds what was forked during the one before; a fork bomb that survives
+/// this many is left to the deadline of whoever asked.
+const ROUNDS: usize = 64;
+
+/// The values that mark the processes of one server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fingerprint {
+    /// The hard limit that all of them have.
+    pub(super) hard: u64,
+    /// The soft limit of the server itself; that of slot n is n + 1 above it.
+    pub(super) base: u64,
+}
+
+/// Whose processes are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// Those of one session.
+    Slot(u64),
+    /// Those of every session of this server.
+    All,
+}
+
+impl Fingerprint {
+    /// A fingerprint below the hard limit `hard` that no process has; none if there is no room.
+    fn draw(hard: Option<u64>) -> Option<Self> {
+        let highest = hard.unwrap_or(HIGHEST).min(HIGHEST);
+        let lowest = highest / 2;
+        if lowest <= SLOTS + 1 {
+            return None;
+        }
+        let used: Vec<u64> = procfs::pids().into_iter().filter_map(|pid| Some(limits_of(pid)?.1)).collect();
+        let random = uuid::Uuid::new_v4().as_u128();
+        (0..64)
+            .map(|round| {
+                lowest + u64::try_from((random >> round) % u128::from(highest - lowest)).unwrap_or(0)
+            })
+            .find(|hard| !used.contains(hard))
+            .map(|hard| Self { hard, base: hard - SLOTS - 1 })
+    }
+
+    fn soft(self, which: Which) -> u64 {
+        match which {
+            Which::Slot(slot) => self.base + 1 + slot,
+            Which::All => self.base,
+        }
+    }
+
+    /// Whether `pid` carries the mark. The server and its guard have the hard limit as well, but the
+    /// soft one of no slot; a descendant that changed its soft limit is still found by `All`.
+    fn marks(self, pid: Pid, which: Which) -> bool {
+        let Some((soft, hard)) = limits_of(pid) else { return false };
+        let by_limit = match which {
+            Which::Slot(_) => soft == self.soft(which),
+            Which::All => soft != self.base,
+        };
+        hard == self.hard && by_limit
+    }
+
+    pub(super) fn members(self, which: Which) -> Vec<Pid> {
+        let spared = [Some(getpid()), getppid()];
+        procfs::pids()
+            .into_iter()
+            .filter(|&pid| !spared.contains(&Some(pid)) && self.marks(pid, which))
+            .filter(|&pid| procfs::stat(pid).is_some_and(procfs::Stat::is_alive))
+            .collect()
+    }
+
+    /// See [`Brand::kill_all`].
+    pub(super) fn kill_all(self, which: Which, deadline: Moment) -> usize {
+        kill_to_fixpoint(|| self.members(which), |pid| self.marks(pid, which), deadline)
+    }
+}
+
+/// The soft and the hard limit on message queues of `pid`.
+fn limits_of(pid: Pid) -> Option<(u64, u64)> {
+    let mut buffer = [0; 2048];
+    let text = procfs::read(&format!("/proc/{pid}/limits"), &mut buffer)?;
+    let label = b"Max msgqueue size";
+    let line = text.get(memchr::memmem::find(text, label)? + label.len()..)?;
+    let line = line.get(..memchr::memchr(b'\n', line)?)?;
+    let mut values = std::str::from_utf8(line).ok()?.split_ascii_whitespace().map(|value| value.parse().ok());
+    Some((values.next()??, values.next()??))
+}
+
+/// Kills what `find` finds until it finds nothing, or the deadline passes; returns how many are left.
+/// A process id may change hands between a look and a signal, so each is held by a pidfd and looked
+/// at again before it is hit.
+fn kill_to_fixpoint(find: impl Fn() -> Vec<Pid>, is_member: impl Fn(Pid) -> bool, deadline: Moment) -> usize {
+    for _ in 0..ROUNDS {
+        let held: Vec<_> = find()
+            .into_iter()
+            .filter_map(|pid| Some((pid, pidfd_open(pid, PidfdFlags::empty()).ok()?)))
+            .filter(|(pid, _)| is_member(*pid))
+            .collect();
+        if held.is_empty() {
+            return 0;
+        }
+        for (pid, pidfd) in &held {
+            if let Err(errno) = pidfd_send_signal(pidfd, Signal::KILL) {
+                tracing::debug!(%pid, %errno, "could not kill a process");
+            }
+        }
+        for (_, pidfd) in &held {
+            let left = deadline.0.saturating_sub(clock::now().moment.0);
+            await_end(pidfd, left);
+        }
+        if clock::now().moment >= deadline {
+            break;
+        }
+    }
+    find().len()
+}
+
+/// Blocks until the process behind `pidfd` has ended, at most for `left`.
+fn await_end(pidfd: &std::os::fd::OwnedFd, left: Duration) {
+    let timeout = Timespec::try_from(left).ok();
+    // An interrupted wait is a short one: the caller looks again in any case.
+    let _ = poll(&mut [PollFd::new(pidfd, PollFlags::IN)], timeout.as_ref());
+}
+
+#[derive(Debug)]
+struct Inner {
+    /// None where the limits leave no room: then parents and session ids have to do.
+    fingerprint: Option<Fingerprint>,
+    /// The slots in use, each with the shells started in it.
+    slots: Mutex<BTreeMap<u64, Vec<Pid>>>,
+    /// Held while the server's own soft limit is that of a slot.
+    limit: Mutex<()>,
+}
+
+/// This server's fingerprint. There is one for the whole process: clones share it.
+#[derive(Clone, Debug)]
+pub struct Brand(Arc<Inner>);
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Brand {
+    /// Lowers this process's own limit at the first call, for good, and returns the same brand ever
+    /// after. Where limits leave no room the brand falls back to parents and session ids, which a
+    /// process can escape, and says so in the log.
+    pub fn claim() -> io::Result<Brand> {
+        static BRAND: OnceLock<Brand> = OnceLock::new();
+        static CLAIM: Mutex<()> = Mutex::new(());
+        let _claiming = lock(&CLAIM);
+        if let Some(brand) = BRAND.get() {
+            return Ok(brand.clone());
+        }
+        let hard = getrlimit(Resource::Msgqueue).maximum;
+        let fingerprint = Fingerprint::draw(hard);
+        match fingerprint {
+            Some(fingerprint) => set_limit(fingerprint, Which::All)?,
+            None => tracing::warn!(
+                ?hard,
+                "the limit on message queues is too low to mark processes with: one that leaves its session and its parents will outlive it"
+            ),
+        }
+        let inner = Inner { fingerprint, slots: Mutex::new(BTreeMap::new()), limit: Mutex::new(()) };
+        Ok(BRAND.get_or_init(|| Brand(Arc::new(inner))).clone())
+    }
+
+    /// Takes the lowest free slot; none if all are taken.
+    pub fn slot(&self) -> Option<Slot> {
+        let mut slots = lock(&self.0.slots);
+        let number = (0..SLOTS).find(|number| !slots.contains_key(number))?;
+        slots.insert(number, Vec::new());
+        Some(Slot { brand: self.clone(), number })
+    }
+
+    /// The living processes that descend from the sessions meant.
+    pub fn members(&self, which: Which) -> Vec<Pid> {
+        match self.0.fingerprint {
+            Some(fingerprint) => fingerprint.members(which),
+            None => self.walk(which),
+        }
+    }
+
+    /// Kills them with SIGKILL, round after round until none is left, and returns how many outlived
+    /// the deadline. Blocks for about a millisecond; longer only for processes that the kernel holds.
+    pub fn kill_all(&self, which: Which, deadline: Moment) -> usize {
+        match self.0.fingerprint {
+            Some(fingerprint) => fingerprint.kill_all(which, deadline),
+            None => kill_to_fixpoint(|| self.walk(which), |pid| self.walk(which).contains(&pid), deadline),
+        }
+    }
+
+    /// The slot whose mark `pid` carries.
+    pub(super) fn slot_of(&self, pid: Pid) -> Option<u64> {
+        match self.0.fingerprint {
+            Some(fingerprint) => limits_of(pid)?.0.checked_sub(fingerprint.base + 1),
+            None => {
+                let slots: Vec<u64> = lock(&self.0.slots).keys().copied().collect();
+                slots.into_iter().find(|slot| self.walk(Which::Slot(*slot)).contains(&pid))
+            }
+        }
+    }
+
+    pub(super) fn fingerprint(&self) -> Option<Fingerprint> {
+        self.0.fingerprint
+    }
+
+    /// Runs `start` while this process has the limits that children of `which` are to inherit.
+    pub(super) fn branding<T>(&self, which: Which, start: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        let _changing = lock(&self.0.limit);
+        let Some(fingerprint) = self.0.fingerprint else { return start() };
+        set_limit(fingerprint, which)?;
+        let started = start();
+        set_limit(fingerprint, Which::All)?;
+        started
+    }
+
+    /// The fallback: the shells, what descends from them, and what is left in their sessions.
+    fn walk(&self, which: Which) -> Vec<Pid> {
+        let shells: Vec<Pid> = lock(&self.0.slots)
+            .iter()
+            .filter(|(number, _)| which == Which::All || which == Which::Slot(**number))
+            .flat_map(|(_, shells)| shells.iter().copied())
+            .collect();
+        let mut found = procfs::descendants(&shells);
+        let sessions: Vec<i32> = shells.iter().map(|shell| shell.as_raw_pid()).collect();
+        let in_session = |pid: &Pid| {
+            procfs::stat(*pid).is_some_and(|stat| stat.is_alive() && sessions.contains(&stat.session))
+        };
+        for pid in procfs::pids().into_iter().filter(in_session) {
+            if !found.contains(&pid) {
+                found.push(pid);
+            }
+        }
+        found
+    }
+}
+
+fn set_limit(fingerprint: Fingerprint, which: Which) -> io::Result<()> {
+    let limit = Rlimit { current: Some(fingerprint.soft(which)), maximum: Some(fingerprint.hard) };
+    Ok(setrlimit(Resource::Msgqueue, limit)?)
+}
+
+/// One session's share of the brand, free again when dropped: kill its members before that.
+#[derive(Debug)]
+pub struct Slot {
+    brand: Brand,
+    number: u64,
+}
+
+impl Slot {
+    /// Stands for the session while the slot is taken.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub(super) fn brand(&self) -> &Brand {
+        &self.brand
+    }
+
+    /// What [`Brand::members`] and [`Brand::kill_all`] take.
+    pub fn which(&self) -> Which {
+        Which::Slot(self.number)
+    }
+
+    /// The living processes that descend from this session.
+    pub fn members(&self) -> Vec<Pid> {
+        self.brand.members(self.which())
+    }
+
+    /// See [`Brand::kill_all`].
+    pub fn kill_all(&self, deadline: Moment) -> usize {
+        self.brand.kill_all(self.which(), deadline)
+    }
+
+    /// Runs `start`, which starts a shell, so that the shell carries the mark of this slot.
+    pub(super) fn branding(&self, start: impl FnOnce() -> io::Result<Pid>) -> io::Result<Pid> {
+        let shell = self.brand.branding(self.which(), start)?;
+        if let Some(shells) = lock(&self.brand.0.slots).get_mut(&self.number) {
+            shells.push(shell);
+        }
+        Ok(shell)
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        lock(&self.brand.0.slots).remove(&self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fingerprint_leaves_room_for_every_slot_and_for_another_server_below() {
+        let first = Fingerprint::draw(None).unwrap();
+        assert!((HIGHEST / 2..HIGHEST).contains(&first.hard));
+        assert!(first.soft(Which::Slot(SLOTS - 1)) < first.hard);
+        let nested = Fingerprint::draw(Some(first.hard)).unwrap();
+        assert!(nested.hard < first.hard);
+    }
+
+    #[test]
+    fn without_room_there_is_no_fingerprint() {
+        assert_eq!(Fingerprint::draw(Some(0)), None);
+        assert_eq!(Fingerprint::draw(Some(SLOTS)), None);
+    }
+
+    #[test]
+    fn the_brand_is_claimed_once_and_slots_are_reused() {
+        let brand = Brand::claim().unwrap();
+        let again = Brand::claim().unwrap();
+        assert_eq!(brand.fingerprint(), again.fingerprint());
+        assert!(!brand.members(Which::All).contains(&getpid()));
+        let slot = brand.slot().unwrap();
+        let number = slot.number;
+        assert!(lock(&brand.0.slots).contains_key(&number));
+        assert!(slot.members().is_empty());
+    }
+}

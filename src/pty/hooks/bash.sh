@@ -1,0 +1,109 @@
+# shellherd's marks for bash, loaded after the user's own start-up files.
+#
+# Rules kept here: names are quoted (\builtin) so that aliases do not apply; options are local, so
+# that set -e, -u, -x and -v of the user neither break this code nor are changed by it; marks go to
+# /dev/tty, because stdout belongs to the command; a mark's ESC is spelt out by printf, so that a
+# dump of these functions is no mark.
+
+BASH_EXECUTION_STRING=shellherd # ble.sh, a line editor that replaces readline, stays out of such shells
+case @PROFILE@ in
+    user)
+        # bash has read the system-wide bashrc by itself, if it was built to.
+        if [ -r ~/.bashrc ]; then . ~/.bashrc; fi
+        ;;
+    login)
+        if [ -r /etc/profile ]; then . /etc/profile; fi
+        for __shellherd_file in ~/.bash_profile ~/.bash_login ~/.profile; do
+            if [ -r "$__shellherd_file" ]; then
+                . "$__shellherd_file"
+                break
+            fi
+        done
+        ;;
+esac
+\builtin unset -v BASH_EXECUTION_STRING __shellherd_file
+
+__shellherd_begin() {
+    { \builtin local - __shellherd_flags=$-; \builtin set +euxv; } 2>/dev/null
+    if [[ -n ${__shellherd_undo-} ]]; then __shellherd_restore; fi
+    __shellherd_arm
+    \builtin printf '\033]133;C;k=@NONCE@;n=%s\007' "$1" >|/dev/tty
+    __shellherd_number=$1
+    # Under set -e a status other than 0 would end the shell before the command began.
+    if [[ $__shellherd_flags == *e* ]]; then \builtin return 0; fi
+    \builtin return "${__shellherd_status:-0}"
+}
+
+# The previous command's status again, for a command that needed preparation.
+__shellherd_recall() {
+    { \builtin local - __shellherd_flags=$-; \builtin set +euxv; } 2>/dev/null
+    if [[ $__shellherd_flags == *e* ]]; then \builtin return 0; fi
+    \builtin return "${__shellherd_status:-0}"
+}
+
+__shellherd_fail() { \builtin return 1; }
+
+__shellherd_end() {
+    { \builtin local - __shellherd_code=$?; \builtin set +euxv; } 2>/dev/null
+    __shellherd_status=$__shellherd_code
+    if [[ -n ${__shellherd_undo-} ]]; then __shellherd_restore; fi
+    __shellherd_arm
+    \builtin printf '\033]133;D;%s;k=@NONCE@;n=%s\007' "$__shellherd_code" "$1" >|/dev/tty
+    __shellherd_number=
+    \builtin return "$__shellherd_code"
+}
+
+__shellherd_restore() {
+    \. "$__shellherd_undo" 2>/dev/null
+    __shellherd_undo=
+}
+
+# First in PROMPT_COMMAND: reports the end of a command that never reached its own end mark.
+__shellherd_prompt() {
+    { \builtin local - __shellherd_code=$?; \builtin set +euxv; } 2>/dev/null
+    if [[ -n ${__shellherd_number-} ]]; then
+        __shellherd_status=$__shellherd_code
+        if [[ -n ${__shellherd_undo-} ]]; then __shellherd_restore; fi
+        \builtin printf '\033]133;D;%s;k=@NONCE@;n=%s;x=1\007' "$__shellherd_code" "$__shellherd_number" >|/dev/tty
+        __shellherd_number=
+    fi
+    \builtin return "$__shellherd_code"
+}
+
+# Last in PROMPT_COMMAND, after the user's own, which may read the terminal or take their time.
+__shellherd_ready() {
+    { \builtin local - __shellherd_code=$?; \builtin set +euxv; } 2>/dev/null
+    \builtin printf '\033]133;A;k=@NONCE@\007' >|/dev/tty
+    \builtin return "$__shellherd_code"
+}
+
+# Puts both hooks (back) in their places around whatever else stands there.
+__shellherd_arm() {
+    if [[ ${PROMPT_COMMAND[*]-} == *__shellherd_prompt*__shellherd_ready* ]]; then \builtin return; fi
+    \builtin local __shellherd_item __shellherd_list __shellherd_line=$'\n'
+    __shellherd_list=()
+    for __shellherd_item in "${PROMPT_COMMAND[@]}"; do
+        __shellherd_item=${__shellherd_item//"__shellherd_prompt$__shellherd_line"/}
+        __shellherd_item=${__shellherd_item//"${__shellherd_line}__shellherd_ready"/}
+        case $__shellherd_item in
+            '' | __shellherd_prompt | __shellherd_ready) ;;
+            *) __shellherd_list+=("$__shellherd_item") ;;
+        esac
+    done
+    if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 501)); then
+        PROMPT_COMMAND=(__shellherd_prompt "${__shellherd_list[@]}" __shellherd_ready)
+    else
+        PROMPT_COMMAND=__shellherd_prompt$__shellherd_line${__shellherd_list[0]-}${__shellherd_line}__shellherd_ready
+    fi
+    \builtin export -n PROMPT_COMMAND
+}
+
+__shellherd_arm
+# What an agent runs stays out of the history file, and our own lines out of the history in memory.
+\builtin unset -v HISTFILE 2>/dev/null
+case ":${HISTCONTROL-}:" in
+    *:ignorespace:* | *:ignoreboth:*) ;;
+    *) \builtin declare HISTCONTROL="ignorespace${HISTCONTROL:+:$HISTCONTROL}" 2>/dev/null ;;
+esac
+\builtin bind 'set enable-bracketed-paste off' 2>/dev/null
+if [[ @PROFILE@ == clean ]]; then __shellherd_ready; fi

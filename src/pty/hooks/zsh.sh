@@ -1,0 +1,69 @@
+# shellherd's marks for zsh, the last thing that the last start-up file does. The rules are those of
+# bash.sh: no aliases, options local, marks to /dev/tty, no mark in a dump of these functions.
+
+__shellherd_begin() {
+    { \builtin local __shellherd_code=${__shellherd_status:-0}; if [[ -o errexit ]]; then __shellherd_code=0; fi; \builtin emulate -L zsh; \builtin unsetopt xtrace verbose } 2>/dev/null
+    if [[ -n ${__shellherd_undo-} ]]; then __shellherd_restore; fi
+    __shellherd_arm
+    \builtin printf '\033]133;C;k=@NONCE@;n=%s\007' "$1" >|/dev/tty
+    \builtin typeset -g __shellherd_number=$1
+    \builtin return $__shellherd_code
+}
+
+# The previous command's status again, for a command that needed preparation.
+__shellherd_recall() {
+    { if [[ -o errexit ]]; then \builtin return 0; fi } 2>/dev/null
+    \builtin return ${__shellherd_status:-0}
+}
+
+__shellherd_fail() { \builtin return 1 }
+
+__shellherd_end() {
+    { \builtin local __shellherd_code=$?; \builtin emulate -L zsh; \builtin unsetopt xtrace verbose } 2>/dev/null
+    \builtin typeset -g __shellherd_status=$__shellherd_code
+    if [[ -n ${__shellherd_undo-} ]]; then __shellherd_restore; fi
+    __shellherd_arm
+    \builtin printf '\033]133;D;%s;k=@NONCE@;n=%s\007' "$__shellherd_code" "$1" >|/dev/tty
+    \builtin typeset -g __shellherd_number=
+    \builtin return $__shellherd_code
+}
+
+__shellherd_restore() {
+    \. "$__shellherd_undo" 2>/dev/null
+    \builtin typeset -g __shellherd_undo=
+}
+
+# First of the precmd functions: reports the end of a command that never reached its own end mark.
+__shellherd_prompt() {
+    { \builtin local __shellherd_code=$?; \builtin emulate -L zsh; \builtin unsetopt xtrace verbose } 2>/dev/null
+    if [[ -n ${__shellherd_number-} ]]; then
+        \builtin typeset -g __shellherd_status=$__shellherd_code
+        if [[ -n ${__shellherd_undo-} ]]; then __shellherd_restore; fi
+        \builtin printf '\033]133;D;%s;k=@NONCE@;n=%s;x=1\007' "$__shellherd_code" "$__shellherd_number" >|/dev/tty
+        \builtin typeset -g __shellherd_number=
+    fi
+    \builtin return $__shellherd_code
+}
+
+# Last of them, after the user's own, which may read the terminal or take their time.
+__shellherd_ready() {
+    { \builtin local __shellherd_code=$?; \builtin emulate -L zsh; \builtin unsetopt xtrace verbose } 2>/dev/null
+    \builtin printf '\033]133;A;k=@NONCE@\007' >|/dev/tty
+    \builtin return $__shellherd_code
+}
+
+__shellherd_arm() {
+    \builtin typeset -ga precmd_functions
+    precmd_functions=(__shellherd_prompt ${precmd_functions:#__shellherd_*} __shellherd_ready)
+}
+
+() {
+    \builtin emulate -L zsh
+    __shellherd_arm
+}
+# What an agent runs stays out of the history file, and our own lines out of the history in memory.
+\builtin unset HISTFILE 2>/dev/null
+\builtin setopt hist_ignore_space
+# Neither the inverse % after output without a newline, nor the codes of bracketed paste.
+\builtin unsetopt prompt_sp
+\builtin unset zle_bracketed_paste

@@ -1,0 +1,131 @@
+//! What `/proc` says about processes. Every answer is a snapshot: a process may be gone by the time
+//! that it is used, so nothing here is an error, only absent.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::PathBuf;
+
+use rustix::process::Pid;
+
+/// The fields of `/proc/PID/stat` that this layer needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stat {
+    /// `R`, `S`, `D`, `T`, `Z`…
+    pub(super) state: u8,
+    /// The parent's process id, or 0.
+    pub(super) parent: i32,
+    /// The session's leader, or 0.
+    pub(super) session: i32,
+    /// How many threads the process has.
+    pub(super) threads: u32,
+}
+
+impl Stat {
+    /// Whether the process still exists as more than an exit status.
+    pub(super) fn is_alive(self) -> bool {
+        !matches!(self.state, b'Z' | b'X' | b'x')
+    }
+}
+
+/// The id of every process that this one can see.
+pub(super) fn pids() -> Vec<Pid> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter_map(Pid::from_raw)
+        .collect()
+}
+
+/// Reads the beginning of a small file of `/proc` into `buffer`; one read, as the kernel makes these
+/// files whole at the first.
+pub(super) fn read<'b>(path: &str, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
+    let length = File::open(path).ok()?.read(buffer).ok()?;
+    buffer.get(..length)
+}
+
+/// The state of `pid`.
+pub(super) fn stat(pid: Pid) -> Option<Stat> {
+    let mut buffer = [0; 1024];
+    parse_stat(read(&format!("/proc/{pid}/stat"), &mut buffer)?)
+}
+
+/// The name may hold blanks and parentheses: the fields begin after the last `)`.
+fn parse_stat(text: &[u8]) -> Option<Stat> {
+    let fields = text.get(memchr::memrchr(b')', text)? + 2..)?;
+    let mut fields = std::str::from_utf8(fields).ok()?.split_ascii_whitespace();
+    let state = *fields.next()?.as_bytes().first()?;
+    let parent = fields.next()?.parse().ok()?;
+    let session = fields.nth(1)?.parse().ok()?;
+    let threads = fields.nth(13)?.parse().ok()?;
+    Some(Stat { state, parent, session, threads })
+}
+
+/// The short name of `pid`, at most 15 bytes.
+pub(super) fn name(pid: Pid) -> Option<String> {
+    let mut buffer = [0; 64];
+    let name = read(&format!("/proc/{pid}/comm"), &mut buffer)?;
+    Some(String::from_utf8_lossy(name).trim_end().to_owned())
+}
+
+/// The arguments of `pid`, joined by blanks, at most 4 kB of them; none for a zombie.
+pub(super) fn command_line(pid: Pid) -> Option<String> {
+    let mut buffer = [0; 4096];
+    let arguments = read(&format!("/proc/{pid}/cmdline"), &mut buffer)?;
+    let arguments = arguments.strip_suffix(b"\0").unwrap_or(arguments);
+    (!arguments.is_empty()).then(|| String::from_utf8_lossy(arguments).replace('\0', " "))
+}
+
+/// The working directory of `pid`.
+pub(super) fn working_directory(pid: Pid) -> Option<PathBuf> {
+    std::fs::read_link(format!("/proc/{pid}/cwd")).ok()
+}
+
+/// The living members of the process group `pgid`.
+pub(super) fn group(pgid: Pid) -> Vec<Pid> {
+    pids()
+        .into_iter()
+        .filter(|&pid| super::spawn::group_of(pid) == Some(pgid))
+        .filter(|&pid| stat(pid).is_some_and(Stat::is_alive))
+        .collect()
+}
+
+/// The living descendants of `roots`, without the roots: children whose parents died are lost to it.
+pub(super) fn descendants(roots: &[Pid]) -> Vec<Pid> {
+    let parents: Vec<(Pid, i32)> = pids()
+        .into_iter()
+        .filter_map(|pid| Some((pid, stat(pid)?)))
+        .filter(|(_, stat)| stat.is_alive())
+        .map(|(pid, stat)| (pid, stat.parent))
+        .collect();
+    let mut found: Vec<Pid> = Vec::new();
+    let mut open = roots.to_vec();
+    while let Some(parent) = open.pop() {
+        for &(pid, _) in parents.iter().filter(|(_, of)| *of == parent.as_raw_pid()) {
+            if !found.contains(&pid) && !roots.contains(&pid) {
+                found.push(pid);
+                open.push(pid);
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_parentheses_does_not_shift_the_fields() {
+        let text = b"42 (a) b) (c) S 7 42 41 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 3 0 99 1 1\n";
+        assert_eq!(parse_stat(text), Some(Stat { state: b'S', parent: 7, session: 41, threads: 3 }));
+    }
+
+    #[test]
+    fn this_process_is_alive_and_knows_its_name() {
+        let own = rustix::process::getpid();
+        assert!(pids().contains(&own));
+        assert!(stat(own).is_some_and(Stat::is_alive));
+        assert!(command_line(own).is_some_and(|line| !line.is_empty()));
+    }
+}

@@ -1,0 +1,131 @@
+//! Start-up files come first and stay in force, profiles choose among them, and line editors in odd
+//! states still take what is typed.
+
+use super::*;
+
+const LOUD: &[(&str, &str)] = &[
+    (".bashrc", "export RC=bashrc; PS1='mine> '; PROMPT_COMMAND='LAST=$?; echo prompt'; set -o vi\n"),
+    (".bash_profile", "export PROFILE=bash_profile\n"),
+    (".profile", "export PROFILE=profile ENV=~/.shrc\n"),
+    (".shrc", "export RC=shrc; PS1='mine> '\n"),
+    (".zshenv", "export ZENV=zshenv\n"),
+    (".zprofile", "export PROFILE=zprofile\n"),
+    (
+        ".zshrc",
+        "export RC=zshrc; precmd() { echo prompt }; bindkey -v; setopt noclobber shwordsplit ksharrays\n",
+    ),
+    (".zlogin", "export LOGIN=zlogin\n"),
+    (".config/fish/config.fish", "set -gx RC config; fish_vi_key_bindings; set -g fish_greeting\n"),
+];
+
+async fn profile(shell: &str, profile: Profile, env: &[(&str, &str)], expected: &str) {
+    let Some(mut s) = Session::with(shell, profile, LOUD, env).await else { return };
+    let show = "sh -c 'echo $RC,$PROFILE,$ZENV,$LOGIN,${ENV##*/},${ZDOTDIR-unset},${PROMPT_COMMAND-unset}'";
+    s.check(show, 0, &format!("{expected},unset,unset\r\n")).await;
+    s.check("false", 1, "").await;
+    s.start_text("sleep 1000").await;
+    s.await_job().await;
+    s.type_bytes(b"\x03").await;
+    assert_eq!(s.ending().await.status.code(), Some(130));
+    s.check("true", 0, "").await;
+    // Somebody types half a line and leaves the editor in its command mode.
+    s.type_bytes(b"echo half a line\x1b").await;
+    s.prompt_due = s.log.len();
+    s.type_bytes(handover::clear_line()).await;
+    s.await_prompt().await;
+    s.check("echo whole", 0, "whole\r\n").await;
+}
+
+#[tokio::test]
+async fn bash_reads_the_files_of_its_profile() {
+    profile("bash", Profile::User, &[], "bashrc,,,,").await;
+    profile("bash", Profile::Login, &[], ",bash_profile,,,").await;
+    profile("bash", Profile::Clean, &[], ",,,,").await;
+}
+
+#[tokio::test]
+async fn zsh_reads_the_files_of_its_profile() {
+    profile("zsh", Profile::User, &[], "zshrc,,zshenv,,").await;
+    profile("zsh", Profile::Login, &[], "zshrc,zprofile,zshenv,zlogin,").await;
+    profile("zsh", Profile::Clean, &[], ",,,,").await;
+}
+
+#[tokio::test]
+async fn dash_reads_the_files_of_its_profile() {
+    profile("dash", Profile::User, &[], ",,,,").await;
+    profile("dash", Profile::User, &[("ENV", "$HOME/.shrc")], "shrc,,,,.shrc").await;
+    profile("dash", Profile::Login, &[], "shrc,profile,,,.shrc").await;
+    profile("dash", Profile::Clean, &[("ENV", "$HOME/.shrc")], ",,,,").await;
+}
+
+#[tokio::test]
+async fn fish_reads_the_files_of_its_profile() {
+    profile("fish", Profile::User, &[], "config,,,,").await;
+    profile("fish", Profile::Clean, &[], ",,,,").await;
+}
+
+#[tokio::test]
+async fn zsh_finds_a_moved_zdotdir() {
+    let files = [(".zshenv", "ZDOTDIR=~/dots\n"), ("dots/.zshrc", "MOVED=yes\n")];
+    let Some(mut s) = Session::with("zsh", Profile::User, &files, &[]).await else { return };
+    s.check("echo $MOVED ${ZDOTDIR##*/}", 0, "yes dots\r\n").await;
+}
+
+#[tokio::test]
+async fn nothing_reaches_the_history_file() {
+    for (shell, rc, file) in [
+        ("bash", ".bashrc", ".bash_history"),
+        ("zsh", ".zshrc", ".zsh_history"),
+        ("fish", ".config/fish/config.fish", ".local/share/fish/fish_history"),
+    ] {
+        let text =
+            if shell == "fish" { "" } else { "HISTFILE=~/.${0#-}_history SAVEHIST=100 HISTSIZE=100\n" };
+        let Some(mut s) = Session::with(shell, Profile::User, &[(rc, text)], &[]).await else { continue };
+        s.check("echo a secret", 0, "a secret\r\n").await;
+        s.type_bytes(b"echo typed by hand\r").await;
+        s.prompt_due = s.log.len();
+        s.await_prompt().await;
+        s.run("exit 0").await;
+        let history = fs::read_to_string(s.directory.join("home").join(file)).unwrap_or_default();
+        assert_eq!(history, "", "{shell}");
+    }
+}
+
+/// In the manner of bash-preexec and starship: a DEBUG trap, and a prompt command that renews itself.
+#[tokio::test]
+async fn bash_survives_hooks_that_rewrite_the_prompt_command() {
+    let rc = "
+preexec() { :; }
+hook() { local code=$?; PS1=\"[$code] \"; trap preexec DEBUG; return $code; }
+install() { unset PROMPT_COMMAND; PROMPT_COMMAND='hook; history -a'; hook; }
+PROMPT_COMMAND=install
+";
+    let Some(mut s) = Session::with("bash", Profile::User, &[(".bashrc", rc)], &[]).await else { return };
+    for _ in 0..3 {
+        s.check("false", 1, "").await;
+        s.start_text("sleep 1000").await;
+        s.await_job().await;
+        s.type_bytes(b"\x03").await;
+        assert_eq!(s.ending().await.status.code(), Some(130));
+    }
+}
+
+/// Not a test of speed: it prints what a command costs, for whoever asks with `--nocapture`.
+#[tokio::test]
+async fn a_command_costs_little() {
+    for shell in ["bash", "zsh", "dash", "fish"] {
+        for profile in [Profile::User, Profile::Clean] {
+            let Some(mut s) = Session::with(shell, profile, &[], &[]).await else { continue };
+            let mut times = Vec::new();
+            for _ in 0..100 {
+                s.log.clear();
+                let begin = clock::now().moment.0;
+                s.start_text("true").await;
+                s.ending().await;
+                times.push(clock::now().moment.0 - begin);
+            }
+            times.sort();
+            println!("{shell} {profile:?}: {:?}, at worst {:?}", times[50], times[99]);
+        }
+    }
+}
