@@ -91,7 +91,6 @@ fn exit_codes_are_exact() {
             row(by("(exit 42)", "sh -c 'exit 42'"), 42, ""),
             row(by("echo code $?", "echo code $status"), 0, "code 42\n"),
             row("sh -c 'exit 255'", 255, ""),
-            row("no-such-command-anywhere 2>/dev/null", 127, ""),
             loose("no-such-command-anywhere", Exit::Is(127), Output::Holds("no-such-command-anywhere")),
             loose(by("echo a; )", "if true; echo x"), Exit::Failure, Output::Any),
             row("echo still here", 0, "still here\n"),
@@ -101,7 +100,6 @@ fn exit_codes_are_exact() {
             row("true # a comment", 0, ""),
             row("true | false", 1, ""),
             row("false | true", 0, ""),
-            row("exit_code=3; sh -c 'exit 9'".replace("exit_code=3; ", by("exit_code=3; ", "")), 9, ""),
         ]
     });
 }
@@ -124,12 +122,12 @@ fn commands_of_any_shape_are_run() {
             row("echo a \\\n  b", 0, "a b\n"),
             row("echo \"it's \\\"quoted\\\"\"", 0, "it's \"quoted\"\n"),
             row("sh -c 'echo out; echo err >&2'", 0, "out\nerr\n"),
-            row(by("echo a;echo b", "echo a;echo b"), 0, "a\nb\n"),
+            row("echo a;echo b", 0, "a\nb\n"),
             row("seq 1 500 | tail -n 1", 0, "500\n"),
         ];
         if !fish {
             cases.extend([
-                row("cat <<'EOF'\nline $x `y`\n\ttab\nEOF", 0, "line $x `y`\n        tab\n"),
+                row("cat <<'EOF'\nline $x `y`\n\ttab\nEOF", 0, "line $x `y`\n\ttab\n"),
                 row("cat <<EOF\nsum $((1 + 2))\nEOF\necho after", 0, "sum 3\nafter\n"),
                 loose("cat <<EOF\nno terminator", Exit::Any, Output::Holds("no terminator")),
                 row("echo going on", 0, "going on\n"),
@@ -252,11 +250,7 @@ fn the_shell_keeps_its_state() {
             row("zz again", 0, "aliased again\n"),
             row(by("f() { echo fn; return 3; }", "function f; echo fn; return 3; end"), 0, ""),
             row("f", 3, "fn\n"),
-            row(by("umask 027; umask", "umask 027; umask"), 0, by("0027\n", "0027\n")),
         ]
-        .into_iter()
-        .filter(|case| !(shell == "zsh" && case.command.starts_with("umask")))
-        .collect()
     });
 }
 
@@ -266,10 +260,15 @@ fn options_and_traps_of_the_user_are_tolerated() {
     let file = |shell: &str| scratch.path().join(shell).display().to_string();
     in_every_shell(|shell| {
         if shell == "fish" {
-            return vec![row("set -g fish_trace 1; echo traced; set -e fish_trace", 0, "traced\n")]
-                .into_iter()
-                .filter(|_| false)
-                .collect();
+            return vec![
+                loose("stty raw -echo; false", Exit::Is(1), Output::Any),
+                loose("stty sane; echo sane", Exit::Is(0), Output::Holds("sane")),
+                row("echo straight", 0, "straight\n"),
+                row("function fish_prompt; echo noise; end; false", 1, ""),
+                row("echo $status", 0, "1\n"),
+                row("function fish_prompt; end; function fish_preexec --on-event fish_preexec; echo pre; end", 0, ""),
+                row("echo hooked", 0, "hooked\n"),
+            ];
         }
         let redirected = file(shell);
         let mut cases = vec![
