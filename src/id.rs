@@ -9,9 +9,6 @@ use uuid::Uuid;
 /// Crockford's alphabet in lower case: no `i`, `l`, `o` or `u`, so that ids survive being retyped.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
-/// The number of characters that a new id starts with, after its prefix.
-const SHORTEST: usize = 6;
-
 /// The number of base-32 characters that a whole UUID takes.
 const LONGEST: usize = 26;
 
@@ -27,15 +24,15 @@ fn short(prefix: &str, uuid: Uuid, length: usize) -> String {
 }
 
 /// Makes the shortest id for `uuid` that `taken` does not know yet.
-fn unique(prefix: &str, uuid: Uuid, taken: impl Fn(&str) -> bool) -> String {
-    (SHORTEST..LONGEST)
+fn unique(prefix: &str, uuid: Uuid, shortest: usize, taken: impl Fn(&str) -> bool) -> String {
+    (shortest..LONGEST)
         .map(|length| short(prefix, uuid, length))
         .find(|id| !taken(id))
         .unwrap_or_else(|| short(prefix, uuid, LONGEST))
 }
 
 macro_rules! id {
-    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal, $shortest:literal) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(transparent)]
@@ -44,10 +41,12 @@ macro_rules! id {
         impl $name {
             /// What every id of this kind begins with.
             pub const PREFIX: &str = $prefix;
+            /// The characters that a new id has behind its prefix, unless they are taken.
+            pub const SHORTEST: usize = $shortest;
 
             /// The shortest id for `uuid` that is not `taken`.
             pub fn unique(uuid: Uuid, taken: impl Fn(&str) -> bool) -> Self {
-                Self(unique($prefix, uuid, taken))
+                Self(unique(Self::PREFIX, uuid, Self::SHORTEST, taken))
             }
 
             /// An id as it was stored or received; nothing is checked.
@@ -72,12 +71,15 @@ macro_rules! id {
 id!(
     /// Names one session for as long as the store knows it.
     SessionId,
-    "ses_"
+    "ses_",
+    6
 );
 id!(
-    /// Names one command of a session.
+    /// Names one command of a session. The store keeps hundreds of thousands of them, of which the
+    /// server knows only the latest: eight characters keep the odds of an old one's id below 1 in a million.
     CommandId,
-    "cmd_"
+    "cmd_",
+    8
 );
 
 #[cfg(test)]
@@ -88,7 +90,7 @@ mod tests {
     fn ids_are_short_and_grow_only_when_taken() {
         let uuid = Uuid::from_u128(0x1234_5678_9abc_def0_1234_5678_9abc_def0);
         let first = SessionId::unique(uuid, |_| false);
-        assert_eq!(first.as_str().len(), "ses_".len() + SHORTEST);
+        assert_eq!(first.as_str().len(), "ses_".len() + SessionId::SHORTEST);
         let second = SessionId::unique(uuid, |id| id == first.as_str());
         assert_eq!(second.as_str().len(), first.as_str().len() + 1);
         assert!(second.as_str().starts_with(first.as_str()));

@@ -161,7 +161,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn ended(&mut self, now: Now, id: &CommandId, end: End, step: &mut Step) {
+    pub(super) fn ended(&mut self, now: Now, id: &CommandId, end: &End, step: &mut Step) {
         let Some(session_id) = self.command(id).map(|command| command.session.clone()) else { return };
         let Some(session) = self.sessions.get_mut(&session_id) else { return };
         if session.running.as_ref() != Some(id) {
@@ -278,7 +278,7 @@ impl Engine {
         now: Now,
         id: &CommandId,
         reason: EndReason,
-        evidence: String,
+        evidence: &str,
         step: &mut Step,
     ) {
         let Some(entry) = running(&mut self.commands, id) else { return };
@@ -401,9 +401,7 @@ impl Engine {
             command.duration_us.get_or_insert(u64::try_from(took_us).unwrap_or(u64::MAX));
         }
         command.awaiting_input = None;
-        // What was run and read is not needed again, and may be megabytes.
-        command.stdin = None;
-        shorten(&mut command.text);
+        trim(command);
         let (exit_code, success) = (command.exit_code(), command.is_success());
         let session = command.session.clone();
         step.commands.insert(id.clone());
@@ -482,13 +480,17 @@ impl Engine {
     }
 }
 
-/// Cuts the text of an ended command to what the store keeps of it.
-fn shorten(text: &mut String) {
-    if text.len() > limits::ENDED_TEXT_BYTES {
-        let length = text.len();
-        text.truncate(text.floor_char_boundary(limits::ENDED_TEXT_BYTES));
-        text.push_str(&format!("… [{length} bytes]"));
-        text.shrink_to_fit();
+/// Cuts an ended command down: what was run and read is not needed again, and may be megabytes.
+pub(super) fn trim(command: &mut Command) {
+    command.stdin = None;
+    let text = &mut command.text;
+    let length = text.len();
+    if length > limits::ENDED_TEXT_BYTES {
+        let mut kept = limits::ENDED_TEXT_BYTES;
+        while !text.is_char_boundary(kept) {
+            kept -= 1;
+        }
+        *text = format!("{}… [{length} bytes]", &text[..kept]);
     }
 }
 

@@ -2,9 +2,12 @@
 //! out. It knows no clock, no terminal and no store, so every rule here is tested without them.
 
 mod commands;
+mod effect;
+mod event;
 pub mod request;
 mod selector;
 mod sessions;
+mod settings;
 #[cfg(test)]
 mod tests;
 
@@ -18,9 +21,9 @@ use crate::clock::{Moment, Now};
 use crate::error::Result;
 use crate::id::{CommandId, SessionId};
 use crate::limits;
-use crate::model::{
-    Command, Dialect, EndReason, Ending, Event, EventKind, Profile, Record, Session, TerminalSize,
-};
+use crate::model::{Command, Dialect, EndReason, Ending, Event, EventKind, Record, Session};
+pub use effect::{Effect, EffectKind, Run, Spawn};
+pub use event::{Exit, WorkerEvent, WorkerEventKind};
 use request::{CloseMode, NewCommand, NewSession, SessionChange};
 
 /// What a session falls back on where its creator named nothing.
@@ -98,178 +101,6 @@ pub enum Reply {
     Commands(Vec<Command>),
     /// Nothing to say.
     Done,
-}
-
-/// Something that a worker saw. Stale generations are ignored.
-#[derive(Clone, Debug, PartialEq)]
-pub struct WorkerEvent {
-    /// Whose worker.
-    pub session: SessionId,
-    /// Which of the session's shells.
-    pub generation: u32,
-    /// Where the output stood.
-    pub cursor: u64,
-    /// What it saw.
-    pub kind: WorkerEventKind,
-}
-
-/// See [`WorkerEvent`].
-#[derive(Clone, Debug, PartialEq)]
-pub enum WorkerEventKind {
-    /// The program runs.
-    Started {
-        /// Its process id.
-        pid: u32,
-    },
-    /// The program could not be started.
-    SpawnFailed {
-        /// Why.
-        message: String,
-    },
-    /// The shell shows its prompt.
-    Prompt {
-        /// Where the shell is.
-        directory: Option<PathBuf>,
-    },
-    /// A program that was typed in has the terminal.
-    Busy,
-    /// Something was typed in.
-    Typed {
-        /// How many bytes.
-        bytes: usize,
-        /// Whether they are a secret.
-        secret: bool,
-    },
-    /// A signal was sent on a caller's behalf.
-    Signalled {
-        /// Its name.
-        signal: String,
-        /// What it went to.
-        target: String,
-    },
-    /// The command's output begins at the event's cursor.
-    Begun {
-        /// Which one.
-        command: CommandId,
-    },
-    /// The running command waits for input, or no longer does.
-    Awaiting {
-        /// Which one.
-        command: CommandId,
-        /// Its unfinished last line.
-        line: Option<String>,
-    },
-    /// The command ended; its output ends at the event's cursor.
-    Ended {
-        /// Which one.
-        command: CommandId,
-        /// The shell's exit status for it.
-        status: i32,
-        /// Where its output begins.
-        from: u64,
-        /// Microseconds that it ran.
-        duration_us: u64,
-        /// Where the shell is now.
-        directory: Option<PathBuf>,
-    },
-    /// The command passed one of its resource limits.
-    LimitPassed {
-        /// Which one.
-        command: CommandId,
-        /// Which limit.
-        reason: EndReason,
-        /// What was measured against what.
-        evidence: String,
-    },
-    /// The shell ended and nothing of its process tree is left.
-    Gone {
-        /// How the shell ended.
-        exit: Exit,
-        /// Whether it took SIGKILL.
-        forced: bool,
-    },
-}
-
-/// How a shell ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
-    /// With this code.
-    Code(i32),
-    /// By this signal.
-    Signal(i32),
-}
-
-impl Exit {
-    /// As a shell shows it: 128 + signal for a signal.
-    pub fn code(self) -> i32 {
-        match self {
-            Self::Code(code) => code,
-            Self::Signal(signal) => 128 + signal,
-        }
-    }
-}
-
-/// Something to do, after the records are committed.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Effect {
-    /// For which session.
-    pub session: SessionId,
-    /// What.
-    pub kind: EffectKind,
-}
-
-/// See [`Effect`].
-#[derive(Clone, Debug, PartialEq)]
-pub enum EffectKind {
-    /// Start a worker.
-    Spawn(Box<Spawn>),
-    /// Hand a command to the shell as soon as it is at its prompt.
-    Run(Box<Run>),
-    /// SIGINT to the foreground job.
-    Interrupt,
-    /// SIGKILL to the foreground job.
-    Kill,
-    /// Give the terminal another size.
-    Resize(TerminalSize),
-    /// End the shell and everything that it started.
-    Close {
-        /// How hard.
-        mode: CloseMode,
-        /// How long everything may take to end by itself.
-        grace: Duration,
-    },
-    /// The session is no longer known: let go of its output.
-    Forget,
-}
-
-/// What a worker needs to start a shell.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Spawn {
-    /// Which of the session's shells.
-    pub generation: u32,
-    /// The program.
-    pub shell: PathBuf,
-    /// How it is talked to.
-    pub dialect: Dialect,
-    /// Which start-up files it reads.
-    pub profile: Profile,
-    /// Variables added to the server's environment.
-    pub env: BTreeMap<String, String>,
-    /// Where it starts.
-    pub directory: PathBuf,
-    /// The terminal's size.
-    pub size: TerminalSize,
-    /// Bytes of output kept on disk.
-    pub output_bytes: u64,
-}
-
-/// What a worker needs to run a command.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Run {
-    /// The record; its text is unredacted.
-    pub command: Command,
-    /// Variables to export for good before it.
-    pub exports: BTreeMap<String, String>,
 }
 
 /// What came of one batch of inputs: what to commit, what to do then.
@@ -453,10 +284,10 @@ impl Engine {
             WorkerEventKind::Awaiting { command, line } => self.awaiting(&command, line, step),
             WorkerEventKind::Ended { command, status, from, duration_us, directory } => {
                 let end = commands::End { status, from, to: cursor, duration_us, directory };
-                self.ended(now, &command, end, step);
+                self.ended(now, &command, &end, step);
             }
             WorkerEventKind::LimitPassed { command, reason, evidence } => {
-                self.limit_passed(now, &command, reason, evidence, step);
+                self.limit_passed(now, &command, reason, &evidence, step);
             }
             WorkerEventKind::Gone { exit, forced } => self.gone(now, &session, exit, forced, step),
         }

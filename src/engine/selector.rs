@@ -1,6 +1,7 @@
 //! Which session or command a caller means: a full id, a unique prefix of one, or a unique name.
 
 use serde_json::json;
+use uuid::Uuid;
 
 use super::Engine;
 use crate::error::{Error, ErrorCode, Result};
@@ -17,9 +18,12 @@ impl Engine {
     /// The session that `selector` names.
     pub fn resolve(&self, selector: &str) -> Result<SessionId> {
         let selector = selector.trim();
-        if let Some(session) = self
-            .sessions()
-            .find(|session| session.id.as_str() == selector || session.uuid.to_string() == selector)
+        let exact = SessionId::from_text(selector);
+        if self.sessions.contains_key(&exact) {
+            return Ok(exact);
+        }
+        if let Ok(uuid) = Uuid::try_parse(selector)
+            && let Some(session) = self.sessions().find(|session| session.uuid == uuid)
         {
             return Ok(session.id.clone());
         }
@@ -43,6 +47,7 @@ impl Engine {
         if self.commands.contains_key(&exact) {
             return Some(exact);
         }
+        let selector = selector.trim();
         let mut candidates =
             self.commands.keys().filter(|id| is_prefix(selector, id.as_str(), CommandId::PREFIX));
         match (candidates.next(), candidates.next()) {

@@ -3,18 +3,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::request::{CloseMode, NewCommand, NewSession, SessionChange};
+use super::commands::trim;
+use super::request::{CloseMode, NewCommand, NewSession};
 use super::{Deadline, EffectKind, Engine, Entry, Exit, Spawn, Step};
 use crate::clock::Now;
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::SessionId;
 use crate::limits;
-use crate::model::{
-    Command, CommandState, Dialect, EndReason, EventKind, Session, Status, TerminalSize, secret,
-};
+use crate::model::{Command, CommandState, Dialect, EndReason, EventKind, Session, Status, secret};
 
 /// What the edge looked up for a session to be created.
 pub(super) struct Creation {
@@ -33,14 +31,7 @@ impl Engine {
         new: NewSession,
         step: &mut Step,
     ) -> Result<Session> {
-        let live = self.sessions.values().filter(|entry| entry.has_worker).count();
-        if live >= limits::SESSIONS {
-            return Err(Error::new(
-                ErrorCode::LimitExceeded,
-                format!("{live} sessions are live, which is the most this server keeps"),
-            )
-            .with_hint("close some with session_close"));
-        }
+        self.check_room()?;
         if new.command.is_some() && creation.dialect == Dialect::Plain {
             return Err(no_commands(&creation.shell.display().to_string()));
         }
@@ -118,6 +109,7 @@ impl Engine {
                 command.reason = Some(EndReason::ServerRestart);
                 command.ended_at = Some(now.wall);
                 command.awaiting_input = None;
+                trim(&mut command);
                 step.commands.insert(command.id.clone());
             }
             self.ended_commands.push_back(command.id.clone());
@@ -139,7 +131,13 @@ impl Engine {
             self.sessions.insert(
                 id.clone(),
                 Entry {
-                    env: session.env.clone(),
+                    // What was redacted is lost: better unset than set to the redaction.
+                    env: session
+                        .env
+                        .clone()
+                        .into_iter()
+                        .filter(|(_, value)| value != secret::REDACTED)
+                        .collect(),
                     session,
                     exports: std::collections::BTreeMap::new(),
                     queue: std::collections::VecDeque::new(),
@@ -162,78 +160,20 @@ impl Engine {
         self.forget_old(step);
     }
 
-    pub(super) fn update_session(
-        &mut self,
-        now: Now,
-        selector: &str,
-        change: SessionChange,
-        step: &mut Step,
-    ) -> Result<Session> {
-        let id = self.resolve(selector)?;
-        let entry = self.sessions.get_mut(&id).ok_or_else(unknown)?;
-        let status = entry.session.status;
-        let new_status = change.status.filter(|new| *new != status);
-        if let Some(new) = new_status
-            && !status.settable().contains(&new)
-        {
-            return Err(illegal(status, new));
-        }
-        let touches_terminal = change.rows.is_some() || change.cols.is_some() || !change.env.is_empty();
-        if touches_terminal && !status.is_live() {
-            return Err(ended(&entry.session));
-        }
-        let added = change.env.keys().filter(|name| !entry.env.contains_key(*name)).count();
-        if entry.env.len() + added > limits::ENV_ENTRIES {
-            return Err(Error::invalid(format!("'env' would grow beyond {} variables", limits::ENV_ENTRIES)));
-        }
-        let session = &mut entry.session;
-        if let Some(metadata) = change.metadata {
-            let mut merged = session.metadata.clone();
-            merge(&mut merged, metadata);
-            if serde_json::to_string(&merged).map_or(usize::MAX, |text| text.len()) > limits::METADATA_BYTES {
-                return Err(Error::invalid(format!(
-                    "'metadata' would grow beyond {} bytes of JSON",
-                    limits::METADATA_BYTES
-                )));
-            }
-            session.metadata = merged;
-        }
-        if let Some(name) = change.name {
-            session.name = name;
-        }
-        if let Some(capabilities) = change.capabilities {
-            session.capabilities = capabilities;
-        }
-        if let Some(constraints) = change.constraints {
-            session.constraints = constraints;
-        }
-        session.env.extend(secret::redacted(&change.env));
-        entry.env.extend(change.env.clone());
-        entry.exports.extend(change.env);
-        let size = TerminalSize {
-            rows: change.rows.unwrap_or(session.size.rows),
-            cols: change.cols.unwrap_or(session.size.cols),
-        };
-        if size != session.size {
-            session.size = size;
-            step.effect(&id, EffectKind::Resize(size));
-        }
-        if let Some(new) = new_status {
-            self.close(now, &id, new, CloseMode::Graceful, None, "set by session_update", step);
-        }
-        step.sessions.insert(id.clone());
-        self.session(&id).cloned().ok_or_else(unknown)
-    }
-
     pub(super) fn reset_session(&mut self, now: Now, selector: &str, step: &mut Step) -> Result<Session> {
         let id = self.resolve(selector)?;
-        let entry = self.sessions.get_mut(&id).ok_or_else(unknown)?;
+        let entry = self.sessions.get(&id).ok_or_else(unknown)?;
         if entry.session.status.is_final() || entry.closing.is_some() {
             return Err(ended(&entry.session));
         }
-        entry.session.retry_count += 1;
         let has_worker = entry.has_worker;
+        if !has_worker {
+            self.check_room()?;
+        }
+        let entry = self.sessions.get_mut(&id).ok_or_else(unknown)?;
+        entry.session.retry_count += 1;
         entry.restart = has_worker;
+        step.sessions.insert(id.clone());
         self.lose_commands(now, &id, EndReason::SessionLost, step);
         self.set_status(now, &id, Status::Recovering, step);
         self.note(
@@ -455,6 +395,19 @@ impl Engine {
         self.forget_old(step);
     }
 
+    /// Refuses one more shell than the server keeps.
+    fn check_room(&self) -> Result<()> {
+        let live = self.sessions.values().filter(|entry| entry.has_worker).count();
+        if live < limits::SESSIONS {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorCode::LimitExceeded,
+            format!("{live} sessions are live, which is the most this server keeps"),
+        )
+        .with_hint("close some with session_close"))
+    }
+
     fn respawn(&mut self, id: &SessionId, step: &mut Step) {
         if let Some(entry) = self.sessions.get_mut(id) {
             let session = &mut entry.session;
@@ -489,46 +442,6 @@ impl Engine {
         step.sessions.insert(id.clone());
         step.effect(id, EffectKind::Spawn(Box::new(spawn)));
     }
-}
-
-/// Deep merge (RFC 7396): objects merge, a null removes its key, anything else replaces.
-fn merge(into: &mut Map<String, Value>, from: Map<String, Value>) {
-    for (key, value) in from {
-        match value {
-            Value::Null => {
-                into.shift_remove(&key);
-            }
-            Value::Object(new) => {
-                let mut merged = match into.get_mut(&key) {
-                    Some(Value::Object(old)) => std::mem::take(old),
-                    Some(_) | None => Map::new(),
-                };
-                merge(&mut merged, new);
-                into.insert(key, Value::Object(merged));
-            }
-            Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-                into.insert(key, value);
-            }
-        }
-    }
-}
-
-fn illegal(from: Status, to: Status) -> Error {
-    let legal = from.settable();
-    let listed = legal.iter().map(|status| status.as_str()).collect::<Vec<_>>();
-    let allowed = if listed.is_empty() { "nothing".to_owned() } else { listed.join(", ") };
-    Error::new(
-        ErrorCode::IllegalTransition,
-        format!(
-            "a session that is {} cannot be set to {}; it can be set to: {allowed}",
-            from.as_str(),
-            to.as_str()
-        ),
-    )
-    .with_hint(
-        "the other statuses are observed, not set: run a command, or use session_reset or session_close",
-    )
-    .with_details(json!({"status": from, "requested": to, "legal": legal}))
 }
 
 pub(super) fn ended(session: &Session) -> Error {

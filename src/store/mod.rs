@@ -219,10 +219,11 @@ fn take_over(
     let dropped = schema::drop_old_sessions(&transaction)?;
     let mut sessions: Vec<Session> = read_all(
         &transaction,
-        "SELECT record FROM sessions WHERE live = 0 OR server = ?1 ORDER BY created_at DESC, rowid DESC LIMIT ?2",
+        "SELECT record FROM sessions WHERE live = 0 OR server = ?1
+         ORDER BY live DESC, created_at DESC, rowid DESC LIMIT ?2",
         params![server, count(limits::ENDED_SESSIONS)],
     )?;
-    sessions.reverse();
+    sessions.sort_by_key(|session| session.created_at);
     let mut commands: Vec<Command> = read_all(
         &transaction,
         "SELECT c.record FROM commands c JOIN sessions s ON s.id = c.session

@@ -1,0 +1,72 @@
+//! What the engine wants done.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::request::CloseMode;
+use crate::id::SessionId;
+use crate::model::{Command, Dialect, Profile, TerminalSize};
+
+/// Something to do, after the records are committed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Effect {
+    /// For which session.
+    pub session: SessionId,
+    /// What.
+    pub kind: EffectKind,
+}
+
+/// See [`Effect`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum EffectKind {
+    /// Start a worker.
+    Spawn(Box<Spawn>),
+    /// Hand a command to the shell as soon as it is at its prompt.
+    Run(Box<Run>),
+    /// SIGINT to the foreground job.
+    Interrupt,
+    /// SIGKILL to the foreground job.
+    Kill,
+    /// Give the terminal another size.
+    Resize(TerminalSize),
+    /// End the shell and everything that it started.
+    Close {
+        /// How hard.
+        mode: CloseMode,
+        /// How long everything may take to end by itself.
+        grace: Duration,
+    },
+    /// The session is no longer known: let go of its output.
+    Forget,
+}
+
+/// What a worker needs to start a shell.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spawn {
+    /// Which of the session's shells.
+    pub generation: u32,
+    /// The program.
+    pub shell: PathBuf,
+    /// How it is talked to.
+    pub dialect: Dialect,
+    /// Which start-up files it reads.
+    pub profile: Profile,
+    /// Variables added to the server's environment.
+    pub env: BTreeMap<String, String>,
+    /// Where it starts.
+    pub directory: PathBuf,
+    /// The terminal's size.
+    pub size: TerminalSize,
+    /// Bytes of output kept on disk.
+    pub output_bytes: u64,
+}
+
+/// What a worker needs to run a command.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// The record; its text is unredacted.
+    pub command: Command,
+    /// Variables to export for good before it.
+    pub exports: BTreeMap<String, String>,
+}

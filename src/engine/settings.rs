@@ -1,0 +1,116 @@
+//! Changes of a session's settings.
+
+use serde_json::{Map, Value, json};
+
+use super::request::{CloseMode, SessionChange};
+use super::sessions::{ended, unknown};
+use super::{EffectKind, Engine, Step};
+use crate::clock::Now;
+use crate::error::{Error, ErrorCode, Result};
+use crate::limits;
+use crate::model::{Session, Status, TerminalSize, secret};
+
+impl Engine {
+    pub(super) fn update_session(
+        &mut self,
+        now: Now,
+        selector: &str,
+        change: SessionChange,
+        step: &mut Step,
+    ) -> Result<Session> {
+        let id = self.resolve(selector)?;
+        let entry = self.sessions.get_mut(&id).ok_or_else(unknown)?;
+        let status = entry.session.status;
+        let new_status = change.status.filter(|new| *new != status);
+        if let Some(new) = new_status
+            && !status.settable().contains(&new)
+        {
+            return Err(illegal(status, new));
+        }
+        let touches_terminal = change.rows.is_some() || change.cols.is_some() || !change.env.is_empty();
+        if touches_terminal && !status.is_live() {
+            return Err(ended(&entry.session));
+        }
+        let added = change.env.keys().filter(|name| !entry.env.contains_key(*name)).count();
+        if entry.env.len() + added > limits::ENV_ENTRIES {
+            return Err(Error::invalid(format!("'env' would grow beyond {} variables", limits::ENV_ENTRIES)));
+        }
+        let session = &mut entry.session;
+        if let Some(metadata) = change.metadata {
+            let mut merged = session.metadata.clone();
+            merge(&mut merged, metadata);
+            if serde_json::to_string(&merged).map_or(usize::MAX, |text| text.len()) > limits::METADATA_BYTES {
+                return Err(Error::invalid(format!(
+                    "'metadata' would grow beyond {} bytes of JSON",
+                    limits::METADATA_BYTES
+                )));
+            }
+            session.metadata = merged;
+        }
+        if let Some(name) = change.name {
+            session.name = name;
+        }
+        if let Some(capabilities) = change.capabilities {
+            session.capabilities = capabilities;
+        }
+        if let Some(constraints) = change.constraints {
+            session.constraints = constraints;
+        }
+        session.env.extend(secret::redacted(&change.env));
+        entry.env.extend(change.env.clone());
+        entry.exports.extend(change.env);
+        let size = TerminalSize {
+            rows: change.rows.unwrap_or(session.size.rows),
+            cols: change.cols.unwrap_or(session.size.cols),
+        };
+        if size != session.size {
+            session.size = size;
+            step.effect(&id, EffectKind::Resize(size));
+        }
+        if let Some(new) = new_status {
+            self.close(now, &id, new, CloseMode::Graceful, None, "set by session_update", step);
+        }
+        step.sessions.insert(id.clone());
+        self.session(&id).cloned().ok_or_else(unknown)
+    }
+}
+
+/// Deep merge (RFC 7396): objects merge, a null removes its key, anything else replaces.
+fn merge(into: &mut Map<String, Value>, from: Map<String, Value>) {
+    for (key, value) in from {
+        match value {
+            Value::Null => {
+                into.shift_remove(&key);
+            }
+            Value::Object(new) => {
+                let mut merged = match into.get_mut(&key) {
+                    Some(Value::Object(old)) => std::mem::take(old),
+                    Some(_) | None => Map::new(),
+                };
+                merge(&mut merged, new);
+                into.insert(key, Value::Object(merged));
+            }
+            Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+                into.insert(key, value);
+            }
+        }
+    }
+}
+
+fn illegal(from: Status, to: Status) -> Error {
+    let legal = from.settable();
+    let listed = legal.iter().map(|status| status.as_str()).collect::<Vec<_>>();
+    let allowed = if listed.is_empty() { "nothing".to_owned() } else { listed.join(", ") };
+    Error::new(
+        ErrorCode::IllegalTransition,
+        format!(
+            "a session that is {} cannot be set to {}; it can be set to: {allowed}",
+            from.as_str(),
+            to.as_str()
+        ),
+    )
+    .with_hint(
+        "the other statuses are observed, not set: run a command, or use session_reset or session_close",
+    )
+    .with_details(json!({"status": from, "requested": to, "legal": legal}))
+}

@@ -1,1 +1,0 @@
-//! The engine's rules, without a clock or a terminal.

@@ -1,0 +1,148 @@
+//! Timeouts and limits of commands, and the ladder that ends them.
+
+use super::*;
+
+const RUNNING: &str = "create => spawn 1, initializing
+                       started =>
+                       prompt => idle\n";
+
+#[test]
+fn a_late_command_is_left_alone_unless_told_otherwise() {
+    check(&format!(
+        "{RUNNING} run a timeout=3s => run a, active, a: running
+                   wait 2999ms =>
+                   wait 1ms  => timeout, a: running late
+                   wait 1h   =>
+                   ended a 0 => idle, a: exited 0 late"
+    ));
+}
+
+#[test]
+fn the_session_names_the_timeout_of_commands_that_name_none() {
+    check(&format!(
+        "{RUNNING} run a     => run a, active, a: running
+                   wait 119s =>
+                   wait 1s   => timeout, a: running late"
+    ));
+}
+
+#[test]
+fn the_ladder_goes_from_interrupt_over_kill_to_the_shell() {
+    check(&format!(
+        "{RUNNING} run a,b timeout=3s interrupt => run a, active, a: running, b: queued
+                   begun a  =>
+                   wait 3s  => interrupt, timeout, a: running late
+                   wait 5s  => kill
+                   wait 5s  => close emergency 0ns
+                   wait 1h  =>
+                   killed 9 => error, a: shell killed 9 late timeout, b: lost session_lost"
+    ));
+}
+
+#[test]
+fn a_command_to_be_killed_is_not_interrupted_first() {
+    check(&format!(
+        "{RUNNING} run a timeout=3s kill => run a, active, a: running
+                   wait 3s => kill, timeout, a: running late
+                   wait 5s => close emergency 0ns
+                   wait 1h =>"
+    ));
+}
+
+#[test]
+fn a_command_that_ends_on_the_ladder_steps_off_it() {
+    for (wait, effects) in [("0s", ""), ("5s", "kill")] {
+        check(&format!(
+            "{RUNNING} run a,b timeout=3s interrupt => run a, active, a: running, b: queued
+                       wait 3s     => interrupt, timeout, a: running late
+                       wait {wait} => {effects}
+                       ended a 130 => run b, active, a: exited 130 late timeout, b: running
+                       wait 1s     =>
+                       ended b 0   => idle, b: exited 0
+                       wait 1h     =>"
+        ));
+    }
+}
+
+#[test]
+fn a_shell_that_is_killed_takes_no_further_command() {
+    check(&format!(
+        "{RUNNING} run a,b timeout=3s kill => run a, active, a: running, b: queued
+                   wait 3s     => kill, timeout, a: running late
+                   wait 5s     => close emergency 0ns
+                   ended a 137 => idle, a: exited 137 late timeout
+                   prompt      =>
+                   killed 9    => error, b: lost session_lost"
+    ));
+}
+
+#[test]
+fn a_passed_limit_starts_the_ladder_once() {
+    check(&format!(
+        "{RUNNING} run a timeout=2s interrupt => run a, active, a: running
+                   memory_limit a => interrupt
+                   memory_limit a =>
+                   wait 5s        => kill
+                   ended a 137    => idle, a: exited 137 memory_limit
+                   memory_limit a =>
+                   wait 1h        =>"
+    ));
+    let mut play = Play::new();
+    let id = play.idle(NewSession::default());
+    let command = play.run(&id, "a");
+    let (reason, evidence) = (EndReason::CpuLimit, "9 of 5 s".to_owned());
+    let passed = WorkerEventKind::LimitPassed { command: command.clone(), reason, evidence };
+    play.event(&id, passed.clone());
+    assert_eq!(play.decisions(), [format!("stopping command {command}: 9 of 5 s")]);
+    play.end(&id, &command, 130);
+    play.event(&id, passed);
+    assert_eq!(play.decisions(), [""; 0]);
+}
+
+#[test]
+fn a_late_command_that_passes_a_limit_is_stopped_for_that() {
+    check(&format!(
+        "{RUNNING} run a timeout=2s => run a, active, a: running
+                   wait 2s        => timeout, a: running late
+                   memory_limit a => interrupt
+                   ended a 130    => idle, a: exited 130 late memory_limit"
+    ));
+}
+
+#[test]
+fn an_interrupted_predecessor_is_on_the_ladder_too() {
+    check(&format!(
+        "{RUNNING} run a              => run a, active, a: running
+                   begun a            =>
+                   run b or-interrupt => interrupt, b: queued
+                   wait 5s            => kill
+                   wait 5s            => close emergency 0ns
+                   killed 9           => error, a: shell killed 9 cancelled, b: lost session_lost"
+    ));
+}
+
+#[test]
+fn deadlines_do_not_pile_up() {
+    let mut play = Play::new();
+    let id = play.idle(NewSession::default());
+    for status in [0, 1, 130].repeat(50) {
+        let command = play.run(&id, "a");
+        play.end(&id, &command, status);
+    }
+    assert_eq!(play.engine.next_deadline(), None);
+    let command = play.run(&id, "a");
+    assert!(play.engine.next_deadline().is_some());
+    play.gone(&id, Exit::Code(0));
+    assert!(play.command(&command).is_ended());
+    assert_eq!(play.engine.next_deadline(), None);
+
+    let id = play.idle(NewSession { idle_timeout: Some(duration("1h")), ..NewSession::default() });
+    for _ in 0..100 {
+        let command = play.run(&id, "a");
+        play.end(&id, &command, 0);
+        play.event(&id, WorkerEventKind::Prompt { directory: None });
+    }
+    assert_eq!(play.engine.deadlines.len(), 1);
+    play.gone(&id, Exit::Code(0));
+    assert_eq!(play.engine.next_deadline(), None);
+}
