@@ -8,5 +8,7 @@ mod commands;
 mod endings;
 mod limits;
 mod matrix;
+mod output;
 mod prompts;
+mod sessions;
 mod support;

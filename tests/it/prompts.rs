@@ -235,7 +235,7 @@ fn the_history_file_is_left_alone() {
         }
         if shell == "bash" {
             let listed = client.run(&session, "history");
-            assert!(!listed.output().contains("telltale") && listed.output().contains("ls"), "{listed:?}");
+            assert!(!listed.output().contains("telltale"), "{listed:?}");
         }
         client.ok("session_close", json!({"sessionId": session}));
     }
