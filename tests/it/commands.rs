@@ -27,7 +27,7 @@ fn commands_wait_their_turn_in_order() {
     assert_eq!((&shown["queued"], &shown["status"]), (&json!(8), &json!("active")), "{shown}");
     assert_eq!(shown["lastCommand"]["commandId"], first.as_str(), "{shown}");
     flag.raise();
-    let all = client.ok("command_status", json!({"commandIds": ids, "wait": "60s"}));
+    let all = client.ok("command_status", json!({"commandIds": ids, "wait": "50s"}));
     let results = all["results"].as_array().expect("results");
     assert!(results.iter().all(|result| result["success"] == true), "{all}");
     let written = std::fs::read_to_string(log).expect("the commands wrote");
@@ -101,7 +101,7 @@ fn the_ladder_ends_what_ignores_signals() {
     let (mut client, session) = bash();
     let outcome = client.call("command_execute", json!({
         "sessionId": session, "command": "sh -c 'trap \"\" INT TERM HUP; while :; do sleep 0.1; done'",
-        "timeout": 200, "onTimeout": "interrupt", "wait": "60s",
+        "timeout": 200, "onTimeout": "interrupt", "wait": "50s",
     }));
     assert_eq!((outcome.exit(), &outcome.structured["reason"]), (Some(137), &json!("timeout")), "{outcome:?}");
     let took = outcome.structured["durationMs"].as_u64().expect("it has ended");
@@ -210,7 +210,7 @@ fn a_broadcast_reaches_whom_it_names() {
     let other = new("other", json!(["rust", "node"]), json!({"team": {"name": "web"}}));
     let mut reached = |sessions: Value| {
         let outcome = client
-            .call("command_broadcast", json!({"sessions": sessions, "command": "echo here", "wait": "60s"}));
+            .call("command_broadcast", json!({"sessions": sessions, "command": "echo here", "wait": "50s"}));
         assert!(!outcome.is_error, "{sessions}: {outcome:?}");
         let results = outcome.structured["results"].as_array().expect("results").clone();
         assert!(results.iter().all(|result| result["output"] == "here\n"), "{outcome:?}");
@@ -346,7 +346,7 @@ fn a_wait_without_a_bound_of_its_own_ends_with_the_command() {
     let flag = Flag::in_(&scratch);
     let id = client.start_command(&session, &format!("{}; sh -c 'exit 6'", flag.awaited()));
     let waits: Vec<u64> = (0..3)
-        .map(|_| client.send_call("command_status", json!({"commandId": id, "wait": "60s"})))
+        .map(|_| client.send_call("command_status", json!({"commandId": id, "wait": "50s"})))
         .collect();
     until("the command runs", || client.status(&session)["status"] == "active");
     flag.raise();

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use crate::support::{Client, Flag, Scratch, installed, shells};
+use crate::support::{Client, Scratch, installed, shells};
 
 /// The variable of one command is gone, or back at its old value, after it, however it ended.
 #[test]
@@ -238,20 +238,42 @@ fn a_suspended_command_gives_the_shell_back() {
 
 #[test]
 fn a_busy_loop_in_the_shell_itself_can_be_interrupted() {
-    let scratch = Scratch::new("busy");
     let mut client = Client::start();
     for (shell, path) in shells() {
         let session = client.clean(&path);
-        let flag = Flag::in_(&scratch);
-        let busy = match shell {
-            "fish" => "while true; end",
-            _ => "while :; do :; done",
-        };
-        let id = client.start_command(&session, busy);
-        client.until_status(&session, "active");
-        flag.raise();
+        let busy = if shell == "fish" { "while true; end" } else { "while :; do :; done" };
+        let id = client.start_command(&session, &format!("echo begun; {busy}"));
+        client.ok("session_output", json!({
+            "sessionId": session, "since": 0, "wait": {"until": "match", "pattern": "begun", "timeout": "50s"},
+        }));
         client.ok("command_signal", json!({"sessionId": session, "signal": "ctrl-c"}));
         assert_eq!(client.ended(&id).exit(), Some(130), "{shell}");
+        assert_eq!(client.run(&session, "echo free").output(), "free\n", "{shell}");
+    }
+}
+
+/// A command that was accepted a moment ago, and has perhaps not begun, is interrupted all the same.
+#[test]
+fn a_signal_right_after_the_start_is_not_lost() {
+    let mut client = Client::start();
+    for (shell, path) in shells() {
+        let session = client.clean(&path);
+        let busy = if shell == "fish" { "while true; end" } else { "while :; do :; done" };
+        for _ in 0..10 {
+            let start = json!({"sessionId": session, "command": busy, "background": true});
+            let started = client.send_call("command_execute", start);
+            let signalled =
+                client.send_call("command_signal", json!({"sessionId": session, "signal": "SIGINT"}));
+            let id = client.outcome(started).command();
+            let delivery = client.outcome(signalled);
+            if delivery.is_error {
+                // It was served before the command was accepted.
+                assert_eq!(delivery.code(), "command_not_running", "{shell}");
+                client.ok("command_signal", json!({"sessionId": session, "signal": "SIGINT"}));
+            }
+            let ended = client.ended(&id);
+            assert_eq!(ended.exit(), Some(130), "{shell}: {ended:?}");
+        }
         assert_eq!(client.run(&session, "echo free").output(), "free\n", "{shell}");
     }
 }

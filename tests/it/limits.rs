@@ -11,7 +11,7 @@ fn a_command_that_takes_too_much_memory_is_stopped() {
     // `tail` keeps all of it, until the sleep ends.
     let hoard = "{ head -c 200m /dev/zero; sleep 300; } | tail -c 200m >/dev/null";
     let outcome = client.call("command_execute", json!({
-        "sessionId": session, "command": hoard, "resourceLimits": {"maxMemory": "80m"}, "wait": "60s",
+        "sessionId": session, "command": hoard, "resourceLimits": {"maxMemory": "80m"}, "wait": "50s",
     }));
     assert!(outcome.is_error, "{outcome:?}");
     assert_eq!(outcome.structured["reason"], "memory_limit", "{outcome:?}");
@@ -29,7 +29,7 @@ fn a_command_that_takes_too_much_cpu_time_is_stopped() {
     let session = client.clean("/bin/bash");
     for busy in ["sh -c 'while :; do :; done'", "while :; do :; done"] {
         let outcome = client.call("command_execute", json!({
-            "sessionId": session, "command": busy, "resourceLimits": {"maxCpuTime": 600}, "wait": "60s",
+            "sessionId": session, "command": busy, "resourceLimits": {"maxCpuTime": 600}, "wait": "50s",
         }));
         assert!(outcome.is_error, "{busy}: {outcome:?}");
         assert_eq!(outcome.structured["reason"], "cpu_limit", "{busy}: {outcome:?}");

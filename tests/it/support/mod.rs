@@ -159,9 +159,13 @@ impl Client {
 
     /// Sends a line as it is.
     pub fn send_line(&mut self, line: &str) {
+        self.send_bytes(line.as_bytes());
+        self.send_bytes(b"\n");
+    }
+
+    pub fn send_bytes(&mut self, bytes: &[u8]) {
         let stdin = self.stdin.as_mut().expect("stdin is open");
-        stdin.write_all(line.as_bytes()).and_then(|()| stdin.write_all(b"\n")).expect("the server reads");
-        stdin.flush().expect("the server reads");
+        stdin.write_all(bytes).and_then(|()| stdin.flush()).expect("the server reads");
     }
 
     pub fn notify(&mut self, method: &str, params: Value) {
@@ -243,7 +247,7 @@ impl Client {
 
     /// Runs a command to its end, whatever its exit code.
     pub fn run(&mut self, session: &str, command: &str) -> Outcome {
-        self.call("command_execute", json!({"sessionId": session, "command": command, "wait": "60s"}))
+        self.call("command_execute", json!({"sessionId": session, "command": command, "wait": "50s"}))
     }
 
     /// A new session of this shell, without anybody's start-up files.
@@ -259,7 +263,7 @@ impl Client {
 
     /// A command's end.
     pub fn ended(&mut self, command: &str) -> Outcome {
-        let outcome = self.call("command_status", json!({"commandId": command, "wait": "60s"}));
+        let outcome = self.call("command_status", json!({"commandId": command, "wait": "50s"}));
         assert!(outcome.structured["success"].is_boolean(), "{command} has not ended: {outcome:?}");
         outcome
     }
