@@ -143,6 +143,8 @@ struct Current {
     /// The unfinished line last reported as awaiting input.
     awaiting: Option<String>,
     limits: Option<LimitWatch>,
+    /// Signals that came before the command began: a line that is being read would swallow them.
+    held: Vec<Order>,
 }
 
 struct Begun {
@@ -349,6 +351,7 @@ impl Running {
                 kind: WorkerEventKind::Begun { command },
             };
             let _ = self.wiring.events.send(DispatcherInput::Worker(event)).await;
+            self.release_held().await;
         }
     }
 
@@ -358,6 +361,7 @@ impl Running {
         // The files of this command stay until the next one ends: what it changed for itself may be
         // undone as late as when that begins.
         handover::remove(&self.directory, number - 1);
+        handing::answer_held(current.held);
         let begun = current.begun.unwrap_or(Begun { at: current.typed_at, cursor });
         // A shell that reports success for what was aborted means Ctrl-C.
         let status = if aborted && status == 0 { 130 } else { status };
@@ -379,6 +383,7 @@ impl Running {
     }
 
     async fn obey(&mut self, order: Order) {
+        let Some(order) = self.hold_back(order) else { return };
         match order {
             Order::Run(run) => {
                 self.waiting = Some(Waiting { run, since: clock::now().moment });
@@ -416,12 +421,8 @@ impl Running {
     }
 
     async fn signal(&mut self, signal: Signal) -> Result<String> {
-        let nothing = |why: String| {
-            Error::new(ErrorCode::CommandNotRunning, why)
-                .with_hint("session_status shows what the session runs; session_close ends the shell itself")
-        };
         if self.prompt != Prompt::Away {
-            return Err(nothing("the session is at its prompt: there is no foreground job".to_owned()));
+            return Err(nothing("the session is at its prompt: there is no foreground job"));
         }
         match self.terminal.signal_foreground(signal) {
             Ok(target) => {
@@ -433,6 +434,11 @@ impl Running {
             Err(error) => Err(nothing(format!("nothing could be signalled: {error}"))),
         }
     }
+}
+
+fn nothing(why: impl Into<String>) -> Error {
+    Error::new(ErrorCode::CommandNotRunning, why)
+        .with_hint("session_status shows what the session runs; session_close ends the shell itself")
 }
 
 /// Ctrl-C.
