@@ -20,7 +20,7 @@ pub(super) fn call(words: &[String], flags: Flags) -> Outcome {
     let config = flags.resolve()?;
     log_to_stderr(&config.log)?;
     let calls = planned(words)?;
-    let outcome = in_runtime(async {
+    in_runtime(async {
         let mut signals = Signals::new()?;
         let surface = surface(config);
         let outcome = tokio::select! {
@@ -31,8 +31,7 @@ pub(super) fn call(words: &[String], flags: Flags) -> Outcome {
             tracing::warn!("the shutdown was not complete in time");
         }
         outcome
-    })?;
-    outcome
+    })?
 }
 
 /// Makes the calls in order, and stops at the first that fails.

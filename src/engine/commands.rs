@@ -395,6 +395,11 @@ impl Engine {
         let command = &mut entry.command;
         command.state = CommandState::Ended;
         command.ended_at = Some(now.wall);
+        if let Some(started) = command.started_at {
+            // A shell that ended under its command reported no duration: the clocks on the wall have to do.
+            let took_us = now.wall.since(started).as_micros();
+            command.duration_us.get_or_insert(u64::try_from(took_us).unwrap_or(u64::MAX));
+        }
         command.awaiting_input = None;
         trim(command);
         let (exit_code, success) = (command.exit_code(), command.is_success());

@@ -317,14 +317,12 @@ impl Dispatcher {
         if let Some(watch) = self.engine.resolve_command(selector).and_then(|id| self.command_watch(&id)) {
             return Ok(watch);
         }
-        match self.store.command(&CommandId::from_text(selector.trim()))? {
-            Some(command) => Ok(watch::channel(command).1),
-            None => {
-                let shown: String = selector.chars().take(80).collect();
-                Err(Error::new(ErrorCode::CommandNotFound, format!("no command has the id '{shown}'"))
-                    .with_hint("session_status names a session's last command"))
-            }
+        if let Some(command) = self.store.command(&CommandId::from_text(selector.trim()))? {
+            return Ok(watch::channel(command).1);
         }
+        let shown: String = selector.chars().take(80).collect();
+        Err(Error::new(ErrorCode::CommandNotFound, format!("no command has the id '{shown}'"))
+            .with_hint("session_status names a session's last command"))
     }
 
     /// The record with the time of the last output, which the engine is not told of byte by byte.

@@ -18,8 +18,8 @@ const ECHO_COLS: u16 = 1_000;
 /// High enough for any prompt.
 const ECHO_ROWS: u16 = 50;
 
-/// The first line of a command is shown up to this many bytes.
-const SHOWN_BYTES: usize = 400;
+/// The first line of a command is shown up to this many characters.
+const SHOWN_CHARS: usize = 400;
 
 #[derive(Debug)]
 pub(super) struct Stream {
@@ -91,7 +91,7 @@ impl Sink {
         match piece {
             Piece::Output(bytes) => match &mut self.echo {
                 Some(echo) if echo.held.len() + bytes.len() <= ECHO_BYTES => {
-                    echo.held.extend_from_slice(bytes)
+                    echo.held.extend_from_slice(bytes);
                 }
                 Some(_) => {
                     self.release_echo();
@@ -155,17 +155,13 @@ fn laid_out_with_command(echo: &Echo) -> Vec<u8> {
     let rendered = text::render(&echo.held, ECHO_ROWS, ECHO_COLS).text;
     let mut lines: Vec<&str> = rendered.lines().collect();
     let last = lines.iter().rposition(|line| line.contains(typed.as_ref()));
-    let command_line = match last {
-        Some(at) => {
-            let line = lines[at];
-            lines.truncate(at);
-            let prompt = line.split(typed.as_ref()).next().unwrap_or_default();
-            format!("{}{}", prompt.strip_suffix(' ').unwrap_or(prompt), echo.shown)
-        }
-        None => {
-            lines.pop();
-            echo.shown.clone()
-        }
+    let command_line = if let Some(at) = last {
+        let prompt = lines[at].split(typed.as_ref()).next().unwrap_or_default();
+        lines.truncate(at);
+        format!("{}{}", prompt.strip_suffix(' ').unwrap_or(prompt), echo.shown)
+    } else {
+        lines.pop();
+        echo.shown.clone()
     };
     lines.retain(|line| !line.contains(typed.as_ref()));
     let mut shown: Vec<u8> = lines.iter().flat_map(|line| [line.as_bytes(), b"\r\n"].concat()).collect();
@@ -177,9 +173,8 @@ fn laid_out_with_command(echo: &Echo) -> Vec<u8> {
 fn shown(command: &str) -> String {
     let mut lines = command.trim_end().lines();
     let first = lines.next().unwrap_or_default();
-    let cut = first.floor_char_boundary(SHOWN_BYTES);
-    let mut shown: String = first[..cut].chars().filter(|c| !c.is_control()).collect();
-    if cut < first.len() || lines.next().is_some() {
+    let mut shown: String = first.chars().take(SHOWN_CHARS).filter(|c| !c.is_control()).collect();
+    if first.chars().nth(SHOWN_CHARS).is_some() || lines.next().is_some() {
         shown.push_str(" …");
     }
     shown

@@ -146,6 +146,8 @@ struct Current {
     /// The unfinished line last reported as awaiting input.
     awaiting: Option<String>,
     limits: Option<LimitWatch>,
+    /// Signals that came before the command began: a line that is being read would swallow them.
+    held: Vec<Order>,
 }
 
 struct Begun {
@@ -354,12 +356,14 @@ impl Running {
                 kind: WorkerEventKind::Begun { command },
             };
             let _ = self.wiring.events.send(DispatcherInput::Worker(event)).await;
+            self.release_held().await;
         }
     }
 
     /// The first end mark of a command's number counts; `aborted` ones come from the prompt hook.
     async fn command_ended(&mut self, number: u64, status: i32, aborted: bool, cursor: u64, at: Moment) {
         let Some(current) = self.current.take_if(|current| current.number == number) else { return };
+        handing::answer_held(current.held);
         let begun = current.begun.unwrap_or(Begun { at: current.typed_at, cursor });
         // A shell that reports success for what was aborted means Ctrl-C.
         let status = if aborted && status == 0 { 130 } else { status };
@@ -381,6 +385,7 @@ impl Running {
     }
 
     async fn obey(&mut self, order: Order) {
+        let Some(order) = self.hold_back(order) else { return };
         match order {
             Order::Run(run) => {
                 self.waiting = Some(Waiting { run, since: clock::now().moment });
@@ -418,12 +423,8 @@ impl Running {
     }
 
     async fn signal(&mut self, signal: Signal) -> Result<String> {
-        let nothing = |why: String| {
-            Error::new(ErrorCode::CommandNotRunning, why)
-                .with_hint("session_status shows what the session runs; session_close ends the shell itself")
-        };
         if self.prompt != Prompt::Away {
-            return Err(nothing("the session is at its prompt: there is no foreground job".to_owned()));
+            return Err(nothing("the session is at its prompt: there is no foreground job"));
         }
         match self.terminal.signal_foreground(signal) {
             Ok(target) => {
@@ -435,6 +436,11 @@ impl Running {
             Err(error) => Err(nothing(format!("nothing could be signalled: {error}"))),
         }
     }
+}
+
+fn nothing(why: impl Into<String>) -> Error {
+    Error::new(ErrorCode::CommandNotRunning, why)
+        .with_hint("session_status shows what the session runs; session_close ends the shell itself")
 }
 
 /// Ctrl-C.

@@ -1,5 +1,5 @@
-//! The store: one SQLite file for sessions, commands and events, and beside it the output of the
-//! sessions in segment files. It hides SQLite, and knows nothing of what the records mean.
+//! The store: one `SQLite` file for sessions, commands and events, and beside it the output of the
+//! sessions in segment files. It hides `SQLite`, and knows nothing of what the records mean.
 //!
 //! Several servers may share one state directory (every client starts its own). Each holds a lock
 //! file for as long as it lives, so that the next to open the store can tell whose sessions have

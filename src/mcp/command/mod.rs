@@ -251,6 +251,9 @@ async fn excerpt(call: &Call, command: &Command, shown: Shown) -> Result<Excerpt
 /// Waits until there is something to tell of a command: its end, that it asks for input, or that it
 /// outlived its timeout and runs on. Gives the record as it is then, or when the time is over.
 async fn settled(call: &Call, watch: &mut CommandWatch, deadline: Instant) -> Command {
+    // Whoever asks about a command that outlived its timeout earlier wants to know of its end.
+    let was_left = has_left(&watch.borrow());
+    let is_settled = |command: &Command| is_settled(command) && !(was_left && is_only_left(command));
     if is_settled(&watch.borrow()) || deadline <= Instant::now() {
         return watch.borrow().clone();
     }
@@ -267,8 +270,16 @@ async fn settled(call: &Call, watch: &mut CommandWatch, deadline: Instant) -> Co
 }
 
 fn is_settled(command: &Command) -> bool {
-    let asks = command.state == CommandState::Running && command.awaiting_input.is_some();
-    command.is_ended() || asks || has_left(command)
+    command.is_ended() || asks(command) || has_left(command)
+}
+
+fn asks(command: &Command) -> bool {
+    command.state == CommandState::Running && command.awaiting_input.is_some()
+}
+
+/// Whether nothing is to be told of it but that it outlived its timeout.
+fn is_only_left(command: &Command) -> bool {
+    has_left(command) && !asks(command)
 }
 
 /// Whether it outlived its timeout and was left to run.

@@ -45,6 +45,6 @@ async fn signal(call: &Call, arguments: Arguments) -> Result<Answer> {
         refusal("signal", format!("'signal' must be a signal's name or number, like \"SIGINT\", \"TERM\", \"ctrl-c\" or 2, not {given:?}"))
     })?;
     let target = call.orchestrator.signal(&arguments.session_id, signal).await?;
-    let delivery = Delivery { delivered: true, signal: signal.name().to_string(), target };
+    let delivery = Delivery { delivered: true, signal: signal.name(), target };
     Answer::new(format!("{} sent to {}", delivery.signal, delivery.target), &delivery)
 }

@@ -78,13 +78,10 @@ impl Running {
 
     pub(super) fn shell_exited(&mut self, exit: Exit) {
         let now = clock::now().moment;
-        let closing = match &mut self.closing {
-            Some(closing) => closing,
-            None => {
-                self.ask_to_end();
-                self.closing.insert(Closing::until(now.after(LEFTOVER_GRACE)))
-            }
-        };
+        if self.closing.is_none() {
+            self.ask_to_end();
+        }
+        let closing = self.closing.get_or_insert_with(|| Closing::until(now.after(LEFTOVER_GRACE)));
         closing.exit = Some(exit);
         if !closing.only_shell {
             closing.pause = FIRST_PAUSE;

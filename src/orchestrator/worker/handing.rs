@@ -2,8 +2,8 @@
 
 use std::io;
 
-use super::looking::LIMIT_PAUSE;
-use super::{Current, LimitWatch, Prompt, Running};
+use super::looking::{LIMIT_PAUSE, LOST_LINE};
+use super::{Current, LimitWatch, Order, Prompt, Running, nothing};
 use crate::clock;
 use crate::engine::{Run, WorkerEventKind};
 use crate::error::{Error, ErrorCode, Result};
@@ -67,6 +67,7 @@ impl Running {
             lost: 0,
             begun: None,
             awaiting: None,
+            held: Vec::new(),
             limits: is_limited.then(|| LimitWatch {
                 limits,
                 next: now.after(LIMIT_PAUSE),
@@ -80,6 +81,30 @@ impl Running {
             self.written(written);
         }
         self.look_soon();
+    }
+
+    /// A signal that comes while the shell still reads the line would be swallowed there, and the
+    /// command run on: it waits for the command's begin, but not for ever.
+    pub(super) fn hold_back(&mut self, order: Order) -> Option<Order> {
+        let Some(current) = &mut self.current else { return Some(order) };
+        let is_early = current.begun.is_none()
+            && clock::now().moment < current.typed_at.after(LOST_LINE)
+            && current.held.len() < limits::WORKER_QUEUE;
+        match order {
+            Order::Interrupt | Order::Kill | Order::Signal(..) if is_early => {
+                current.held.push(order);
+                None
+            }
+            order => Some(order),
+        }
+    }
+
+    /// What was held back for the running command.
+    pub(super) async fn release_held(&mut self) {
+        let held = self.current.as_mut().map(|current| std::mem::take(&mut current.held));
+        for order in held.unwrap_or_default() {
+            Box::pin(self.obey(order)).await;
+        }
     }
 
     pub(super) async fn type_input(&mut self, input: Input) -> Result<u64> {
@@ -116,5 +141,14 @@ impl Running {
         let directory = self.terminal.working_directory();
         let ended = WorkerEventKind::Ended { command, status: CANNOT_RUN, from, duration_us: 0, directory };
         self.report(ended).await;
+    }
+}
+
+/// The command has ended before what was held back for it could reach it.
+pub(super) fn answer_held(held: Vec<Order>) {
+    for order in held {
+        if let Order::Signal(_, reply) = order {
+            let _ = reply.send(Err(nothing("the command has just ended")));
+        }
     }
 }

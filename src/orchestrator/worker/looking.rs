@@ -18,7 +18,7 @@ use crate::term::text::Renderer;
 /// Pauses between two looks at a tree with limits.
 pub(super) const LIMIT_PAUSE: Duration = Duration::from_millis(500);
 /// A typed line that the shell did not take for this long is typed again.
-const LOST_LINE: Duration = Duration::from_secs(2);
+pub(super) const LOST_LINE: Duration = Duration::from_secs(2);
 /// Output held back for an echo that does not come is given out after this long.
 const ECHO_WAIT: Duration = Duration::from_millis(500);
 /// A command that waits this long at something that is no prompt gets one by Ctrl-C.
@@ -98,6 +98,12 @@ impl Running {
         if self.dialect == Dialect::Plain || self.closing.is_some() {
             self.look_at = None;
             return;
+        }
+        if let Some(current) = &self.current
+            && current.begun.is_none()
+            && now >= current.typed_at.after(LOST_LINE)
+        {
+            self.release_held().await;
         }
         if let Some(current) = &self.current {
             if current.begun.is_some() {

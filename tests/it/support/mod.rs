@@ -35,15 +35,32 @@ impl Drop for Scratch {
     }
 }
 
+/// The program under test, away from the configuration of whoever runs the tests: its home is empty.
+pub fn program(home: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shellherd"));
+    command.env("HOME", home).env("SHELL", "/bin/bash").env("LANG", "C.UTF-8");
+    let foreign = ["RUST_LOG", "ZDOTDIR", "ENV", "BASH_ENV", "PROMPT_COMMAND", "PS1", "HISTFILE", "LC_ALL"];
+    for name in foreign {
+        command.env_remove(name);
+    }
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("SHELLHERD_") || (text.starts_with("XDG_") && text != "XDG_RUNTIME_DIR") {
+            command.env_remove(&name);
+        }
+    }
+    command
+}
+
 /// The server under test, not started yet.
 pub fn server(state: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_shellherd"));
+    let home = state.join("home");
+    std::fs::create_dir_all(&home).expect("the state directory can be written");
+    let mut command = program(&home);
     command
         .arg("serve")
         .arg("--state-dir")
         .arg(state)
-        .env("SHELL", "/bin/bash")
-        .env_remove("RUST_LOG")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
@@ -82,6 +99,21 @@ impl Outcome {
     /// The code of a tool error.
     pub fn code(&self) -> String {
         self.error()["code"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// What a command printed.
+    pub fn output(&self) -> &str {
+        self.structured["output"].as_str().unwrap_or_else(|| panic!("no output: {self:?}"))
+    }
+
+    /// A command's exit code.
+    pub fn exit(&self) -> Option<i64> {
+        self.structured["exitCode"].as_i64()
+    }
+
+    /// The id of a command that was accepted.
+    pub fn command(&self) -> String {
+        self.structured["commandId"].as_str().unwrap_or_else(|| panic!("no command: {self:?}")).to_owned()
     }
 }
 
@@ -127,9 +159,13 @@ impl Client {
 
     /// Sends a line as it is.
     pub fn send_line(&mut self, line: &str) {
+        self.send_bytes(line.as_bytes());
+        self.send_bytes(b"\n");
+    }
+
+    pub fn send_bytes(&mut self, bytes: &[u8]) {
         let stdin = self.stdin.as_mut().expect("stdin is open");
-        stdin.write_all(line.as_bytes()).and_then(|()| stdin.write_all(b"\n")).expect("the server reads");
-        stdin.flush().expect("the server reads");
+        stdin.write_all(bytes).and_then(|()| stdin.flush()).expect("the server reads");
     }
 
     pub fn notify(&mut self, method: &str, params: Value) {
@@ -211,7 +247,60 @@ impl Client {
 
     /// Runs a command to its end, whatever its exit code.
     pub fn run(&mut self, session: &str, command: &str) -> Outcome {
-        self.call("command_execute", json!({"sessionId": session, "command": command, "wait": "60s"}))
+        self.call("command_execute", json!({"sessionId": session, "command": command, "wait": "50s"}))
+    }
+
+    /// A new session of this shell, without anybody's start-up files.
+    pub fn clean(&mut self, shell: &str) -> String {
+        self.session(json!({"shell": shell, "profile": "clean"}))
+    }
+
+    /// Starts a command and returns its id while it runs.
+    pub fn start_command(&mut self, session: &str, command: &str) -> String {
+        let started = json!({"sessionId": session, "command": command, "background": true});
+        self.call("command_execute", started).command()
+    }
+
+    /// A command's end.
+    pub fn ended(&mut self, command: &str) -> Outcome {
+        let outcome = self.call("command_status", json!({"commandId": command, "wait": "50s"}));
+        assert!(outcome.structured["success"].is_boolean(), "{command} has not ended: {outcome:?}");
+        outcome
+    }
+
+    pub fn status(&mut self, session: &str) -> Value {
+        self.ok("session_status", json!({"sessionId": session}))
+    }
+
+    /// Looks at a session until what it shows is accepted.
+    pub fn until_shown(&mut self, session: &str, what: &str, accept: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let shown = self.status(session);
+            if accept(&shown) {
+                return shown;
+            }
+            assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}; {shown}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    pub fn until_status(&mut self, session: &str, status: &str) -> Value {
+        self.until_shown(session, status, |shown| shown["status"] == status)
+    }
+
+    /// Whether a message that fits has come already.
+    pub fn has_come(&mut self, wanted: impl Fn(&Value) -> bool) -> bool {
+        while let Ok(line) = self.lines.try_recv() {
+            self.waiting.push_back(serde_json::from_str(&line).expect("stdout is JSON-RPC"));
+        }
+        self.waiting.iter().any(wanted)
+    }
+
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
+        // It may be gone already.
+        let _ = rustix::process::kill_process(pid.expect("a process has an id"), signal);
     }
 
     /// Closes stdin, as a client that goes away does.
@@ -268,6 +357,41 @@ pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// A file whose appearance ends a command that waits for it.
+pub struct Flag(PathBuf);
+
+impl Flag {
+    pub fn in_(scratch: &Scratch) -> Self {
+        Self(scratch.path().join(format!("flag-{}", uuid::Uuid::new_v4().simple())))
+    }
+
+    /// What a POSIX shell runs to wait for it.
+    pub fn awaited(&self) -> String {
+        format!("until [ -e '{}' ]; do sleep 0.02; done", self.0.display())
+    }
+
+    pub fn raise(&self) {
+        std::fs::write(&self.0, "").expect("the flag can be written");
+    }
+}
+
+/// A number of seconds for `sleep` that no other process has in its command line.
+pub fn marker() -> String {
+    let random = uuid::Uuid::new_v4().as_u128();
+    format!("9{:06}.{:09}", random % 1_000_000, (random >> 64) % 1_000_000_000)
+}
+
+/// A program of this machine.
+pub fn installed(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found =
+        std::env::split_paths(&path).map(|directory| directory.join(name)).find(|path| path.is_file());
+    if found.is_none() {
+        println!("skipped: {name} is not installed");
+    }
+    found
+}
+
 /// Whether a process is there and no zombie.
 pub fn is_alive(pid: u32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat"))
@@ -304,5 +428,29 @@ pub fn shells() -> Vec<(&'static str, String)> {
             None => println!("skipped: {name} is not installed"),
         }
     }
+    println!("{} of 4 shells, {} skipped", found.len(), 4 - found.len());
     found
+}
+
+/// The children of a process, as (pid, command line).
+pub fn children(parent: u32) -> Vec<(u32, String)> {
+    let entries = std::fs::read_dir("/proc").expect("/proc is readable").flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let is_child = |pid: &u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let rest = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+        rest.split(' ').nth(1).and_then(|parent| parent.parse().ok()) == Some(parent)
+    };
+    let line = |pid: u32| {
+        let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        (pid, String::from_utf8_lossy(&bytes).replace('\0', " "))
+    };
+    pids.filter(is_child).map(line).collect()
+}
+
+/// A figure in kB from a process's status, like `VmRSS`.
+pub fn status_kb(pid: u32, key: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process is there");
+    let line = status.lines().find(|line| line.starts_with(key)).unwrap_or_else(|| panic!("no {key}"));
+    line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number of kB")
 }

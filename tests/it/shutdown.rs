@@ -1,0 +1,152 @@
+//! The end of the server, in every way in which it comes, leaves nothing that it started.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::support::{Client, Scratch, children, is_alive, marker, processes_with, until};
+
+/// Between the SIGINT and the SIGTERM of a client that goes.
+const SECOND_SIGNAL: Duration = Duration::from_millis(110);
+/// An orderly end takes a third of a second; this is what no loaded machine needs.
+const LONGEST: Duration = Duration::from_secs(20);
+
+/// What is left behind, each under its own mark, and how it was started.
+struct Leftovers {
+    marks: Vec<(&'static str, String)>,
+}
+
+impl Leftovers {
+    const STARTS: &[(&str, &str)] = &[
+        ("plain", "sleep MARK &"),
+        ("nohup", "nohup sleep MARK >/dev/null 2>&1 &"),
+        ("setsid", "setsid sleep MARK </dev/null >/dev/null 2>&1 &"),
+        ("double fork", "(setsid sh -c 'sleep MARK & exit 0' </dev/null >/dev/null 2>&1 &)"),
+        (
+            "without environment",
+            "env -i \"$(command -v setsid)\" \"$(command -v sleep)\" MARK </dev/null >/dev/null 2>&1 &",
+        ),
+        ("deaf", "sh -c 'trap \"\" TERM HUP INT QUIT USR1; sleep MARK; sleep MARK' &"),
+        (
+            "deaf and away",
+            "setsid sh -c 'trap \"\" TERM HUP INT; cd /; exec sleep MARK' </dev/null >/dev/null 2>&1 &",
+        ),
+    ];
+
+    fn start(client: &mut Client, session: &str) -> Self {
+        let marks: Vec<(&str, String)> = Self::STARTS.iter().map(|(how, _)| (*how, marker())).collect();
+        let lines = Self::STARTS.iter().zip(&marks).map(|((_, line), (_, mark))| line.replace("MARK", mark));
+        let script: String = lines.map(|line| line + "\n").collect();
+        let outcome = client.run(session, &script);
+        assert_eq!(outcome.exit(), Some(0), "{outcome:?}");
+        let leftovers = Self { marks };
+        until("everything runs", || leftovers.marks.iter().all(|(_, mark)| !processes_with(mark).is_empty()));
+        leftovers
+    }
+
+    fn alive(&self) -> Vec<&'static str> {
+        let alive = self.marks.iter().filter(|(_, mark)| !processes_with(mark).is_empty());
+        alive.map(|(how, _)| *how).collect()
+    }
+}
+
+/// The guard process and the private directory that it is to remove.
+fn guard(server: u32) -> (u32, PathBuf) {
+    let guards: Vec<(u32, String)> =
+        children(server).into_iter().filter(|(_, line)| line.contains(" guard ")).collect();
+    let [(pid, line)] = guards.as_slice() else { panic!("not one guard: {guards:?}") };
+    let directory = PathBuf::from(line.trim_end().rsplit(' ').next().expect("an argument"));
+    assert!(directory.is_dir(), "{}", directory.display());
+    (*pid, directory)
+}
+
+/// Starts sessions with all that may be left behind, ends the server as told, and looks around.
+fn check(how: &str, is_orderly: bool, end: impl Fn(&mut Client)) {
+    let state = Scratch::new("shutdown");
+    let mut client = Client::start_in(state.path());
+    let session = client.clean("/bin/bash");
+    let leftovers = Leftovers::start(&mut client, &session);
+    // A running command and a program that waits are ended as well, and other shells.
+    let foreground = marker();
+    client.start_command(&session, &format!("sleep {foreground}"));
+    for (_, path) in crate::support::shells() {
+        let other = client.clean(&path);
+        client.start_command(&other, &format!("sleep {foreground}"));
+    }
+    client.session(json!({"shell": "cat"}));
+    until("the commands run", || processes_with(&foreground).len() >= 2);
+    let (guard, private) = guard(client.pid());
+
+    end(&mut client);
+    let took = client.until_exit();
+    println!("{how}: the server was gone after {took:?}");
+    if is_orderly {
+        assert!(took < LONGEST, "{took:?}");
+        // It ends what it started before it ends itself.
+        assert_eq!(leftovers.alive(), [""; 0], "{how}: at once");
+    }
+    until("the guard is gone", || !is_alive(guard));
+    assert_eq!(leftovers.alive(), [""; 0], "{how}");
+    assert_eq!(processes_with(&foreground), [0_u32; 0], "{how}");
+    until("the private directory is gone", || !private.exists());
+}
+
+#[test]
+fn the_end_of_input_leaves_nothing() {
+    check("end of input", true, Client::hang_up);
+}
+
+#[test]
+fn sigterm_leaves_nothing() {
+    check("SIGTERM", true, |client| client.signal(Signal::TERM));
+}
+
+#[test]
+fn sigint_and_then_sigterm_leave_nothing() {
+    check("SIGINT, SIGTERM", true, |client| {
+        client.signal(Signal::INT);
+        std::thread::sleep(SECOND_SIGNAL);
+        client.signal(Signal::TERM);
+    });
+}
+
+#[test]
+fn sigkill_leaves_nothing() {
+    check("SIGKILL", false, |client| client.signal(Signal::KILL));
+}
+
+/// The order in which some clients go: stdin first, SIGTERM at once.
+#[test]
+fn the_end_of_input_with_sigterm_leaves_nothing() {
+    check("end of input, SIGTERM", true, |client| {
+        client.hang_up();
+        client.signal(Signal::TERM);
+    });
+}
+
+/// An impatient user's signals in a row do not cut the clean-up short.
+#[test]
+fn many_signals_leave_nothing() {
+    check("many signals", true, |client| {
+        for _ in 0..20 {
+            client.signal(Signal::INT);
+            client.signal(Signal::TERM);
+            client.signal(Signal::HUP);
+        }
+    });
+}
+
+/// A server that was only asked what it offers has started nothing.
+#[test]
+fn a_server_without_sessions_ends_quietly() {
+    let state = Scratch::new("quiet");
+    let mut client = Client::start_in(state.path());
+    assert!(client.request("tools/list", json!({}))["result"]["tools"].is_array());
+    assert_eq!(children(client.pid()), [], "no guard without sessions");
+    assert!(!state.path().join("shellherd.db").exists());
+    client.hang_up();
+    assert!(client.until_exit() < LONGEST);
+    assert_eq!(client.stderr(), [""; 0]);
+}
