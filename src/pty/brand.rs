@@ -222,13 +222,11 @@ impl Brand {
 
     /// The slot whose mark `pid` carries.
     pub(super) fn slot_of(&self, pid: Pid) -> Option<u64> {
-        match self.0.fingerprint {
-            Some(fingerprint) => limits_of(pid)?.0.checked_sub(fingerprint.base + 1),
-            None => {
-                let slots: Vec<u64> = lock(&self.0.slots).keys().copied().collect();
-                slots.into_iter().find(|slot| self.walk(Which::Slot(*slot)).contains(&pid))
-            }
+        if let Some(fingerprint) = self.0.fingerprint {
+            return limits_of(pid)?.0.checked_sub(fingerprint.base + 1);
         }
+        let slots: Vec<u64> = lock(&self.0.slots).keys().copied().collect();
+        slots.into_iter().find(|slot| self.walk(Which::Slot(*slot)).contains(&pid))
     }
 
     pub(super) fn fingerprint(&self) -> Option<Fingerprint> {

@@ -103,9 +103,22 @@ struct Session {
     log: Vec<u8>,
 }
 
+/// Where this run keeps its files; what earlier runs left behind is removed first.
 fn root() -> &'static Path {
     static ROOT: OnceLock<PathBuf> = OnceLock::new();
-    ROOT.get_or_init(|| private_root().unwrap())
+    ROOT.get_or_init(|| {
+        let parent = std::env::temp_dir();
+        for entry in fs::read_dir(&parent).unwrap().flatten() {
+            let name = entry.file_name();
+            let run = name.to_str().and_then(|name| name.strip_prefix("shellherd-run-"));
+            if run.is_some_and(|run| !Path::new("/proc").join(run).exists()) {
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+        let root = parent.join(format!("shellherd-run-{}", std::process::id()));
+        fs::create_dir_all(&root).unwrap();
+        root
+    })
 }
 
 /// A directory for one test's session, with a home in it.

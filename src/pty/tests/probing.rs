@@ -124,3 +124,13 @@ async fn a_missing_program_or_directory_is_an_error_at_once() {
     assert_eq!(error.code, ErrorCode::InvalidArgument);
     assert!(error.hint.unwrap().contains(&*directory.join("home").to_string_lossy()));
 }
+
+#[test]
+fn the_private_directory_is_private_and_its_path_short() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = private_root().unwrap();
+    assert_eq!(fs::metadata(&directory).unwrap().permissions().mode() & 0o777, 0o700);
+    let name = directory.file_name().unwrap().to_str().unwrap().to_owned();
+    assert_eq!((name.len(), name.starts_with(guard::PREFIX)), (guard::PREFIX.len() + 6, true));
+    fs::remove_dir(directory).unwrap();
+}
