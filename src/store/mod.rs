@@ -252,7 +252,7 @@ fn parse<T: DeserializeOwned>(text: &str) -> std::result::Result<T, Failure> {
     Ok(serde_json::from_str(text)?)
 }
 
-/// SQLite's integers are signed; a cursor beyond 2^63 does not happen, a caller's number may.
+/// `SQLite`'s integers are signed; a cursor beyond 2^63 does not happen, a caller's number may.
 fn clamp(cursor: u64) -> i64 {
     i64::try_from(cursor).unwrap_or(i64::MAX)
 }
