@@ -147,7 +147,7 @@ impl Engine {
             && entry.command.state == CommandState::Running
         {
             entry.command.output_from = Some(cursor);
-            step.noticed.insert(id.clone());
+            step.commands.insert(id.clone());
         }
     }
 

@@ -164,6 +164,7 @@ impl Surface {
         let shared = &*self.shared;
         let permit = Arc::clone(&shared.permits).acquire_owned().await.ok();
         let tool = offered.tool;
+        tracing::debug!("served");
         let reader = Reader { tool: tool.name, schema: &offered.full, later: tool.later };
         let arguments = reader.read(arguments)?;
         let call = Call {

@@ -3,11 +3,11 @@
 
 mod closing;
 mod handing;
+mod keyboard;
 mod looking;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -36,6 +36,7 @@ use crate::term::marks::Mark;
 use crate::term::redact::Redactor;
 use crate::term::screen::QueryScanner;
 use closing::Closing;
+use keyboard::Keyboard;
 use looking::LimitWatch;
 
 /// What a worker is told to do.
@@ -103,8 +104,7 @@ struct Running {
     terminal: Terminal,
     stream: Stream,
     queries: QueryScanner,
-    /// Bytes that the terminal has not taken yet.
-    to_write: Vec<u8>,
+    keyboard: Keyboard,
     prompt: Prompt,
     /// The next command, until the shell can take it.
     waiting: Option<Waiting>,
@@ -234,7 +234,7 @@ impl Running {
             terminal: parts.terminal,
             stream,
             queries: QueryScanner::default(),
-            to_write: Vec::new(),
+            keyboard: Keyboard::default(),
             prompt: Prompt::Away,
             waiting: None,
             current: None,
@@ -255,6 +255,7 @@ impl Running {
         let stopping = self.wiring.stopping.clone();
         loop {
             let look_at = self.next_look().map(clock::instant);
+            let type_at = self.keyboard.again_at().map(clock::instant);
             let shell_is_alive = self.closing.as_ref().is_none_or(|closing| closing.exit.is_none());
             tokio::select! {
                 read = self.terminal.read(&mut buffer), if open => match read {
@@ -266,9 +267,7 @@ impl Running {
                     }
                 },
                 Some(order) = self.wiring.orders.recv() => self.obey(order).await,
-                written = self.terminal.write(&self.to_write), if !self.to_write.is_empty() => {
-                    self.written(written);
-                }
+                () = sleep_until(type_at) => self.keyboard.go_on(&self.terminal),
                 exit = self.terminal.exited(), if shell_is_alive => self.shell_exited(seen(exit)),
                 Ok(()) = close.changed() => {
                     let order = *close.borrow_and_update();
@@ -290,23 +289,12 @@ impl Running {
         report(&self.wiring, kind).await;
     }
 
-    fn written(&mut self, written: io::Result<usize>) {
-        match written {
-            Ok(count) => {
-                self.to_write.drain(..count);
-            }
-            Err(error) => {
-                debug!(session = %self.wiring.session, %error, "the terminal takes no input");
-                self.to_write.clear();
-            }
-        }
-    }
-
     /// Output came.
     async fn take_in(&mut self, bytes: &[u8]) {
         let now = clock::now();
         self.touched = now.moment;
-        self.queries.feed(bytes, |query| self.to_write.extend(query.answer(1, 1)));
+        let (keyboard, terminal) = (&mut self.keyboard, &self.terminal);
+        self.queries.feed(bytes, |query| keyboard.send(&query.answer(0, 0), terminal));
         let marks = self.stream.feed(bytes);
         if self.current.as_ref().is_some_and(|current| current.awaiting.is_some()) {
             self.no_longer_awaiting().await;
@@ -394,7 +382,7 @@ impl Running {
             }
             Order::Interrupt => {
                 if self.terminal.signal_foreground(Signal::INT).is_err() {
-                    self.to_write.push(INTERRUPT_KEY);
+                    self.keyboard.send(INTERRUPT_KEY, &self.terminal);
                 }
             }
             Order::Kill => {
@@ -444,7 +432,7 @@ fn nothing(why: impl Into<String>) -> Error {
 }
 
 /// Ctrl-C.
-const INTERRUPT_KEY: u8 = 3;
+const INTERRUPT_KEY: &[u8] = b"\x03";
 /// How the shell ended, for the engine. Only a defect lets somebody else take its status.
 fn seen(exit: pty::Exit) -> Exit {
     match exit {

@@ -118,7 +118,7 @@ impl Terminal {
     pub(super) fn new(opened: Opened, pid: Pid) -> io::Result<Terminal> {
         let device = rustix::fs::fstat(&opened.slave)?.st_rdev;
         Ok(Terminal {
-            master: spawn::watch(opened.master, Interest::READABLE | Interest::WRITABLE)?,
+            master: spawn::watch(opened.master, Interest::READABLE)?,
             process: spawn::watch(pidfd_open(pid, PidfdFlags::empty())?, Interest::READABLE)?,
             pty: Mutex::new(opened.pty),
             pid,
@@ -138,13 +138,8 @@ impl Terminal {
         }
     }
 
-    /// Types the beginning of `bytes` as soon as the terminal takes any, and returns how many it took.
-    /// Nothing was typed when the future is dropped.
-    pub async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.master.async_io(Interest::WRITABLE, |master| Ok(rustix::io::write(master, bytes)?)).await
-    }
-
-    /// The same at once; `WouldBlock` when the terminal takes nothing now.
+    /// Types the beginning of `bytes`, and returns how much the terminal took; `WouldBlock` when it takes
+    /// nothing now.
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         Ok(rustix::io::write(self.master.get_ref(), bytes)?)
     }

@@ -107,6 +107,10 @@ impl Archive for SegmentArchive {
         Ok(())
     }
 
+    fn release(&mut self) {
+        self.current = None;
+    }
+
     fn oldest(&self) -> u64 {
         self.segments.front().copied().unwrap_or(self.end)
     }

@@ -20,6 +20,8 @@ pub trait Archive: Send {
     fn skip_to(&mut self, cursor: u64) -> io::Result<()> {
         Err(io::Error::new(io::ErrorKind::Unsupported, format!("cannot go on at {cursor}")))
     }
+    /// Gives back what is only needed to append, as open files are.
+    fn release(&mut self) {}
     /// Cursor of the first byte still held.
     fn oldest(&self) -> u64;
     /// Cursor behind the last byte.
@@ -122,6 +124,7 @@ impl OutputLog {
         if self.archive.end() == self.end || self.catch_up().is_ok() {
             self.ring = VecDeque::new();
         }
+        self.archive.release();
     }
 
     /// Cursor behind the last byte.

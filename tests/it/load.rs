@@ -63,7 +63,7 @@ fn sessions_that_come_and_go_leave_nothing() {
     let cycles = if std::env::var_os("SHELLHERD_LONG").is_some() { 1_000 } else { 100 };
     let mut client = Client::start();
     let pid = client.pid();
-    let mut cycle = |client: &mut Client| {
+    let cycle = |client: &mut Client| {
         let session = client.clean("/bin/bash");
         assert_eq!(client.run(&session, "echo here; sleep 300 &").exit(), Some(0));
         client.ok("session_close", json!({"sessionId": session, "mode": "emergency"}));

@@ -151,7 +151,7 @@ fn a_full_screen_program_is_shown_as_its_screen() {
     let (mut client, session) = bash();
     let started = client.start_command(&session, &format!("less '{}'", file.display()));
     let screen = json!({"sessionId": session, "mode": "screen"});
-    let mut shows = |client: &mut Client, wanted: &str| {
+    let shows = |client: &mut Client, wanted: &str| {
         let mut shown = Value::Null;
         crate::support::until(wanted, || {
             shown = client.ok("session_output", screen.clone());

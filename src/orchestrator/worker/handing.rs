@@ -1,7 +1,5 @@
 //! What a worker types: commands, handed over by file when the shell is at its prompt, and input.
 
-use std::io;
-
 use super::looking::{LIMIT_PAUSE, LOST_LINE};
 use super::{Current, LimitWatch, Order, Prompt, Running, nothing};
 use crate::clock;
@@ -24,7 +22,7 @@ impl Running {
             Prompt::Here { dirty: true } => {
                 self.prompt = Prompt::Away;
                 self.clearings += 1;
-                self.to_write.extend_from_slice(handover::clear_line());
+                self.keyboard.send(handover::clear_line(), &self.terminal);
             }
             Prompt::Here { dirty: false } => {
                 if let Some(waiting) = self.waiting.take() {
@@ -56,7 +54,7 @@ impl Running {
         };
         self.prompt = Prompt::Away;
         self.stream.expect_echo(&line, &command.text);
-        self.to_write.extend_from_slice(&line);
+        self.keyboard.send(&line, &self.terminal);
         let limits = command.limits;
         let is_limited = limits.memory_bytes.is_some() || limits.cpu_ms.is_some();
         self.current = Some(Current {
@@ -75,11 +73,6 @@ impl Running {
             }),
         });
         self.touched = now;
-        // Most lines go out at once: a trip through the reactor would cost more than the write.
-        let written = self.terminal.try_write(&self.to_write);
-        if !matches!(&written, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
-            self.written(written);
-        }
         self.look_soon();
     }
 
@@ -111,10 +104,10 @@ impl Running {
         if self.closing.is_some() {
             return Err(Error::new(ErrorCode::SessionClosed, "the session is being closed"));
         }
-        if self.to_write.len() + input.bytes.len() > limits::INPUT_BYTES {
+        if self.keyboard.len() + input.bytes.len() > limits::INPUT_BYTES {
             return Err(Error::new(
                 ErrorCode::Overloaded,
-                format!("{} bytes typed earlier were not read yet", self.to_write.len()),
+                format!("{} bytes typed earlier were not read yet", self.keyboard.len()),
             )
             .with_hint("the program does not read its input: look at it with session_output"));
         }
@@ -126,7 +119,7 @@ impl Running {
         if let Prompt::Here { .. } = self.prompt {
             self.prompt = if ends_line { Prompt::Away } else { Prompt::Here { dirty: true } };
         }
-        self.to_write.extend_from_slice(&input.bytes);
+        self.keyboard.send(&input.bytes, &self.terminal);
         self.no_longer_awaiting().await;
         self.touched = clock::now().moment;
         self.look_soon();

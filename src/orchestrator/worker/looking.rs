@@ -56,7 +56,7 @@ impl Running {
     pub(super) fn what_shows(&self) -> Look {
         let foreground = self.terminal.foreground().filter(|_| !self.terminal.is_shell_foreground());
         let at_prompt = self.prompt == (Prompt::Here { dirty: false }) && self.waiting.is_none();
-        let settled = clock::now().moment >= self.touched.after(SETTLED) && self.to_write.is_empty();
+        let settled = clock::now().moment >= self.touched.after(SETTLED) && self.keyboard.is_empty();
         Look {
             foreground: foreground.map(|program| ForegroundProgram {
                 pid: program.pid,
@@ -126,7 +126,7 @@ impl Running {
             warn!(session = %self.wiring.session, "the shell lost a line, which is typed again");
             current.lost += 1;
             current.typed_at = now;
-            self.to_write.extend_from_slice(&current.line);
+            self.keyboard.send(&current.line, &self.terminal);
         } else if let Some(current) = self.current.take() {
             self.cannot_run(current.command, "the shell does not take commands any more; reset the session")
                 .await;

@@ -32,8 +32,9 @@ __shellherd_begin() {
     \builtin set +euxv
     if [[ -n ${__shellherd_undo-} ]]; then __shellherd_restore; fi
     __shellherd_arm
-    \builtin printf '\033]133;C;k=@NONCE@;n=%s\007' "$1" >|/dev/tty
+    # The number first: an interrupt between the two must not lose the end.
     __shellherd_number=$1
+    \builtin printf '\033]133;C;k=@NONCE@;n=%s\007' "$1" >|/dev/tty
     # Under set -e a status other than 0 would end the shell before the command began.
     if [[ $__shellherd_flags == *e* ]]; then \builtin return 0; fi
     \builtin return "${__shellherd_status:-0}"

@@ -13,8 +13,9 @@ function __shellherd_begin
     if test -n "$__shellherd_undo"
         __shellherd_restore
     end
-    builtin printf '\033]133;C;k=@NONCE@;n=%s\007' $argv[1] >/dev/tty
+    # The number first: an interrupt between the two must not lose the end.
     set -g __shellherd_number $argv[1]
+    builtin printf '\033]133;C;k=@NONCE@;n=%s\007' $argv[1] >/dev/tty
     return $__shellherd_status
 end
 

@@ -34,8 +34,9 @@ __shellherd_begin() {
     if [ -n "${__shellherd_number-}" ]; then __shellherd_status=$__shellherd_code; fi
     if [ -n "${__shellherd_undo-}" ]; then __shellherd_restore; fi
     __shellherd_arm
-    \command printf '\033]133;C;k=@NONCE@;n=%s\007' "$1" >|/dev/tty
+    # The number first: an interrupt between the two must not lose the end.
     __shellherd_number=$1
+    \command printf '\033]133;C;k=@NONCE@;n=%s\007' "$1" >|/dev/tty
     __shellherd_recall
 }
 

@@ -8,8 +8,9 @@ __shellherd_begin() {
     { \builtin local __shellherd_code="${__shellherd_status:-0}"; if [[ -o errexit ]]; then __shellherd_code=0; fi; \builtin emulate -L zsh; \builtin unsetopt xtrace verbose } 2>/dev/null
     if [[ -n ${__shellherd_undo-} ]]; then __shellherd_restore; fi
     __shellherd_arm
-    \builtin printf '\033]133;C;k=@NONCE@;n=%s\007' "$1" >|/dev/tty
+    # The number first: an interrupt between the two must not lose the end.
     \builtin typeset -g __shellherd_number=$1
+    \builtin printf '\033]133;C;k=@NONCE@;n=%s\007' "$1" >|/dev/tty
     \builtin return $__shellherd_code
 }
 

@@ -9,6 +9,7 @@ mod startup;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -227,8 +228,11 @@ impl Session {
 
     async fn type_bytes(&self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
-            let written = self.terminal.write(bytes).await.unwrap();
-            bytes = &bytes[written..];
+            match self.terminal.try_write(bytes) {
+                Ok(written) => bytes = &bytes[written..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::task::yield_now().await,
+                Err(error) => panic!("the terminal takes no input: {error}"),
+            }
         }
     }
 
