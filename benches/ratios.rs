@@ -3,6 +3,8 @@
 //! Every figure is a ratio against a baseline that runs in turn with it, so that a slow or busy
 //! machine slows both. The baselines: a bare pseudo-terminal with the same shell, and an MCP ping.
 
+#![expect(clippy::disallowed_methods, reason = "a benchmark starts processes and reads the clock")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};

@@ -107,7 +107,7 @@ fn what_was_committed_is_there_for_the_next_server() {
         assert_eq!(store.command(&command.id).expect("reads"), Some(command.clone()));
     }
     let (store, restored) = Store::open(&directory).expect("opens again");
-    assert_eq!(restored.sessions, [session.clone()]);
+    assert_eq!(restored.sessions, std::slice::from_ref(&session));
     assert_eq!(restored.commands, [command]);
     assert_eq!(store.events(&session.id, 0, 10).expect("reads").len(), 1);
     assert!(store.events(&session.id, 8, 10).expect("reads").is_empty());

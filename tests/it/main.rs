@@ -2,6 +2,11 @@
 
 #![expect(unreachable_pub, reason = "a test crate has no outside")]
 #![expect(clippy::disallowed_methods, reason = "the rules about clocks and processes are the server's")]
+#![expect(
+    clippy::print_stdout,
+    reason = "what was measured and what was skipped is for the reader of the log"
+)]
+#![expect(clippy::needless_pass_by_value, reason = "a test hands its JSON over as it writes it")]
 
 mod architecture;
 mod cli;

@@ -58,7 +58,7 @@ struct Arguments {
     working_directory: Option<String>,
     #[schemars(extend("x-bytes" = limits::COMMAND_BYTES))]
     stdin: Option<String>,
-    /// Codes that count as success (default [0]), or "any"
+    /// Codes that count as success (default: only 0), or "any"
     #[schemars(with = "Option<Vec<i32>>", extend("x-kind" = "codes"))]
     ok_exit_codes: Option<ExitCodes>,
     /// Of the whole process tree
