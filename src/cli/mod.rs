@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use tokio_util::task::TaskTracker;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{self, Config, Source, Span};
@@ -163,12 +164,19 @@ impl From<io::Error> for Failure {
     }
 }
 
+impl From<tokio::task::JoinError> for Failure {
+    fn from(error: tokio::task::JoinError) -> Self {
+        Self::Io(error.into())
+    }
+}
+
 type Outcome = Result<ExitCode, Failure>;
 
 fn serve(flags: Flags) -> Outcome {
     let config = flags.resolve()?;
     log_to_stderr(&config.log)?;
-    in_runtime(async { crate::mcp::serve(surface(config)).await })??;
+    // Within a task, what wakes it costs no system call; what `block_on` is given is woken by one.
+    in_runtime(async { TaskTracker::new().spawn(crate::mcp::serve(surface(config))).await })???;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -106,6 +106,8 @@ struct Running {
     queries: QueryScanner,
     keyboard: Keyboard,
     prompt: Prompt,
+    /// Whether the dispatcher was told that nothing runs.
+    is_known_idle: bool,
     /// The next command, until the shell can take it.
     waiting: Option<Waiting>,
     current: Option<Current>,
@@ -153,6 +155,7 @@ struct Current {
 struct Begun {
     at: Moment,
     cursor: u64,
+    is_reported: bool,
 }
 
 impl Worker {
@@ -236,6 +239,7 @@ impl Running {
             queries: QueryScanner::default(),
             keyboard: Keyboard::default(),
             prompt: Prompt::Away,
+            is_known_idle: false,
             waiting: None,
             current: None,
             number: 0,
@@ -299,12 +303,10 @@ impl Running {
         if self.current.as_ref().is_some_and(|current| current.awaiting.is_some()) {
             self.no_longer_awaiting().await;
         }
-        let last = marks.len().saturating_sub(1);
-        for (index, (mark, cursor)) in marks.into_iter().enumerate() {
+        for (mark, cursor) in marks {
             match mark {
                 Mark::Prompt => self.prompt_shown().await,
-                // When the end came in the same breath, one report says both.
-                Mark::Begin { number } => self.command_began(number, cursor, now.moment, index == last).await,
+                Mark::Begin { number } => self.command_began(number, cursor, now.moment).await,
                 Mark::End { number, status, aborted } => {
                     self.command_ended(number, status, aborted, cursor, now.moment).await;
                 }
@@ -318,41 +320,44 @@ impl Running {
         if self.current.is_some() {
             return;
         }
-        let was_away = self.prompt == Prompt::Away;
         self.prompt = Prompt::Here { dirty: false };
         self.clearings = 0;
         if self.waiting.is_some() {
             self.type_waiting().await;
-        } else if was_away {
+        } else if !self.is_known_idle {
             let directory = self.terminal.working_directory();
+            self.is_known_idle = true;
             self.report(WorkerEventKind::Prompt { directory }).await;
         }
     }
 
-    async fn command_began(&mut self, number: u64, cursor: u64, at: Moment, report: bool) {
+    async fn command_began(&mut self, number: u64, cursor: u64, at: Moment) {
         let Some(current) = &mut self.current else { return };
-        if current.number != number || current.begun.is_some() {
-            return;
-        }
-        current.begun = Some(Begun { at, cursor });
-        if report {
-            let command = current.command.clone();
-            let event = WorkerEvent {
-                session: self.wiring.session.clone(),
-                generation: self.wiring.generation,
-                cursor,
-                kind: WorkerEventKind::Begun { command },
-            };
-            let _ = self.wiring.events.send(DispatcherInput::Worker(event)).await;
+        if current.number == number && current.begun.is_none() {
+            current.begun = Some(Begun { at, cursor, is_reported: false });
             self.release_held().await;
         }
+    }
+
+    /// Tells where the running command's output begins, unless that was told.
+    async fn report_begin(&mut self) {
+        let Some(current) = &mut self.current else { return };
+        let Some(begun) = current.begun.as_mut().filter(|begun| !begun.is_reported) else { return };
+        begun.is_reported = true;
+        let event = WorkerEvent {
+            session: self.wiring.session.clone(),
+            generation: self.wiring.generation,
+            cursor: begun.cursor,
+            kind: WorkerEventKind::Begun { command: current.command.clone() },
+        };
+        let _ = self.wiring.events.send(DispatcherInput::Worker(event)).await;
     }
 
     /// The first end mark of a command's number counts; `aborted` ones come from the prompt hook.
     async fn command_ended(&mut self, number: u64, status: i32, aborted: bool, cursor: u64, at: Moment) {
         let Some(current) = self.current.take_if(|current| current.number == number) else { return };
         handing::answer_held(current.held);
-        let begun = current.begun.unwrap_or(Begun { at: current.typed_at, cursor });
+        let begun = current.begun.unwrap_or(Begun { at: current.typed_at, cursor, is_reported: false });
         // A shell that reports success for what was aborted means Ctrl-C.
         let status = if aborted && status == 0 { 130 } else { status };
         let event = WorkerEvent {
@@ -368,6 +373,7 @@ impl Running {
             },
         };
         self.prompt = Prompt::Away;
+        self.is_known_idle = true;
         self.touched = at;
         let _ = self.wiring.events.send(DispatcherInput::Worker(event)).await;
     }

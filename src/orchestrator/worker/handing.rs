@@ -118,6 +118,7 @@ impl Running {
         let ends_line = input.bytes.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 3 | 4));
         if let Prompt::Here { .. } = self.prompt {
             self.prompt = if ends_line { Prompt::Away } else { Prompt::Here { dirty: true } };
+            self.is_known_idle &= !ends_line;
         }
         self.keyboard.send(&input.bytes, &self.terminal);
         self.no_longer_awaiting().await;

@@ -17,6 +17,8 @@ use crate::term::text::Renderer;
 
 /// Pauses between two looks at a tree with limits.
 pub(super) const LIMIT_PAUSE: Duration = Duration::from_millis(500);
+/// Most commands end sooner than this: one report then says both that they began and that they ended.
+const BEGIN_PAUSE: Duration = Duration::from_millis(5);
 /// A typed line that the shell did not take for this long is typed again.
 pub(super) const LOST_LINE: Duration = Duration::from_secs(2);
 /// Output held back for an echo that does not come is given out after this long.
@@ -80,7 +82,12 @@ impl Running {
     pub(super) fn next_look(&self) -> Option<Moment> {
         let limit = self.current.as_ref().and_then(|current| current.limits.as_ref()).map(|watch| watch.next);
         let closing = self.closing.as_ref().and_then(|closing| closing.next_check);
-        self.look_at.into_iter().chain(limit).chain(closing).min()
+        self.look_at.into_iter().chain(self.begin_due()).chain(limit).chain(closing).min()
+    }
+
+    fn begin_due(&self) -> Option<Moment> {
+        let begun = self.current.as_ref()?.begun.as_ref().filter(|begun| !begun.is_reported)?;
+        Some(begun.at.after(BEGIN_PAUSE))
     }
 
     /// Nothing was reported for a while: what can only be seen by looking is looked at.
@@ -88,6 +95,9 @@ impl Running {
         let now = clock::now().moment;
         self.check_closing(now).await;
         self.check_limits(now).await;
+        if self.begin_due().is_some_and(|due| now >= due) {
+            self.report_begin().await;
+        }
         if self.look_at.is_none_or(|at| now < at) {
             return;
         }
@@ -161,6 +171,7 @@ impl Running {
     /// terminal, or the user's configuration lost the prompt hook, or a line is unfinished.
     async fn look_for_prompt(&mut self, now: Moment) {
         if !self.terminal.is_shell_foreground() {
+            self.is_known_idle = false;
             self.report(WorkerEventKind::Busy).await;
             return;
         }
@@ -171,6 +182,7 @@ impl Running {
             && self.waiting.as_ref().is_some_and(|waiting| now >= waiting.since.after(STUCK_PROMPT));
         if now >= self.touched.after(limits::PROMPT_WAIT) {
             self.prompt = Prompt::Here { dirty: is_stuck };
+            self.is_known_idle = true;
             self.report(WorkerEventKind::Prompt { directory: self.terminal.working_directory() }).await;
             self.type_waiting().await;
         }
