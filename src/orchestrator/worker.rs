@@ -109,6 +109,10 @@ struct Running {
     /// The next command, until the shell can take it.
     waiting: Option<Waiting>,
     current: Option<Current>,
+    /// Signals that came before the command began: a line that is being read would swallow them.
+    held: Vec<Order>,
+    /// When the last command ended, until the prompt that follows it.
+    returning_since: Option<Moment>,
     number: u64,
     /// The last time that anything came in or was typed.
     touched: Moment,
@@ -146,8 +150,6 @@ struct Current {
     /// The unfinished line last reported as awaiting input.
     awaiting: Option<String>,
     limits: Option<LimitWatch>,
-    /// Signals that came before the command began: a line that is being read would swallow them.
-    held: Vec<Order>,
 }
 
 struct Begun {
@@ -238,6 +240,8 @@ impl Running {
             prompt: Prompt::Away,
             waiting: None,
             current: None,
+            held: Vec::new(),
+            returning_since: None,
             number: 0,
             touched: clock::now().moment,
             look_at: None,
@@ -321,12 +325,14 @@ impl Running {
         let was_away = self.prompt == Prompt::Away;
         self.prompt = Prompt::Here { dirty: false };
         self.clearings = 0;
+        self.returning_since = None;
         if self.waiting.is_some() {
             self.type_waiting().await;
         } else if was_away {
             let directory = self.terminal.working_directory();
             self.report(WorkerEventKind::Prompt { directory }).await;
         }
+        self.release_held(clock::now().moment).await;
     }
 
     async fn command_began(&mut self, number: u64, cursor: u64, at: Moment, report: bool) {
@@ -344,14 +350,14 @@ impl Running {
                 kind: WorkerEventKind::Begun { command },
             };
             let _ = self.wiring.events.send(DispatcherInput::Worker(event)).await;
-            self.release_held().await;
+            self.release_held(at).await;
         }
     }
 
     /// The first end mark of a command's number counts; `aborted` ones come from the prompt hook.
     async fn command_ended(&mut self, number: u64, status: i32, aborted: bool, cursor: u64, at: Moment) {
         let Some(current) = self.current.take_if(|current| current.number == number) else { return };
-        handing::answer_held(current.held);
+        handing::answer_held(std::mem::take(&mut self.held));
         let begun = current.begun.unwrap_or(Begun { at: current.typed_at, cursor });
         // A shell that reports success for what was aborted means Ctrl-C.
         let status = if aborted && status == 0 { 130 } else { status };
@@ -368,6 +374,7 @@ impl Running {
             },
         };
         self.prompt = Prompt::Away;
+        self.returning_since = Some(at);
         self.touched = at;
         let _ = self.wiring.events.send(DispatcherInput::Worker(event)).await;
     }
