@@ -299,7 +299,7 @@ fn waiting_calls_do_not_use_up_the_server() {
 /// A client that sends and does not read costs bounded memory, and gets everything when it reads again.
 #[test]
 fn a_client_that_does_not_read_is_not_fed() {
-    const CALLS: usize = 2_000;
+    const CALLS: usize = 1_500;
     let state = Scratch::new("unread");
     let mut child =
         server(state.path()).stderr(std::process::Stdio::null()).spawn().expect("the server starts");
@@ -322,7 +322,7 @@ fn a_client_that_does_not_read_is_not_fed() {
     writeln!(
         stdin,
         "{}",
-        call(2, "command_execute", json!({"sessionId": session, "command": "seq 1 50000"}))
+        call(2, "command_execute", json!({"sessionId": session, "command": "seq 1 6000"}))
     )
     .expect("sent");
     next();
