@@ -319,12 +319,8 @@ fn a_client_that_does_not_read_is_not_fed() {
     writeln!(stdin, "{}", call(1, "session_create", json!({"shell": "bash", "profile": "clean"})))
         .expect("sent");
     let session = next()["result"]["structuredContent"]["sessionId"].clone();
-    writeln!(
-        stdin,
-        "{}",
-        call(2, "command_execute", json!({"sessionId": session, "command": "seq 1 6000"}))
-    )
-    .expect("sent");
+    writeln!(stdin, "{}", call(2, "command_execute", json!({"sessionId": session, "command": "seq 1 6000"})))
+        .expect("sent");
     next();
 
     let sent = Arc::new(AtomicUsize::new(0));
@@ -367,7 +363,7 @@ fn unread_input_is_bounded() {
     let session = client.clean("/bin/bash");
     client.start_command(&session, "stty -icanon; echo ready; sleep 300");
     client.ok("session_output", json!({
-        "sessionId": session, "since": 0, "wait": {"until": "match", "pattern": "ready", "timeout": "50s"},
+        "sessionId": session, "since": 0, "wait": {"until": "match", "pattern": "^ready$", "timeout": "50s"},
     }));
     let text = "y".repeat(500_000);
     let mut refused = None;
