@@ -6,10 +6,10 @@ use regex::Regex;
 
 use super::dispatcher::Access;
 use super::sessions::look;
-use super::{Orchestrator, Until};
+use super::{CommandWatch, Orchestrator, Until};
 use crate::error::Result;
-use crate::id::SessionId;
-use crate::model::{Dialect, Status};
+use crate::id::{CommandId, SessionId};
+use crate::model::{Command, Dialect, Status};
 use crate::term::text;
 
 /// How often a terminal is looked at while waiting for its program to want input.
@@ -18,25 +18,42 @@ const LOOK_PAUSE: Duration = Duration::from_millis(50);
 const SEARCH_BYTES: usize = 256 << 10;
 
 impl Orchestrator {
-    /// Waits for something of a session's output behind `since`, at most `wait`. Returns whether it came.
+    /// Waits for something of a session's output, at most `wait`. Returns whether it came.
+    ///
+    /// What counts lies behind `since`; without one, it is the output of `command` if one is named, for a
+    /// pattern the output of the command that runs or ran last, and else whatever comes from now on.
     pub async fn wait_output(
         &self,
         session: &SessionId,
-        since: u64,
+        command: Option<&CommandId>,
+        since: Option<u64>,
         until: Until,
         wait: Duration,
     ) -> Result<bool> {
         let access = self.access(session.as_str()).await?;
-        let came = async {
-            match until {
-                Until::Output => output_behind(&access, since).await,
-                Until::Quiet(pause) => quiet(&access, pause).await,
-                Until::Exit => exit(&access).await,
-                Until::Match(pattern) => matching(&access, since, &pattern).await,
-                Until::Idle => self.idle(session, &access).await,
+        let mut named = match command {
+            Some(id) => Some(self.command(id.as_str()).await?),
+            None => None,
+        };
+        let come = async {
+            let begin = match &mut named {
+                Some(watch) => begin(watch).await,
+                None if matches!(until, Until::Match(_)) => {
+                    access.last_command.as_ref().and_then(|command| command.output_from)
+                }
+                None => None,
+            };
+            let since = since.or(begin).unwrap_or_else(|| access.output.end());
+            match (until, named) {
+                (Until::Exit, Some(mut watch)) => watch.wait_for(Command::is_ended).await.is_ok(),
+                (Until::Exit, None) => exit(&access).await,
+                (Until::Output, _) => output_behind(&access, since).await,
+                (Until::Quiet(pause), _) => quiet(&access, pause).await,
+                (Until::Match(pattern), _) => matching(&access, since, &pattern).await,
+                (Until::Idle, _) => self.idle(session, &access).await,
             }
         };
-        Ok(tokio::time::timeout(wait, came).await.unwrap_or(false))
+        Ok(tokio::time::timeout(wait, come).await.unwrap_or(false))
     }
 
     /// At the prompt, or the program in the foreground waits for input.
@@ -60,6 +77,12 @@ impl Orchestrator {
             end.mark_unchanged();
         }
     }
+}
+
+/// Where a command's output begins, as soon as it does; nowhere if the command never ran.
+async fn begin(watch: &mut CommandWatch) -> Option<u64> {
+    let begun = watch.wait_for(|command| command.output_from.is_some() || command.is_ended()).await;
+    begun.ok().and_then(|command| command.output_from)
 }
 
 async fn output_behind(access: &Access, since: u64) -> bool {

@@ -379,3 +379,20 @@ fn a_wait_without_a_bound_of_its_own_ends_with_the_command() {
         assert_eq!((outcome.exit(), outcome.is_error), (Some(6), true), "{outcome:?}");
     }
 }
+
+/// What a caller waits for may have been printed before it asks, and the echo of the command is not it.
+#[test]
+fn a_match_is_found_in_the_commands_own_output() {
+    let mut client = Client::start();
+    let session = client.clean("/bin/bash");
+    let command = client.start_command(&session, "echo rea''dy; sleep 300");
+    let wait = json!({"until": "match", "pattern": "ready", "timeout": "50s"});
+    for arguments in [
+        json!({"sessionId": session, "commandId": command, "wait": wait}),
+        json!({"sessionId": session, "wait": wait}),
+    ] {
+        let read = client.ok("session_output", arguments);
+        assert!(read["output"].as_str().expect("output").contains("ready\n"), "{read}");
+        assert_eq!(read.get("timedOut"), None, "{read}");
+    }
+}

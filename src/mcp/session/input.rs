@@ -130,10 +130,11 @@ async fn input(call: &Call, arguments: Arguments) -> Result<Answer> {
     let before = call.orchestrator.input(session.as_str(), Input { bytes, secret: arguments.secret }).await?;
     let timed_out = if let Some((wait, until)) = wait.zip(until) {
         let longest = wait_timeout(wait.timeout);
-        let come = call.orchestrator.wait_output(&session, before, until, longest);
+        let come = call.orchestrator.wait_output(&session, None, Some(before), until, longest);
         !call.wait(come, (&session, None)).await?
     } else {
-        let settled = call.orchestrator.wait_output(&session, before, Until::Quiet(SETTLED), PATIENCE);
+        let settled =
+            call.orchestrator.wait_output(&session, None, Some(before), Until::Quiet(SETTLED), PATIENCE);
         call.wait(settled, (&session, None)).await?;
         false
     };

@@ -29,8 +29,9 @@ pub(crate) const TOOL: Tool = Tool {
     title: "Read a session's output",
     description: "Reads a session's output. mode text (default): plain lines, the whole of it or cut down by since (a \
         cursor), commandId, the last lines, range (\"120-4560\"), grep, or errorsOnly; screen: what a full-screen \
-        program shows now; raw: with escape sequences. wait blocks until output, quiet, exit, or a match of pattern. \
-        What is too long is cut and counted; omittedFrom is the cursor to go on reading from.",
+        program shows now; raw: with escape sequences. wait blocks until output, quiet, exit, or a match of pattern \
+        (in the last command's output, or behind since). What is too long is cut and counted; omittedFrom is the \
+        cursor to go on reading from.",
     effect: Effect::Reads,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Reading>,
@@ -185,12 +186,9 @@ async fn read(call: &Call, arguments: Arguments) -> Result<Answer> {
     let timed_out = match until {
         None => false,
         Some(until) => {
-            let since = match arguments.since {
-                Some(since) => since,
-                None => call.orchestrator.observe(session.as_str()).await?.output_cursor,
-            };
             let longest = wait_timeout(arguments.wait.as_ref().and_then(|wait| wait.timeout));
-            let come = call.orchestrator.wait_output(&session, since, until, longest);
+            let (named, since) = (command.as_ref(), arguments.since);
+            let come = call.orchestrator.wait_output(&session, named, since, until, longest);
             !call.wait(come, (&session, command.as_ref())).await?
         }
     };
