@@ -111,6 +111,10 @@ struct Running {
     /// The next command, until the shell can take it.
     waiting: Option<Waiting>,
     current: Option<Current>,
+    /// Signals that came before the command began: a line that is being read would swallow them.
+    held: Vec<Order>,
+    /// When the last command ended, until the prompt that follows it.
+    returning_since: Option<Moment>,
     number: u64,
     /// The last time that anything came in or was typed.
     touched: Moment,
@@ -148,8 +152,6 @@ struct Current {
     /// The unfinished line last reported as awaiting input.
     awaiting: Option<String>,
     limits: Option<LimitWatch>,
-    /// Signals that came before the command began: a line that is being read would swallow them.
-    held: Vec<Order>,
 }
 
 struct Begun {
@@ -242,6 +244,8 @@ impl Running {
             is_known_idle: false,
             waiting: None,
             current: None,
+            held: Vec::new(),
+            returning_since: None,
             number: 0,
             touched: clock::now().moment,
             look_at: None,
@@ -322,6 +326,7 @@ impl Running {
         }
         self.prompt = Prompt::Here { dirty: false };
         self.clearings = 0;
+        self.returning_since = None;
         if self.waiting.is_some() {
             self.type_waiting().await;
         } else if !self.is_known_idle {
@@ -329,13 +334,14 @@ impl Running {
             self.is_known_idle = true;
             self.report(WorkerEventKind::Prompt { directory }).await;
         }
+        self.release_held(clock::now().moment).await;
     }
 
     async fn command_began(&mut self, number: u64, cursor: u64, at: Moment) {
         let Some(current) = &mut self.current else { return };
         if current.number == number && current.begun.is_none() {
             current.begun = Some(Begun { at, cursor, is_reported: false });
-            self.release_held().await;
+            self.release_held(at).await;
         }
     }
 
@@ -356,7 +362,7 @@ impl Running {
     /// The first end mark of a command's number counts; `aborted` ones come from the prompt hook.
     async fn command_ended(&mut self, number: u64, status: i32, aborted: bool, cursor: u64, at: Moment) {
         let Some(current) = self.current.take_if(|current| current.number == number) else { return };
-        handing::answer_held(current.held);
+        handing::answer_held(std::mem::take(&mut self.held));
         let begun = current.begun.unwrap_or(Begun { at: current.typed_at, cursor, is_reported: false });
         // A shell that reports success for what was aborted means Ctrl-C.
         let status = if aborted && status == 0 { 130 } else { status };
@@ -374,6 +380,7 @@ impl Running {
         };
         self.prompt = Prompt::Away;
         self.is_known_idle = true;
+        self.returning_since = Some(at);
         self.touched = at;
         let _ = self.wiring.events.send(DispatcherInput::Worker(event)).await;
     }

@@ -255,7 +255,7 @@ fn a_busy_loop_in_the_shell_itself_can_be_interrupted() {
         let busy = if shell == "fish" { "while true; end" } else { "while :; do :; done" };
         let id = client.start_command(&session, &format!("echo begun; {busy}"));
         client.ok("session_output", json!({
-            "sessionId": session, "since": 0, "wait": {"until": "match", "pattern": "begun", "timeout": "50s"},
+            "sessionId": session, "since": 0, "wait": {"until": "match", "pattern": "^begun$", "timeout": "50s"},
         }));
         client.ok("command_signal", json!({"sessionId": session, "signal": "ctrl-c"}));
         assert_eq!(client.ended(&id).exit(), Some(130), "{shell}");

@@ -95,17 +95,19 @@ fn a_reader_waits_for_output() {
     let id = client
         .start_command(&session, &format!("echo before; {}; echo 'the word is: xyzzy'", flag.awaited()));
     let first = client.ok("session_output", json!({
-        "sessionId": session, "wait": {"until": "match", "pattern": "before", "timeout": "50s"}, "since": 0,
+        "sessionId": session, "wait": {"until": "match", "pattern": "^before$", "timeout": "50s"}, "since": 0,
     }));
     assert_ne!(first["timedOut"], true, "{first}");
     let wait = |until: Value| json!({"sessionId": session, "since": first["cursor"], "wait": until});
-    let late =
-        client.ok("session_output", wait(json!({"until": "match", "pattern": "xyzzy", "timeout": 100})));
+    let late = client.ok(
+        "session_output",
+        wait(json!({"until": "match", "pattern": "^the word is: xyzzy$", "timeout": 100})),
+    );
     assert_eq!(late["timedOut"], true, "{late}");
     let pending = [
         client.send_call(
             "session_output",
-            wait(json!({"until": "match", "pattern": "xyzzy", "timeout": "50s"})),
+            wait(json!({"until": "match", "pattern": "^the word is: xyzzy$", "timeout": "50s"})),
         ),
         client.send_call("session_output", wait(json!({"until": "exit", "timeout": "50s"}))),
         client.send_call("session_output", wait(json!({"until": "output", "timeout": "50s"}))),

@@ -2,7 +2,7 @@
 
 use super::looking::{LIMIT_PAUSE, LOST_LINE};
 use super::{Current, LimitWatch, Order, Prompt, Running, nothing};
-use crate::clock;
+use crate::clock::{self, Moment};
 use crate::engine::{Run, WorkerEventKind};
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::CommandId;
@@ -65,7 +65,6 @@ impl Running {
             lost: 0,
             begun: None,
             awaiting: None,
-            held: Vec::new(),
             limits: is_limited.then(|| LimitWatch {
                 limits,
                 next: now.after(LIMIT_PAUSE),
@@ -76,26 +75,35 @@ impl Running {
         self.look_soon();
     }
 
-    /// A signal that comes while the shell still reads the line would be swallowed there, and the
-    /// command run on: it waits for the command's begin, but not for ever.
+    /// A signal that comes while the shell still reads the line, or has yet to be given it, would be
+    /// swallowed there, and the command run on: it waits for the command's begin, but not for ever.
     pub(super) fn hold_back(&mut self, order: Order) -> Option<Order> {
-        let Some(current) = &mut self.current else { return Some(order) };
-        let is_early = current.begun.is_none()
-            && clock::now().moment < current.typed_at.after(LOST_LINE)
-            && current.held.len() < limits::WORKER_QUEUE;
+        let is_early = self.is_about_to_begin(clock::now().moment) && self.held.len() < limits::WORKER_QUEUE;
         match order {
             Order::Interrupt | Order::Kill | Order::Signal(..) if is_early => {
-                current.held.push(order);
+                self.held.push(order);
                 None
             }
             order => Some(order),
         }
     }
 
-    /// What was held back for the running command.
-    pub(super) async fn release_held(&mut self) {
-        let held = self.current.as_mut().map(|current| std::mem::take(&mut current.held));
-        for order in held.unwrap_or_default() {
+    /// Whether a command was accepted a moment ago and has not begun, or none may have been accepted and
+    /// the prompt that says so is just coming.
+    fn is_about_to_begin(&self, now: Moment) -> bool {
+        match (&self.waiting, &self.current) {
+            (Some(waiting), _) => now < waiting.since.after(LOST_LINE),
+            (None, Some(current)) => current.begun.is_none() && now < current.typed_at.after(LOST_LINE),
+            (None, None) => self.returning_since.is_some_and(|at| now < at.after(limits::PROMPT_WAIT)),
+        }
+    }
+
+    /// What was held back, once it is of no use to hold it any longer.
+    pub(super) async fn release_held(&mut self, now: Moment) {
+        if self.is_about_to_begin(now) {
+            return;
+        }
+        for order in std::mem::take(&mut self.held) {
             Box::pin(self.obey(order)).await;
         }
     }
@@ -116,6 +124,7 @@ impl Running {
         }
         let before = self.wiring.output.end();
         let ends_line = input.bytes.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 3 | 4));
+        self.returning_since = None;
         if let Prompt::Here { .. } = self.prompt {
             self.prompt = if ends_line { Prompt::Away } else { Prompt::Here { dirty: true } };
             self.is_known_idle &= !ends_line;

@@ -109,12 +109,7 @@ impl Running {
             self.look_at = None;
             return;
         }
-        if let Some(current) = &self.current
-            && current.begun.is_none()
-            && now >= current.typed_at.after(LOST_LINE)
-        {
-            self.release_held().await;
-        }
+        self.release_held(now).await;
         if let Some(current) = &self.current {
             if current.begun.is_some() {
                 self.look_for_input().await;
