@@ -28,6 +28,8 @@ pub const METADATA_BYTES: usize = 64 << 10;
 pub const ENV_ENTRIES: usize = 1_000;
 /// Bytes of one variable of an `env`; the kernel takes 128 kB for one string.
 pub const ENV_BYTES: usize = 100 << 10;
+/// Bytes of all variables of an `env` together, names and values.
+pub const ENV_TOTAL_BYTES: usize = 1 << 20;
 /// Rows and columns of a terminal. Beyond this programs misbehave, and a screen takes megabytes.
 pub const TERMINAL_SIDE: u16 = 1_000;
 /// The longest duration that a caller may name: a week.
@@ -47,6 +49,9 @@ pub const WORKER_QUEUE: usize = 256;
 pub const CALLS_AT_ONCE: usize = 256;
 /// Tool calls waiting for a permit; one more is answered `overloaded`.
 pub const CALLS_WAITING: usize = 4_096;
+/// Threads beside the runtime, for output that takes long to lay out and processes that take long to
+/// die. More would only take the processor from the runtime itself.
+pub const BLOCKING_THREADS: usize = 16;
 /// Bytes of one JSON-RPC message from the client. A 1 MB command takes up to 6 MB when escaped.
 pub const MESSAGE_BYTES: usize = 8 << 20;
 /// Response bytes that a client may leave unread before new calls are refused.

@@ -15,6 +15,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{self, Config, Source, Span};
 use crate::error::Error;
+use crate::limits;
 use crate::mcp::{Defaults, Surface};
 use crate::model::TerminalSize;
 use crate::orchestrator::{Orchestrator, Settings};
@@ -201,7 +202,10 @@ fn surface(config: Config) -> Surface {
 fn in_runtime<T>(what: impl Future<Output = T>) -> io::Result<T> {
     // One thread: what the server does between two waits takes microseconds, and waking another
     // thread for it takes longer. What takes longer than that runs beside the runtime.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(limits::BLOCKING_THREADS)
+        .build()?;
     let result = runtime.block_on(what);
     runtime.shutdown_timeout(RUNTIME_SHUTDOWN);
     Ok(result)

@@ -1,5 +1,6 @@
 //! The life of a session: created, at its prompt, busy, reset, closed, gone.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -73,23 +74,7 @@ impl Engine {
             retry_count: 0,
         };
         self.order.push(id.clone());
-        self.sessions.insert(
-            id.clone(),
-            Entry {
-                session,
-                env: new.env,
-                exports: std::collections::BTreeMap::new(),
-                queue: std::collections::VecDeque::new(),
-                running: None,
-                has_worker: false,
-                closing: None,
-                restart: false,
-                going: None,
-                cursor: 0,
-                active_at: now.moment,
-                timer: None,
-            },
-        );
+        self.sessions.insert(id.clone(), Entry::new(session, new.env, now));
         self.spawn(&id, step);
         if let Some(text) = new.command {
             let mut command = NewCommand::line(text);
@@ -128,29 +113,10 @@ impl Engine {
             let id = session.id.clone();
             let was_live = session.status.is_live();
             self.order.push(id.clone());
-            self.sessions.insert(
-                id.clone(),
-                Entry {
-                    // What was redacted is lost: better unset than set to the redaction.
-                    env: session
-                        .env
-                        .clone()
-                        .into_iter()
-                        .filter(|(_, value)| value != secret::REDACTED)
-                        .collect(),
-                    session,
-                    exports: std::collections::BTreeMap::new(),
-                    queue: std::collections::VecDeque::new(),
-                    running: None,
-                    has_worker: false,
-                    closing: None,
-                    restart: false,
-                    going: None,
-                    cursor: 0,
-                    active_at: now.moment,
-                    timer: None,
-                },
-            );
+            // What was redacted is lost: better unset than set to the redaction.
+            let mut env = session.env.clone();
+            env.retain(|_, value| value != secret::REDACTED);
+            self.sessions.insert(id.clone(), Entry::new(session, env, now));
             if was_live {
                 self.end(now, &id, Status::Terminated, "server_restart", step);
             } else {
@@ -469,4 +435,22 @@ pub(super) fn unknown() -> Error {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+impl Entry {
+    fn new(session: Session, env: BTreeMap<String, String>, now: Now) -> Self {
+        Self {
+            session,
+            env,
+            exports: BTreeMap::new(),
+            queue: VecDeque::new(),
+            running: None,
+            has_worker: false,
+            closing: None,
+            restart: false,
+            going: None,
+            cursor: 0,
+            active_at: now.moment,
+            timer: None,
+        }
+    }
 }

@@ -35,6 +35,11 @@ impl Engine {
         if entry.env.len() + added > limits::ENV_ENTRIES {
             return Err(Error::invalid(format!("'env' would grow beyond {} variables", limits::ENV_ENTRIES)));
         }
+        let kept = entry.env.iter().filter(|(name, _)| !change.env.contains_key(*name));
+        let bytes: usize = kept.chain(&change.env).map(|(name, value)| name.len() + value.len()).sum();
+        if bytes > limits::ENV_TOTAL_BYTES {
+            return Err(Error::invalid(format!("'env' would grow beyond {} bytes", limits::ENV_TOTAL_BYTES)));
+        }
         let session = &mut entry.session;
         if let Some(metadata) = change.metadata {
             let mut merged = session.metadata.clone();

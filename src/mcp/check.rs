@@ -20,6 +20,11 @@ pub(crate) fn env(given: BTreeMap<String, Variable>) -> Result<BTreeMap<String, 
     }
     let given: BTreeMap<String, String> =
         given.into_iter().map(|(name, Variable(value))| (name, value)).collect();
+    let bytes: usize = given.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if bytes > limits::ENV_TOTAL_BYTES {
+        let most = limits::ENV_TOTAL_BYTES;
+        return Err(refusal("env", format!("'env' takes at most {most} bytes in all, not {bytes}")));
+    }
     for (name, value) in &given {
         let field = format!("env.{}", shortened(name));
         let first = name.chars().next();
@@ -123,6 +128,8 @@ mod tests {
         }
         assert!(!check("A", "\0"));
         assert!(!check("A", &"x".repeat(limits::ENV_BYTES)));
+        let many = (0..20).map(|n| (format!("V{n}"), Variable("x".repeat(limits::ENV_BYTES - 10))));
+        assert!(env(many.collect()).unwrap_err().message.contains("in all"));
     }
 
     #[test]

@@ -28,6 +28,13 @@ pub fn is_secret_name(name: &str) -> bool {
         || TELLTALE_ENDINGS.iter().any(|ending| name.ends_with(ending))
 }
 
+/// The values among these variables that are taken to be secrets.
+pub fn values<'a>(
+    variables: impl IntoIterator<Item = (&'a String, &'a String)>,
+) -> impl Iterator<Item = &'a str> {
+    variables.into_iter().filter(|(name, _)| is_secret_name(name)).map(|(_, value)| value.as_str())
+}
+
 /// The same variables, with the values of secrets replaced.
 pub fn redacted(env: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     env.iter()

@@ -62,8 +62,6 @@ impl Orchestrator {
         let members = self.read(|reply| Read::Members(wanted, reply)).await?;
         let now = clock::now().moment;
         let mut cpu = self.inner.cpu.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let slots: Vec<u64> = members.iter().map(|member| member.slot).collect();
-        cpu.keep_only(&slots);
         let usage = members.into_iter().map(|members| {
             let tree = sample::tree(&members.pids);
             let usage = Usage {

@@ -9,13 +9,13 @@ use super::sessions::look;
 use super::{CommandWatch, Orchestrator, Until};
 use crate::error::Result;
 use crate::id::{CommandId, SessionId};
-use crate::model::{Command, Dialect, Status};
-use crate::term::text;
+use crate::model::{Command, Dialect, Session, Status};
+use crate::term::text::Renderer;
 
 /// How often a terminal is looked at while waiting for its program to want input.
 const LOOK_PAUSE: Duration = Duration::from_millis(50);
 /// Output that is searched at a time.
-const SEARCH_BYTES: usize = 256 << 10;
+const SEARCH_BYTES: usize = 64 << 10;
 
 impl Orchestrator {
     /// Waits for something of a session's output, at most `wait`. Returns whether it came.
@@ -46,7 +46,7 @@ impl Orchestrator {
             let since = since.or(begin).unwrap_or_else(|| access.output.end());
             match (until, named) {
                 (Until::Exit, Some(mut watch)) => watch.wait_for(Command::is_ended).await.is_ok(),
-                (Until::Exit, None) => exit(&access).await,
+                (Until::Exit, None) => self.exit(session, &access).await,
                 (Until::Output, _) => output_behind(&access, since).await,
                 (Until::Quiet(pause), _) => quiet(&access, pause).await,
                 (Until::Match(pattern), _) => matching(&access, since, &pattern).await,
@@ -75,6 +75,32 @@ impl Orchestrator {
                 _ = watch.changed() => {}
             }
             end.mark_unchanged();
+        }
+    }
+
+    /// The end of what runs: back at the prompt, another command in its place, or no shell left.
+    async fn exit(&self, session: &SessionId, first: &Access) -> bool {
+        let is_plain = first.session.dialect == Dialect::Plain;
+        let running = first.last_command.as_ref().filter(|command| !command.is_ended()).map(|c| &c.id);
+        let is_followed = |session: &Session| running.is_some() && session.last_command.as_ref() != running;
+        let mut watch = first.watch.clone();
+        loop {
+            let may_be_over = |session: &Session| {
+                !session.status.is_live()
+                    || is_followed(session)
+                    || (session.status == Status::Idle && !is_plain)
+            };
+            match watch.wait_for(may_be_over).await {
+                Ok(session) if session.status.is_live() && !is_followed(&session) => {}
+                Ok(_) => return true,
+                Err(_) => return false,
+            }
+            // What was just typed at the prompt runs, though nobody has noticed it yet.
+            let Ok(access) = self.access(session.as_str()).await else { return false };
+            if look(&access).await.is_none_or(|look| look.at_prompt) {
+                return true;
+            }
+            tokio::time::sleep(LOOK_PAUSE).await;
         }
     }
 }
@@ -112,49 +138,32 @@ async fn quiet(access: &Access, pause: Duration) -> bool {
     true
 }
 
-/// The end of what runs: back at the prompt, or no shell left.
-async fn exit(access: &Access) -> bool {
-    let is_plain = access.session.dialect == Dialect::Plain;
-    access
-        .watch
-        .clone()
-        .wait_for(|session| match session.status {
-            Status::Idle => !is_plain,
-            Status::Error | Status::Completed | Status::Terminated => true,
-            Status::Initializing | Status::Active | Status::Recovering | Status::Timeout => false,
-        })
-        .await
-        .is_ok()
-}
-
 /// A line behind `since` that matches; the unfinished last line counts as it stands.
 async fn matching(access: &Access, since: u64, pattern: &Regex) -> bool {
     let mut end = access.output.subscribe();
     let mut watch = access.watch.clone();
+    let size = access.output.size();
+    let mut renderer = Renderer::new(size.rows, size.cols);
     let mut from = since;
     loop {
         let to = *end.borrow_and_update();
+        let mut found = false;
         while from < to {
             let chunk = access.output.read(from, to, SEARCH_BYTES);
             if chunk.bytes.is_empty() {
                 break;
             }
-            let size = access.output.size();
-            if text::render(&chunk.bytes, size.rows, size.cols)
-                .text
-                .lines()
-                .any(|line| pattern.is_match(line))
-            {
+            from = chunk.end();
+            renderer.feed(&chunk.bytes, &mut |line| found |= pattern.is_match(line));
+            if found {
                 return true;
             }
-            // Go on at the beginning of the last line: it may still grow.
-            let line_start = memchr::memrchr(b'\n', &chunk.bytes).map_or(0, |at| at + 1);
-            let is_last = chunk.end() >= to;
-            let searched = if is_last { line_start } else { line_start.max(chunk.bytes.len() / 2) };
-            from = chunk.from + searched as u64;
-            if is_last {
-                break;
-            }
+            // There may be hundreds of megabytes, and others to be served meanwhile.
+            tokio::task::yield_now().await;
+        }
+        renderer.live_lines(&mut |line| found |= pattern.is_match(line));
+        if found {
+            return true;
         }
         tokio::select! {
             changed = end.changed() => if changed.is_err() { return false },

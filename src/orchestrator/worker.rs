@@ -182,6 +182,12 @@ impl Worker {
 
     async fn serve(self, spawn: Spawn, environment: BTreeMap<OsString, OsString>) {
         let wiring = self.wiring;
+        // Nothing is started any more when the processes of all sessions are, or were, being killed.
+        if wiring.stopping.is_cancelled() {
+            let message = "the server is shutting down".to_owned();
+            report(&wiring, WorkerEventKind::SpawnFailed { message }).await;
+            return;
+        }
         match start(&wiring, &spawn, environment) {
             Ok(parts) => Running::new(wiring, spawn.dialect, parts).serve().await,
             Err(error) => {

@@ -58,9 +58,10 @@ const SHORTEST: Duration = Duration::from_millis(100);
 
 impl CpuMeter {
     /// Percent of one core that the tree named by `key` used since the last look at it; since
-    /// `started` at the first. Trees that were not looked at for long are forgotten by the caller.
+    /// `started` at the first. A key may be given to another tree once its own is gone.
     pub fn percent(&mut self, key: u64, cpu_ms: u64, now: Moment, started: Moment) -> f64 {
-        let (then, before_ms) = self.before.get(&key).copied().unwrap_or((started, 0));
+        let before = self.before.get(&key).copied().filter(|(then, _)| *then >= started);
+        let (then, before_ms) = before.unwrap_or((started, 0));
         let elapsed = now.0.saturating_sub(then.0);
         if elapsed >= SHORTEST {
             self.before.insert(key, (now, cpu_ms));
@@ -69,11 +70,6 @@ impl CpuMeter {
         #[expect(clippy::cast_precision_loss, reason = "CPU times far below 2^52 ms")]
         let used_ms = cpu_ms.saturating_sub(before_ms) as f64;
         100.0 * used_ms / elapsed_ms
-    }
-
-    /// Forgets every tree that is not among `keys`.
-    pub fn keep_only(&mut self, keys: &[u64]) {
-        self.before.retain(|key, _| keys.contains(key));
     }
 }
 
@@ -101,5 +97,9 @@ mod tests {
         let at = |seconds| Moment(Duration::from_secs(seconds));
         assert!((meter.percent(1, 500, at(11), at(10)) - 50.0).abs() < 1e-9);
         assert!((meter.percent(1, 1_500, at(13), at(10)) - 50.0).abs() < 1e-9);
+        // Looks at other trees change nothing, and a new tree under the same key begins anew.
+        assert!((meter.percent(2, 100, at(14), at(13)) - 10.0).abs() < 1e-9);
+        assert!((meter.percent(1, 1_500, at(15), at(10))).abs() < 1e-9);
+        assert!((meter.percent(1, 500, at(17), at(16)) - 50.0).abs() < 1e-9);
     }
 }

@@ -216,11 +216,13 @@ fn take_over(
     )?;
     transaction
         .execute("INSERT INTO servers (id, pid) VALUES (?1, ?2)", params![server, std::process::id()])?;
-    let dropped = schema::drop_old_sessions(&transaction)?;
+    let dropped = schema::drop_old_sessions(&transaction, server)?;
+    // First those that are still to be ended, however old; those that ended in an error are not final
+    // either, because they can be reset, but any number of them may have come together.
     let mut sessions: Vec<Session> = read_all(
         &transaction,
         "SELECT record FROM sessions WHERE live = 0 OR server = ?1
-         ORDER BY live DESC, created_at DESC, id LIMIT ?2",
+         ORDER BY live = 1 AND json_extract(record, '$.status') <> 'error' DESC, created_at DESC, id LIMIT ?2",
         params![server, count(limits::ENDED_SESSIONS)],
     )?;
     sessions.sort_by_key(|session| session.created_at);

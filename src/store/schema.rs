@@ -67,15 +67,18 @@ pub(super) fn trim(connection: &Connection) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Removes the oldest ended sessions beyond the bound, and returns their ids.
-pub(super) fn drop_old_sessions(connection: &Connection) -> Result<Vec<String>, Failure> {
+/// Removes the oldest sessions beyond the bound that have ended or were left to `server` by a dead one,
+/// and returns their ids.
+pub(super) fn drop_old_sessions(connection: &Connection, server: &str) -> Result<Vec<String>, Failure> {
     let mut statement = connection.prepare(
         "DELETE FROM sessions WHERE id IN (
-             SELECT id FROM sessions WHERE live = 0 ORDER BY created_at DESC, id LIMIT -1 OFFSET ?1)
+             SELECT id FROM sessions WHERE live = 0 OR server = ?2
+             ORDER BY created_at DESC, id LIMIT -1 OFFSET ?1)
          RETURNING id",
     )?;
-    let dropped: Vec<String> =
-        statement.query_map([ENDED_SESSIONS], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let dropped: Vec<String> = statement
+        .query_map(rusqlite::params![ENDED_SESSIONS, server], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
     for session in &dropped {
         connection.execute("DELETE FROM commands WHERE session = ?1", [session])?;
         connection.execute("DELETE FROM events WHERE session = ?1", [session])?;

@@ -279,3 +279,33 @@ fn secrets_are_kept_nowhere() {
         }
     }
 }
+
+/// Megabytes that end in the middle of a line of a segment on disk are searched once, beside other calls.
+#[test]
+fn a_search_through_megabytes_ends_and_delays_nobody() {
+    let (mut client, session) = bash();
+    client.run(&session, "head -c 5000000 /dev/zero | tr '\\0' x | fold -w 100; echo; echo needle");
+    let wait =
+        |pattern: &str, timeout: &str| json!({"until": "match", "pattern": pattern, "timeout": timeout});
+    let missing = json!({"sessionId": session, "since": 0, "wait": wait("no such line", "2s"), "lines": 1});
+    assert_eq!(client.ok("session_output", missing)["timedOut"], true);
+    let found = json!({"sessionId": session, "since": 0, "wait": wait("^needle$", "50s"), "lines": 1});
+    assert_eq!(client.ok("session_output", found)["timedOut"], Value::Null);
+}
+
+/// Whatever gave a secret away: a command's variables, a change of the session's, the keyboard.
+#[test]
+fn secrets_that_come_later_are_kept_out_too() {
+    let (mut client, session) = bash();
+    let given =
+        json!({"sessionId": session, "command": "echo $API_TOKEN", "env": {"API_TOKEN": "of-the-command"}});
+    assert_eq!(client.call("command_execute", given).output(), "[redacted]\n");
+    client.ok("session_update", json!({"sessionId": session, "env": {"NEW_TOKEN": "of-the-session"}}));
+    assert_eq!(client.run(&session, "echo $NEW_TOKEN").output(), "[redacted]\n");
+    let asked = client.run(&session, "read -rs word; echo got $word!");
+    assert_eq!(asked.structured["awaitingInput"], true, "{}", asked.text);
+    let typed =
+        json!({"sessionId": session, "text": "typed-in", "enter": true, "secret": true, "wait": "exit"});
+    let answer = client.ok("session_input", typed);
+    assert!(answer["output"].as_str().expect("output").contains("got [redacted]!"), "{answer}");
+}

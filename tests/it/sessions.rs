@@ -356,3 +356,15 @@ fn an_unused_session_is_closed_after_its_idle_timeout() {
     let shown = client.until_status(&session, "terminated");
     assert!(shown["endReason"].is_string(), "{shown}");
 }
+
+#[test]
+fn what_was_just_typed_is_waited_for() {
+    let mut client = Client::start();
+    let session = client.clean("/bin/bash");
+    let typed = json!({"sessionId": session, "text": "sleep 0.5; echo over and $((1 + 1))", "enter": true, "wait": "exit"});
+    let answer = client.ok("session_input", typed);
+    assert!(answer["output"].as_str().expect("output").contains("over and 2"), "{answer}");
+    // Nothing runs: nothing to wait for.
+    let reading = json!({"sessionId": session, "wait": {"until": "exit", "timeout": 5_000}});
+    assert_eq!(client.ok("session_output", reading)["timedOut"], serde_json::Value::Null);
+}

@@ -144,7 +144,7 @@ async fn broadcast(call: &Call, arguments: Arguments) -> Result<Answer> {
         match excerpt(call, &command, shown).await {
             Err(error) => refused(&error),
             Ok(excerpt) => {
-                let mut view = CommandView::of(&command, excerpt, None);
+                let mut view = CommandView::of(&command, excerpt, Some(&session.working_directory));
                 view.session_id = session_id;
                 (view.text(&command), Item { command: Some(view), ..Item::default() }, failed)
             }

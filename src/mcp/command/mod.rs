@@ -76,7 +76,7 @@ struct CommandView {
     omitted_from: Option<u64>,
     #[serde(skip_serializing_if = "is_default")]
     total_lines: u64,
-    /// Where the shell is now, if the command moved it.
+    /// Where the shell is now, if not where it was when this was called.
     #[serde(skip_serializing_if = "is_default")]
     working_directory: String,
     #[serde(skip_serializing_if = "is_default")]
@@ -95,11 +95,11 @@ struct CommandView {
 }
 
 impl CommandView {
-    /// `before` is the directory that the caller knows the shell to have been in.
+    /// `before` is the directory that the caller knows the shell to have been in, if there is one.
     fn of(command: &Command, excerpt: Excerpt, before: Option<&std::path::Path>) -> Self {
         let ended = command.is_ended();
         let moved =
-            command.working_directory.as_deref().filter(|now| before.is_some_and(|before| before != *now));
+            command.working_directory.as_deref().filter(|now| before.is_none_or(|before| before != *now));
         // Of an ended command whose output is all here, nothing remains to be read.
         let is_whole = ended && !excerpt.truncated;
         Self {

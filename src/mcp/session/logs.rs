@@ -14,6 +14,7 @@ use crate::mcp::schema;
 use crate::mcp::tools::{Effect, Tool};
 use crate::model::{Event, EventKind, TerminalSize};
 use crate::term::text;
+use crate::term::tokens::estimate_tokens;
 
 /// Lines of `logs`, unless asked otherwise.
 const LINES: usize = 200;
@@ -109,26 +110,44 @@ async fn logs(call: &Call, arguments: Arguments) -> Result<Answer> {
     let since = arguments.since.unwrap_or_else(|| end.saturating_sub(most as u64));
     let events =
         call.orchestrator.events(&session, arguments.since.unwrap_or(0), limits::LOG_ENTRIES).await?;
-    let entries: Vec<Entry> = events.iter().map(entry).filter(|entry| wants(entry.kind)).collect();
+    let mut entries: Vec<Entry> = events.iter().map(entry).filter(|entry| wants(entry.kind)).collect();
     let (from, output) = if wants(Kind::Output) {
         call.orchestrator.raw_output(&session, None, Some(since), most).await?
     } else {
         (since, Vec::new())
     };
     let cursor = if output.is_empty() { end } else { from + output.len() as u64 };
+    // What happened behind this page is on the next one.
+    entries.retain(|entry| cursor == end || entry.cursor < cursor);
     let lines = interleaved(from, &output, &entries);
-    let shown = arguments.lines.unwrap_or(LINES).min(lines.len());
-    let omitted_lines = lines.len() - shown;
-    let logs = lines[omitted_lines..].join("\n");
-    let entries: Vec<Entry> = {
-        // Entries are the machine's view of the same stretch: no more of them than lines.
-        let skipped = entries.len().saturating_sub(shown);
-        entries.into_iter().skip(skipped).collect()
-    };
-    let log = Log { logs, entries, cursor, omitted_lines };
+    let most_lines = arguments.lines.unwrap_or(LINES);
+    let logs = last_within(lines, most_lines, call.budget() * 2 / 3, |line| estimate_tokens(line) + 1);
+    // Entries are the machine's view of the same stretch: no more of them than lines.
+    let tokens = |entry: &Entry| serde_json::to_string(entry).map_or(0, |text| estimate_tokens(&text));
+    let (entries, _) = last_within(entries, logs.0.len(), call.budget() / 3, tokens);
+    let (lines, omitted_lines) = logs;
+    let log = Log { logs: lines.join("\n"), entries, cursor, omitted_lines };
     let mut text = log.logs.clone();
     let _ = write!(text, "\n[cursor {cursor} · {omitted_lines} earlier lines left out]");
     Answer::new(text, &log)
+}
+
+/// The last items, at most `most` of them and within a budget of tokens; and how many were left out.
+fn last_within<T>(
+    mut items: Vec<T>,
+    most: usize,
+    budget: usize,
+    tokens: impl Fn(&T) -> usize,
+) -> (Vec<T>, usize) {
+    let mut left = budget;
+    let fitting = items.iter().rev().take(most).take_while(|item| {
+        let tokens = tokens(item);
+        let fits = tokens <= left;
+        left = left.saturating_sub(tokens);
+        fits
+    });
+    let omitted = items.len() - fitting.count();
+    (items.split_off(omitted), omitted)
 }
 
 /// The lines of the output, with a line for each entry where it happened.
@@ -156,6 +175,15 @@ fn plain(bytes: &[u8]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_items_within_both_bounds_are_kept() {
+        let check = |most, budget| last_within(vec![5, 1, 2, 3], most, budget, |item| *item);
+        assert_eq!(check(9, 100), (vec![5, 1, 2, 3], 0));
+        assert_eq!(check(2, 100), (vec![2, 3], 2));
+        assert_eq!(check(9, 7), (vec![1, 2, 3], 1));
+        assert_eq!(check(9, 2), (vec![], 4));
+    }
 
     #[test]
     fn events_stand_where_they_happened() {

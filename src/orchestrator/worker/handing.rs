@@ -7,6 +7,7 @@ use crate::engine::{Run, WorkerEventKind};
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::CommandId;
 use crate::limits;
+use crate::model::secret;
 use crate::orchestrator::Input;
 use crate::pty::handover::{self, HandoverCommand};
 use crate::sample;
@@ -53,6 +54,9 @@ impl Running {
             }
         };
         self.prompt = Prompt::Away;
+        for value in secret::values(command.env.iter().chain(&run.exports)) {
+            self.stream.add_secret(value.as_bytes());
+        }
         self.stream.expect_echo(&line, &command.text);
         self.keyboard.send(&line, &self.terminal);
         let limits = command.limits;
@@ -120,7 +124,8 @@ impl Running {
             .with_hint("the program does not read its input: look at it with session_output"));
         }
         if input.secret {
-            self.stream.add_secret(&input.bytes);
+            // The Enter behind it is no part of it, and a program may print it without one.
+            input.bytes.split(u8::is_ascii_control).for_each(|secret| self.stream.add_secret(secret));
         }
         let before = self.wiring.output.end();
         let ends_line = input.bytes.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 3 | 4));
