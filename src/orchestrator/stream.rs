@@ -138,7 +138,15 @@ fn with_command(echo: &Echo) -> Vec<u8> {
         && !is_redrawn(&echo.held[..at])
     {
         let before = echo.held[..at].strip_suffix(b" ").unwrap_or(&echo.held[..at]);
-        return [before, echo.shown.as_bytes(), &echo.held[at + echo.typed.len()..]].concat();
+        let after = &echo.held[at + echo.typed.len()..];
+        let shown = echo.shown.as_bytes();
+        // Typed before the shell had printed its prompt, the line stands above it.
+        return match after.strip_prefix(b"\r\n") {
+            Some(prompt) if !prompt.is_empty() && !prompt.ends_with(b"\n") => {
+                [before, prompt, shown, b"\r\n"].concat()
+            }
+            _ => [before, shown, after].concat(),
+        };
     }
     laid_out_with_command(echo)
 }
@@ -156,7 +164,9 @@ fn laid_out_with_command(echo: &Echo) -> Vec<u8> {
     let mut lines: Vec<&str> = rendered.lines().collect();
     let last = lines.iter().rposition(|line| line.contains(typed.as_ref()));
     let command_line = if let Some(at) = last {
-        let prompt = lines[at].split(typed.as_ref()).next().unwrap_or_default();
+        let late = lines[at + 1..].last().filter(|_| !rendered.ends_with('\n')).copied().unwrap_or_default();
+        let prompt = lines[at].split(typed.as_ref()).next().filter(|prompt| !prompt.trim().is_empty());
+        let prompt = prompt.unwrap_or(late);
         lines.truncate(at);
         format!("{}{}", prompt.strip_suffix(' ').unwrap_or(prompt), echo.shown)
     } else {
@@ -227,6 +237,14 @@ mod tests {
         stream.expect_echo(b" \\. /dev/shm/s/3/7\r", "make");
         stream.feed(format!(" \\. /dev/shm/s/3/7\r\n$  \\. /dev/shm/s/3/7\r\n{}out", begin(7)).as_bytes());
         assert_eq!(logged(&output), "$ make\r\nout");
+    }
+
+    #[test]
+    fn a_prompt_that_comes_after_the_echo_stands_before_the_command() {
+        let (mut stream, output) = stream();
+        stream.expect_echo(b" \\. \"$__sh\"\n", "make");
+        stream.feed(format!(" \\. \"$__sh\"\r\nbash# {}out", begin(7)).as_bytes());
+        assert_eq!(logged(&output), "bash# make\r\nout");
     }
 
     #[test]
