@@ -11,6 +11,10 @@
 //! `engine` · `pty`, `store`, `sample` · `orchestrator` · `mcp`, `cli`.
 //! `tests/it/architecture.rs` holds every file to that table.
 //!
+//! Everything runs on one thread but what takes long: laying out large outputs, and waiting for
+//! processes to die. Between two waits the server works for microseconds, which is less than another
+//! thread takes to wake; so the store is written inline, too, and has no thread of its own.
+//!
 //! # Invariants
 //!
 //! 1. Commit, then act, then reply: what was answered survives `kill -9`.
