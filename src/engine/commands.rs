@@ -1,4 +1,4 @@
-//! The life of a command: accepted, queued, handed over, timed out, tried again, ended.
+//! The life of a command: accepted, queued, handed over, tried again, ended.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::request::{CloseMode, NewCommand};
+use super::request::NewCommand;
 use super::sessions::{ended, no_commands, unknown};
 use super::{CommandEntry, EffectKind, Engine, Exit, Run, Step, Turn};
 use crate::clock::Now;
@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::id::{CommandId, SessionId};
 use crate::limits;
 use crate::model::{
-    Command, CommandState, Dialect, EndReason, Ending, EventKind, OnTimeout, SessionKind, Status, WhenBusy,
+    Command, CommandState, Dialect, EndReason, Ending, EventKind, SessionKind, Status, WhenBusy,
 };
 
 /// A command's end as its worker saw it.
@@ -246,69 +246,6 @@ impl Engine {
         }
     }
 
-    pub(super) fn cancel_queued(&mut self, now: Now, id: &CommandId, step: &mut Step) {
-        let Some(command) = self.command(id) else { return };
-        let session = command.session.clone();
-        let Some(entry) = self.sessions.get_mut(&session) else { return };
-        let Some(place) = entry.queue.iter().position(|queued| queued == id) else { return };
-        entry.queue.remove(place);
-        let cursor = entry.cursor;
-        self.lose(now, id, EndReason::Cancelled, cursor, step);
-        self.cancel_batch(now, id, place, step);
-    }
-
-    pub(super) fn timed_out(&mut self, now: Now, id: &CommandId, step: &mut Step) {
-        let Some(entry) = running(&mut self.commands, id) else { return };
-        entry.command.timed_out = true;
-        let (session, policy) = (entry.command.session.clone(), entry.command.on_timeout);
-        step.commands.insert(id.clone());
-        self.note(now, &session, EventKind::TimedOut { command: id.clone() }, step);
-        if self.session(&session).is_some_and(|session| session.status == Status::Active) {
-            self.set_status(now, &session, Status::Timeout, step);
-        }
-        match policy {
-            OnTimeout::Leave => {}
-            OnTimeout::Interrupt => self.stop(now, id, EndReason::Timeout, EffectKind::Interrupt, step),
-            OnTimeout::Kill => self.stop(now, id, EndReason::Timeout, EffectKind::Kill, step),
-        }
-    }
-
-    pub(super) fn limit_passed(
-        &mut self,
-        now: Now,
-        id: &CommandId,
-        reason: EndReason,
-        evidence: &str,
-        step: &mut Step,
-    ) {
-        let Some(entry) = running(&mut self.commands, id) else { return };
-        let session = entry.command.session.clone();
-        self.note(
-            now,
-            &session,
-            EventKind::Decision { reason: format!("stopping command {id}: {evidence}") },
-            step,
-        );
-        self.stop(now, id, reason, EffectKind::Interrupt, step);
-    }
-
-    pub(super) fn kill(&mut self, now: Now, id: &CommandId, step: &mut Step) {
-        let Some(entry) = running(&mut self.commands, id) else { return };
-        let session = entry.command.session.clone();
-        let reason = format!("command {id} outlived its interrupt: SIGKILL");
-        self.note(now, &session, EventKind::Decision { reason }, step);
-        step.effect(&session, EffectKind::Kill);
-        self.schedule(id, now.moment.after(limits::INTERRUPT_GRACE), Turn::KillShell);
-    }
-
-    pub(super) fn kill_shell(&mut self, now: Now, id: &CommandId, step: &mut Step) {
-        let Some(entry) = running(&mut self.commands, id) else { return };
-        let session = entry.command.session.clone();
-        let reason = format!("command {id} runs in the shell itself and cannot be ended without it");
-        self.note(now, &session, EventKind::Decision { reason: reason.clone() }, step);
-        self.end_shell(now, &session, CloseMode::Emergency, Duration::ZERO, step);
-    }
-
     /// The pause before the next try is over.
     pub(super) fn retry(&mut self, now: Now, id: &CommandId, step: &mut Step) {
         let Some(session) = self.command(id).and_then(|command| self.sessions.get(&command.session)) else {
@@ -350,40 +287,8 @@ impl Engine {
         self.schedule(id, due, Turn::Timeout);
     }
 
-    /// Ends a running command for a reason of ours, with the ladder behind it.
-    fn stop(&mut self, now: Now, id: &CommandId, reason: EndReason, first: EffectKind, step: &mut Step) {
-        let Some(entry) = self.commands.get_mut(id) else { return };
-        if entry.command.state != CommandState::Running || entry.stopped_for.is_some() {
-            return;
-        }
-        entry.stopped_for = Some(reason);
-        let session = entry.command.session.clone();
-        if let Some(ending) = entry.failed_with.take() {
-            // Between two tries the shell is at its prompt: nothing to signal, and the failure stands.
-            entry.command.ending = Some(ending);
-            entry.command.reason = Some(reason);
-            self.end_command(now, &session, id, step);
-            return;
-        }
-        let next = if first == EffectKind::Kill { Turn::KillShell } else { Turn::Kill };
-        step.effect(&session, first);
-        self.schedule(id, now.moment.after(limits::INTERRUPT_GRACE), next);
-    }
-
-    fn interrupt_running(&mut self, now: Now, id: &SessionId, step: &mut Step) {
-        match self.sessions.get(id).and_then(|entry| entry.running.clone()) {
-            Some(running) => self.stop(now, &running, EndReason::Cancelled, EffectKind::Interrupt, step),
-            // Something typed in by hand has the terminal. A shell that starts is left alone: its
-            // start-up files would be cut short.
-            None if self.session(id).is_some_and(|session| session.status == Status::Active) => {
-                step.effect(id, EffectKind::Interrupt);
-            }
-            None => {}
-        }
-    }
-
     /// Ends a command, whose ending is set, in a shell that lives on.
-    fn end_command(&mut self, now: Now, session: &SessionId, id: &CommandId, step: &mut Step) {
+    pub(super) fn end_command(&mut self, now: Now, session: &SessionId, id: &CommandId, step: &mut Step) {
         self.finish(now, id, step);
         self.cancel_batch(now, id, 0, step);
         self.leave_command(now, session, step);
@@ -421,7 +326,7 @@ impl Engine {
 
     /// Cancels what comes behind a command that failed in a batch that stops on errors; `place` is
     /// where the queue goes on behind it.
-    fn cancel_batch(&mut self, now: Now, id: &CommandId, place: usize, step: &mut Step) {
+    pub(super) fn cancel_batch(&mut self, now: Now, id: &CommandId, place: usize, step: &mut Step) {
         let Some(failed) = self.commands.get(id) else { return };
         let batch = failed.batch;
         if batch.is_none() || failed.command.is_success() {
@@ -439,7 +344,7 @@ impl Engine {
         }
     }
 
-    fn lose(&mut self, now: Now, id: &CommandId, reason: EndReason, cursor: u64, step: &mut Step) {
+    pub(super) fn lose(&mut self, now: Now, id: &CommandId, reason: EndReason, cursor: u64, step: &mut Step) {
         let Some(entry) = self.commands.get_mut(id) else { return };
         let command = &mut entry.command;
         if command.is_ended() {
@@ -496,13 +401,6 @@ pub(super) fn trim(command: &mut Command) {
 
 /// SIGINT: what Ctrl-C sends, so the caller wanted the end.
 const INTERRUPT: i32 = 2;
-
-fn running<'a>(
-    commands: &'a mut std::collections::HashMap<CommandId, CommandEntry>,
-    id: &CommandId,
-) -> Option<&'a mut CommandEntry> {
-    commands.get_mut(id).filter(|entry| entry.command.state == CommandState::Running)
-}
 
 /// The pause before a retry: `delay × factor^exponent`, at most an hour.
 fn backoff(delay_ms: u64, factor: f64, exponent: u32) -> Duration {

@@ -8,6 +8,7 @@ pub mod request;
 mod selector;
 mod sessions;
 mod settings;
+mod stopping;
 #[cfg(test)]
 mod tests;
 
