@@ -16,6 +16,8 @@ pub enum ErrorCode {
     SessionNotFound,
     /// No command has this id.
     CommandNotFound,
+    /// No run has this id.
+    RunNotFound,
     /// A name or id prefix fits more than one session.
     AmbiguousName,
     /// The session is running something else.
@@ -26,6 +28,12 @@ pub enum ErrorCode {
     CommandNotRunning,
     /// The status cannot change that way.
     IllegalTransition,
+    /// Tasks wait for each other.
+    DependencyCycle,
+    /// A task waits for one that does not exist.
+    DependencyUnknown,
+    /// An id is in use, or given twice.
+    DuplicateId,
     /// A configured bound is reached.
     LimitExceeded,
     /// A queue is full; the same call may succeed later.
@@ -55,11 +63,15 @@ impl ErrorCode {
             Self::InvalidArgument => "invalid_argument",
             Self::SessionNotFound => "session_not_found",
             Self::CommandNotFound => "command_not_found",
+            Self::RunNotFound => "run_not_found",
             Self::AmbiguousName => "ambiguous_name",
             Self::SessionBusy => "session_busy",
             Self::SessionClosed => "session_closed",
             Self::CommandNotRunning => "command_not_running",
             Self::IllegalTransition => "illegal_transition",
+            Self::DependencyCycle => "dependency_cycle",
+            Self::DependencyUnknown => "dependency_unknown",
+            Self::DuplicateId => "duplicate_id",
             Self::LimitExceeded => "limit_exceeded",
             Self::Overloaded => "overloaded",
             Self::SpawnFailed => "spawn_failed",
@@ -80,10 +92,14 @@ impl ErrorCode {
             Self::InvalidArgument
             | Self::SessionNotFound
             | Self::CommandNotFound
+            | Self::RunNotFound
             | Self::AmbiguousName
             | Self::SessionClosed
             | Self::CommandNotRunning
             | Self::IllegalTransition
+            | Self::DependencyCycle
+            | Self::DependencyUnknown
+            | Self::DuplicateId
             | Self::LimitExceeded
             | Self::SpawnFailed
             | Self::ConnectionLost

@@ -81,6 +81,12 @@ id!(
     "cmd_",
     8
 );
+id!(
+    /// Names one run: an accepted graph of tasks.
+    RunId,
+    "run_",
+    6
+);
 
 #[cfg(test)]
 mod tests {

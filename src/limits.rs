@@ -37,6 +37,35 @@ pub const LONGEST: Duration = Duration::from_secs(7 * 86_400);
 /// Retries of one command.
 pub const RETRIES: u32 = 100;
 
+// Tasks
+
+/// Tasks of one run, and of all runs together that are not over.
+pub const TASKS: usize = 100_000;
+/// Runs that are not over.
+pub const RUNS: usize = 100;
+/// Runs kept in memory after their end; older ones are read from the store.
+pub const ENDED_RUNS: usize = 1_000;
+/// Tasks in them.
+pub const ENDED_TASKS: usize = 100_000;
+/// Slots of a run that names none.
+pub const MAX_CONCURRENT: u32 = 10;
+/// Pooled sessions at once. More shells than this at work on one machine only get into each other's way.
+pub const POOL: usize = 128;
+/// How long a pooled session stays when there is nothing to do.
+pub const POOL_IDLE: Duration = Duration::from_secs(60);
+/// How long a pooled session may take to its first prompt. Start-up files that ask questions never end.
+pub const POOL_START: Duration = Duration::from_secs(30);
+/// Pooled sessions in a row that may fail to start before the tasks that wait for one are given up.
+pub const POOL_FAILURES: u32 = 3;
+/// Waiting for this long counts as much as one level of priority.
+pub const AGEING: Duration = Duration::from_secs(60);
+/// The timeout of a task that names none. What hangs must not hold up a run for ever.
+pub const TASK_TIMEOUT: Duration = Duration::from_secs(3_600);
+/// Pieces of work whose duration is remembered.
+pub const ESTIMATES: usize = 10_000;
+/// How often the load of the machine is looked at while a run depends on it.
+pub const LOAD_EVERY: Duration = Duration::from_secs(1);
+
 // Queues
 
 /// Inputs waiting for the dispatcher. At 20 µs each a full queue is 80 ms of work.

@@ -100,6 +100,7 @@ impl Engine {
             env: new.env,
             directory: new.directory,
             stdin: new.stdin,
+            confined: new.confined,
             timeout_ms: new
                 .timeout
                 .map_or(default_ms, |timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
@@ -119,7 +120,7 @@ impl Engine {
         };
         self.commands.insert(
             id.clone(),
-            CommandEntry { command, batch, stopped_for: None, failed_with: None, timer: None },
+            CommandEntry { command, batch, task: None, stopped_for: None, failed_with: None, timer: None },
         );
         if let Some(entry) = self.sessions.get_mut(session) {
             entry.queue.push_back(id.clone());
@@ -307,7 +308,7 @@ impl Engine {
         }
         command.awaiting_input = None;
         trim(command);
-        let (exit_code, success) = (command.exit_code(), command.is_success());
+        let (exit_code, success, task) = (command.exit_code(), command.is_success(), entry.task);
         let session = command.session.clone();
         step.commands.insert(id.clone());
         self.unschedule(id);
@@ -321,6 +322,9 @@ impl Engine {
             step.sessions.insert(session.clone());
         }
         self.note(now, &session, EventKind::CommandEnded { command: id.clone(), exit_code }, step);
+        if let Some(task) = task {
+            self.attempt_ended(now, task, id, step);
+        }
         self.forget_old(step);
     }
 
@@ -403,7 +407,7 @@ pub(super) fn trim(command: &mut Command) {
 const INTERRUPT: i32 = 2;
 
 /// The pause before a retry: `delay × factor^exponent`, at most an hour.
-fn backoff(delay_ms: u64, factor: f64, exponent: u32) -> Duration {
+pub(super) fn backoff(delay_ms: u64, factor: f64, exponent: u32) -> Duration {
     const MOST_MS: f64 = 3_600_000.0;
     #[expect(clippy::cast_precision_loss, reason = "a delay far below 2^52 ms")]
     let delay = delay_ms as f64 * factor.powi(i32::try_from(exponent).unwrap_or(i32::MAX));

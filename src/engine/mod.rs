@@ -4,13 +4,18 @@
 mod commands;
 mod effect;
 mod event;
+mod placement;
+pub mod report;
 pub mod request;
+mod schedule;
 mod selector;
 mod sessions;
 mod settings;
 mod stopping;
+mod tasks;
 #[cfg(test)]
 mod tests;
+mod tracking;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::path::PathBuf;
@@ -20,12 +25,17 @@ use uuid::Uuid;
 
 use crate::clock::{Moment, Now};
 use crate::error::Result;
-use crate::id::{CommandId, SessionId};
+use crate::id::{CommandId, RunId, SessionId};
 use crate::limits;
-use crate::model::{Command, Dialect, EndReason, Ending, Event, EventKind, Record, Session};
+use crate::model::{Command, Dialect, EndReason, Ending, Event, EventKind, Record, Session, Workplace};
+use commands::backoff;
 pub use effect::{Effect, EffectKind, Run, Spawn};
 pub use event::{Exit, WorkerEvent, WorkerEventKind};
-use request::{CloseMode, NewCommand, NewSession, SessionChange};
+use report::{Accepted, RunView};
+use request::{CancelMode, CloseMode, NewCommand, NewRun, NewSession, RunChange, SessionChange, TaskQuery};
+pub use schedule::{Estimates, Load};
+use schedule::{RunKey, Schedule, TaskKey};
+pub use tasks::RestoredRun;
 
 /// What a session falls back on where its creator named nothing.
 #[derive(Clone, Debug)]
@@ -34,6 +44,8 @@ pub struct Defaults {
     pub command_timeout: Duration,
     /// Bytes of output kept on disk.
     pub output_bytes: u64,
+    /// Slots of runs.
+    pub max_concurrent: u32,
 }
 
 /// A request that changes something. Sessions are named by the caller's selector.
@@ -91,6 +103,38 @@ pub enum Request {
         /// Which ones; others are passed over.
         commands: Vec<CommandId>,
     },
+    /// Work off a graph of tasks.
+    Distribute {
+        /// Where the run's id comes from.
+        uuid: Uuid,
+        /// What was asked for.
+        new: Box<NewRun>,
+        /// Where pooled sessions work.
+        workplace: Workplace,
+    },
+    /// End tasks.
+    CancelTasks {
+        /// Which ones; those that are over are passed over.
+        query: TaskQuery,
+        /// How hard.
+        mode: CancelMode,
+    },
+    /// Run tasks that are over once more.
+    RetryTasks {
+        /// Where the new run's id comes from.
+        uuid: Uuid,
+        /// Which ones; those that are not over are passed over.
+        query: TaskQuery,
+        /// Whether those that completed are passed over as well.
+        only_failed: bool,
+    },
+    /// Change how a run goes on.
+    ControlRun {
+        /// Which one.
+        run: String,
+        /// What changes.
+        change: RunChange,
+    },
 }
 
 /// The answer to a [`Request`].
@@ -100,6 +144,12 @@ pub enum Reply {
     Session(Box<Session>),
     /// The commands that were accepted, in order.
     Commands(Vec<Command>),
+    /// The run that was accepted.
+    Run(Box<Accepted>),
+    /// The tasks concerned, each with its run.
+    Tasks(Vec<(RunId, String)>),
+    /// How a run stands now.
+    RunView(Box<RunView>),
     /// Nothing to say.
     Done,
 }
@@ -111,6 +161,15 @@ pub struct Step {
     commands: BTreeSet<CommandId>,
     /// Commands of which something changed that need not survive a crash.
     noticed: BTreeSet<CommandId>,
+    /// Runs of which anything changed.
+    runs: BTreeSet<RunKey>,
+    /// Runs whose own record changed.
+    run_records: BTreeSet<RunKey>,
+    /// Runs that were accepted.
+    graphs: BTreeSet<RunKey>,
+    tasks: BTreeSet<TaskKey>,
+    /// Works whose mean duration changed, in microseconds.
+    estimates: BTreeMap<u64, u64>,
     events: Vec<Event>,
     /// To be carried out in order after the commit.
     pub effects: Vec<Effect>,
@@ -146,6 +205,7 @@ pub struct Engine {
     ended_sessions: VecDeque<SessionId>,
     deadlines: BTreeMap<TimerKey, Deadline>,
     next_number: u64,
+    schedule: Schedule,
 }
 
 /// When a deadline is due, and a number that keeps keys apart and equal times in order.
@@ -181,6 +241,8 @@ struct CommandEntry {
     command: Command,
     /// Commands of one `command_batch` share a number.
     batch: Option<u64>,
+    /// The task whose attempt it is.
+    task: Option<TaskKey>,
     /// Why the server is ending it.
     stopped_for: Option<EndReason>,
     /// Between two tries: how the last one ended.
@@ -196,6 +258,10 @@ enum Deadline {
     Command(CommandId, Turn),
     /// A session may have been idle for too long.
     Idle(SessionId),
+    /// A task failed and is tried again.
+    Retry(TaskKey),
+    /// A pooled session should have been at its prompt by now.
+    PoolStart(SessionId),
 }
 
 /// What a deadline does to a running command.
@@ -223,6 +289,7 @@ impl Engine {
             ended_sessions: VecDeque::new(),
             deadlines: BTreeMap::new(),
             next_number: 0,
+            schedule: Schedule::default(),
         }
     }
 
@@ -259,6 +326,18 @@ impl Engine {
                 }
                 Ok(Reply::Done)
             }
+            Request::Distribute { uuid, new, workplace } => self
+                .distribute(now, uuid, *new, workplace, step)
+                .map(|accepted| Reply::Run(Box::new(accepted))),
+            Request::CancelTasks { query, mode } => {
+                self.cancel_tasks(now, &query, mode, step).map(Reply::Tasks)
+            }
+            Request::RetryTasks { uuid, query, only_failed } => self
+                .retry_tasks(now, uuid, &query, only_failed, step)
+                .map(|accepted| Reply::Run(Box::new(accepted))),
+            Request::ControlRun { run, change } => {
+                self.control_run(now, &run, change, step).map(|view| Reply::RunView(Box::new(view)))
+            }
         }
     }
 
@@ -294,7 +373,7 @@ impl Engine {
         }
     }
 
-    /// Acts on every deadline that has passed.
+    /// Acts on every deadline that has passed, then lets start what can. Ends each batch of inputs.
     pub fn elapse(&mut self, now: Now, step: &mut Step) {
         while let Some((&key, _)) = self.deadlines.first_key_value()
             && key.0 <= now.moment
@@ -318,8 +397,11 @@ impl Engine {
                     }
                     self.idle_for_long(now, &session, step);
                 }
+                Deadline::Retry(task) => self.attempt_again(now, task, step),
+                Deadline::PoolStart(session) => self.pool_start_due(now, &session, step),
             }
         }
+        self.dispatch(now, step);
     }
 
     /// When [`Engine::elapse`] is next needed.
@@ -339,7 +421,11 @@ impl Engine {
             .iter()
             .filter_map(|id| self.command(id))
             .map(|command| Record::Command(Box::new(command.clone())));
-        sessions.chain(commands).chain(step.events.iter().cloned().map(Record::Event)).collect()
+        sessions
+            .chain(commands)
+            .chain(step.events.iter().cloned().map(Record::Event))
+            .chain(self.task_records(step))
+            .collect()
     }
 
     /// A session's record.

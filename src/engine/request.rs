@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 
 use crate::id::SessionId;
 use crate::model::{
-    OnTimeout, Profile, ResourceLimits, Retries, SessionKind, Status, TerminalSize, WhenBusy,
+    OnFailure, OnTimeout, Priority, Profile, ResourceLimits, Retries, RunResources, SessionKind, Status,
+    Strategy, Task, TerminalSize, WhenBusy,
 };
 
 /// A session to create. Absent settings take the server's defaults.
@@ -84,6 +85,8 @@ pub struct NewCommand {
     pub directory: Option<PathBuf>,
     /// What it reads instead of the terminal.
     pub stdin: Option<String>,
+    /// Whether it runs in a subshell and leaves nothing behind: no state of the shell, no process.
+    pub confined: bool,
     /// Exit codes that count as success; `None` takes any.
     pub ok_exit_codes: Option<Vec<i32>>,
     /// Tries after a failure.
@@ -103,6 +106,7 @@ impl NewCommand {
             env: BTreeMap::new(),
             directory: None,
             stdin: None,
+            confined: false,
             ok_exit_codes: Some(vec![0]),
             retries: None,
             limits: ResourceLimits::default(),
@@ -151,4 +155,57 @@ pub struct Closed {
     pub sessions: Vec<SessionId>,
     /// Whether any needed SIGKILL.
     pub forced: bool,
+}
+
+/// A graph of tasks to work off.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NewRun {
+    /// The tasks; their sessions may be named in any way that a caller may.
+    pub tasks: Vec<Task>,
+    /// Which task comes first, and where.
+    pub strategy: Strategy,
+    /// The most that runs at any instant; the server's default when absent.
+    pub max_concurrent: Option<u32>,
+    /// What a failure does to the rest.
+    pub on_failure: OnFailure,
+    /// The sessions that may be used; pooled ones when empty.
+    pub sessions: Vec<String>,
+    /// Whether tasks that ran when a server died run again.
+    pub resumable: bool,
+    /// What holds it back.
+    pub resources: RunResources,
+}
+
+/// Which tasks a call is about: those that fit everything that is named here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TaskQuery {
+    /// These ids; of each the latest task of that name.
+    pub tasks: Vec<String>,
+    /// Of this run, by id or unique id prefix.
+    pub run: Option<String>,
+    /// Whose id matches this glob.
+    pub pattern: Option<String>,
+    /// Whose latest attempt was in this session.
+    pub session: Option<String>,
+}
+
+/// How hard tasks are cancelled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CancelMode {
+    /// SIGINT, and SIGKILL after [`crate::limits::INTERRUPT_GRACE`].
+    #[default]
+    Graceful,
+    /// SIGKILL at once.
+    Force,
+}
+
+/// A change to a run; `None` leaves a setting as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunChange {
+    /// Whether it is held.
+    pub paused: Option<bool>,
+    /// Its slots. What runs beyond them runs on.
+    pub max_concurrent: Option<u32>,
+    /// Its urgency beside other runs.
+    pub priority: Option<Priority>,
 }

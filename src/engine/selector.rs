@@ -76,7 +76,7 @@ impl Engine {
 }
 
 /// Whether `selector` is a long enough beginning of `id`, with or without the prefix of its kind.
-fn is_prefix(selector: &str, id: &str, kind: &str) -> bool {
+pub(super) fn is_prefix(selector: &str, id: &str, kind: &str) -> bool {
     let characters = selector.strip_prefix(kind).unwrap_or(selector);
     characters.len() >= SHORTEST_PREFIX
         && id.strip_prefix(kind).is_some_and(|random| random.starts_with(characters))

@@ -103,6 +103,7 @@ impl Engine {
                 super::CommandEntry {
                     command,
                     batch: None,
+                    task: None,
                     stopped_for: None,
                     failed_with: None,
                     timer: None,
@@ -327,6 +328,7 @@ impl Engine {
         entry.session.last_activity = now.wall;
         entry.active_at = now.moment;
         step.sessions.insert(id.clone());
+        self.session_changed(id, new);
         Some(old)
     }
 

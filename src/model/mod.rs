@@ -1,13 +1,19 @@
-//! Plain data: what a session, a command and an event are, and how their states may change.
+//! Plain data: what a session, a command, a task and an event are, and how their states may change.
 
 pub mod command;
 pub mod event;
 pub mod glob;
 pub mod record;
+pub mod run;
 pub mod secret;
 pub mod session;
+pub mod task;
 
 pub use command::{Command, CommandState, EndReason, Ending, OnTimeout, ResourceLimits, Retries, WhenBusy};
 pub use event::{Event, EventKind};
 pub use record::Record;
+pub use run::{OnFailure, Run, RunResources, Strategy, Workplace};
 pub use session::{Dialect, Profile, Session, SessionKind, Status, TerminalSize};
+pub use task::{
+    Condition, Dependency, Priority, Task, TaskDetail, TaskKind, TaskReason, TaskRetries, TaskState, TaskStatus,
+};

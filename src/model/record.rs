@@ -1,6 +1,9 @@
 //! What is committed: the new state of something, or an entry of the history.
 
-use crate::model::{Command, Event, Session};
+use std::sync::Arc;
+
+use crate::id::RunId;
+use crate::model::{Command, Event, Run, Session, Task, TaskState};
 
 /// One row to write. Records of one step are committed together.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,4 +14,29 @@ pub enum Record {
     Command(Box<Command>),
     /// Something that happened.
     Event(Event),
+    /// A run as it is now.
+    Run(Box<Run>),
+    /// The tasks of a run, once, when it is accepted.
+    Graph {
+        /// Which run.
+        run: RunId,
+        /// Its tasks; the position of each is its number.
+        tasks: Arc<[Task]>,
+    },
+    /// How far a task has come.
+    Task {
+        /// Which run.
+        run: RunId,
+        /// Its number in the run.
+        number: u32,
+        /// How it stands now.
+        state: Box<TaskState>,
+    },
+    /// How long a piece of work takes, to know next time.
+    Estimate {
+        /// Stands for the work: equal for equal texts in equal directories.
+        work: u64,
+        /// Its moving mean, in microseconds.
+        mean_us: u64,
+    },
 }

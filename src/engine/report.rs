@@ -1,0 +1,164 @@
+//! What callers are told of runs and tasks: plain data, as of one moment.
+
+use crate::clock::Timestamp;
+use crate::id::{CommandId, RunId, SessionId};
+use crate::model::{Priority, TaskDetail, TaskReason, TaskStatus};
+
+pub use super::schedule::Counts;
+
+/// An accepted run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Accepted {
+    /// The run.
+    pub run: RunId,
+    /// Each task, in the order in which they were given, with the session that it started in.
+    pub distributed: Vec<(String, Option<SessionId>, TaskStatus)>,
+    /// Tasks that have not started.
+    pub queued: usize,
+    /// When all should be over, where earlier durations tell.
+    pub estimated_completion: Option<Timestamp>,
+}
+
+/// How a graph would be worked off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Ids in waves: those of each wait only for those of earlier ones.
+    pub waves: Vec<Vec<String>>,
+    /// The chain of tasks that takes longest.
+    pub critical_path: Vec<String>,
+    /// Milliseconds that everything should take, where earlier durations tell.
+    pub estimated_ms: Option<u64>,
+}
+
+/// A task as it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskView {
+    /// The caller's name for it.
+    pub id: String,
+    /// Its run; none for a task that nobody knows.
+    pub run: Option<RunId>,
+    /// Where it stands.
+    pub status: TaskStatus,
+    /// Why it is over.
+    pub reason: Option<TaskReason>,
+    /// What it waits for.
+    pub detail: Option<TaskDetail>,
+    /// The task at the root of a skip.
+    pub because_of: Option<String>,
+    /// Where its latest attempt runs or ran.
+    pub session: Option<SessionId>,
+    /// The command of its latest attempt.
+    pub command: Option<CommandId>,
+    /// Attempts begun.
+    pub attempt: u32,
+    /// Attempts that it may have in all.
+    pub attempts: u32,
+    /// The exit code of its latest attempt.
+    pub exit_code: Option<i32>,
+    /// Percent of its expected duration that has passed; 100 only when it is over.
+    pub progress: u8,
+    /// When it was accepted.
+    pub queued_at: Option<Timestamp>,
+    /// When its latest attempt began.
+    pub started_at: Option<Timestamp>,
+    /// When it was over.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// The tasks that a query fits.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TaskReport {
+    /// As many as were asked for.
+    pub tasks: Vec<TaskView>,
+    /// All that fit.
+    pub counts: Counts,
+    /// Ids that were named and are unknown; in `counts` they are among the failed.
+    pub unknown: usize,
+}
+
+/// A run as it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunView {
+    /// Which run.
+    pub run: RunId,
+    /// In a word.
+    pub status: RunStatus,
+    /// Whether nothing more starts until it is resumed.
+    pub paused: bool,
+    /// Its slots.
+    pub max_concurrent: u32,
+    /// Its urgency beside other runs.
+    pub priority: Priority,
+    /// Its tasks.
+    pub counts: Counts,
+}
+
+/// A set of tasks in a word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RunStatus {
+    /// Nothing has started.
+    #[default]
+    Queued,
+    /// At work.
+    Running,
+    /// Nothing more starts until it is resumed.
+    Paused,
+    /// Over, and nothing failed.
+    Completed,
+    /// Over, and something failed.
+    Failed,
+}
+
+impl RunStatus {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// How far a set of tasks has come.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Overall {
+    /// Percent of the weight that is over. 100 only when everything is; it never falls within a run.
+    pub percentage: f64,
+    /// Tasks by status.
+    pub counts: Counts,
+    /// In a word.
+    pub status: RunStatus,
+    /// Milliseconds since the first of them was accepted, or until the last was over.
+    pub elapsed_ms: u64,
+    /// Milliseconds until all should be over, where that can be told.
+    pub eta_ms: Option<u64>,
+    /// Tasks over in a second, of late.
+    pub throughput: Option<f64>,
+}
+
+/// The tasks of a session.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SessionProgress {
+    /// Which session.
+    pub session: SessionId,
+    /// Tasks whose latest attempt was there.
+    pub counts: Counts,
+    /// The task that runs there.
+    pub current: Option<String>,
+}
+
+/// How far a set of tasks has come, in all detail.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Progress {
+    /// All together.
+    pub overall: Overall,
+    /// By session, in the order of their ids.
+    pub by_session: Vec<SessionProgress>,
+    /// Of what is not over, the chain that takes longest; when all is over, the one that took longest.
+    pub critical_path: Vec<String>,
+    /// Attempts in the order in which they began, with their ends.
+    pub timeline: Vec<TaskView>,
+}

@@ -1,0 +1,162 @@
+//! How far a run has come, and how long the rest of it takes.
+
+use std::collections::BTreeMap;
+
+use super::run::{Counts, RATE_WINDOW, RunEntry};
+use crate::clock::Timestamp;
+use crate::engine::report::{Plan, Progress, RunStatus, RunView, SessionProgress};
+use crate::model::TaskStatus;
+
+impl RunEntry {
+    /// The run as callers see it.
+    pub(in crate::engine) fn view(&self) -> RunView {
+        RunView {
+            run: self.run.id.clone(),
+            status: status(self.counts(), self.run.paused),
+            paused: self.run.paused,
+            max_concurrent: self.run.max_concurrent,
+            priority: self.run.priority,
+            counts: self.counts(),
+        }
+    }
+
+    /// How it would be worked off.
+    pub(in crate::engine) fn plan(&self) -> Plan {
+        let named = |numbers: Vec<u32>| numbers.into_iter().map(|number| self.name(number)).collect();
+        Plan {
+            waves: self.graph().waves().into_iter().map(named).collect(),
+            critical_path: named(self.graph().costliest(self.chains(), |_| true)),
+            estimated_ms: self.estimated_ms(),
+        }
+    }
+
+    /// Milliseconds that all of it should take, where earlier durations tell.
+    pub(in crate::engine) fn estimated_ms(&self) -> Option<u64> {
+        let chain = self.chains().iter().copied().max().unwrap_or(0);
+        let all = self.costs_us().fold(0, u64::saturating_add);
+        self.is_estimated().then(|| chain.max(all / u64::from(self.run.max_concurrent)) / 1_000)
+    }
+
+    fn costs_us(&self) -> impl Iterator<Item = u64> {
+        (0_u32..).zip(self.tasks.iter()).map(|(number, _)| self.cost_us(number))
+    }
+
+    fn name(&self, number: u32) -> String {
+        self.tasks[number as usize].id.clone()
+    }
+
+    /// Percent of what a task is expected to take that has passed; 100 only when it is over.
+    pub(in crate::engine) fn task_percent(&self, now: Timestamp, number: u32) -> u8 {
+        let state = self.state(number);
+        match state.status {
+            TaskStatus::Queued => 0,
+            TaskStatus::Completed | TaskStatus::Failed => 100,
+            TaskStatus::Running => {
+                let passed_us = state.started_at.map_or(0, |started| now.since(started).as_micros());
+                let percent = passed_us * 100 / u128::from(self.cost_us(number).max(1));
+                u8::try_from(percent.min(99)).unwrap_or(99)
+            }
+        }
+    }
+
+    /// Adds how far some of its tasks have come.
+    pub(in crate::engine) fn add_progress(&self, now: Timestamp, numbers: &[u32], progress: &mut Progress) {
+        let mut by_session: BTreeMap<_, SessionProgress> =
+            progress.by_session.drain(..).map(|of| (of.session.clone(), of)).collect();
+        let mut open_us = 0_u64;
+        let mut last = None;
+        for &number in numbers {
+            let state = self.state(number);
+            *progress.overall.counts.of(state.status) += 1;
+            last = last.max(state.ended_at);
+            if !state.status.is_terminal() {
+                open_us = open_us.saturating_add(self.left_us(now, number));
+            }
+            if let Some(session) = &state.session {
+                let of = by_session.entry(session.clone()).or_insert_with(|| SessionProgress {
+                    session: session.clone(),
+                    counts: Counts::default(),
+                    current: None,
+                });
+                *of.counts.of(state.status) += 1;
+                if state.status == TaskStatus::Running {
+                    of.current = Some(self.name(number));
+                }
+            }
+        }
+        progress.by_session = by_session.into_values().collect();
+        let is_over = numbers.iter().all(|&number| self.state(number).status.is_terminal());
+        let until = if is_over { last.unwrap_or(now) } else { now };
+        let elapsed = u64::try_from(until.since(self.run.created_at).as_millis()).unwrap_or(u64::MAX);
+        progress.overall.elapsed_ms = progress.overall.elapsed_ms.max(elapsed);
+        let path = self.open_path(is_over);
+        progress.critical_path.extend(path.iter().map(|&number| self.name(number)));
+        if is_over {
+            return;
+        }
+        let rate = self.rate(until);
+        if let Some(rate) = rate {
+            progress.overall.throughput = Some(progress.overall.throughput.unwrap_or(0.0) + rate);
+        }
+        let chain_us = path.iter().map(|&number| self.left_us(now, number)).fold(0, u64::saturating_add);
+        let open = numbers.iter().filter(|&&number| !self.state(number).status.is_terminal()).count();
+        if let Some(eta) = self.eta_ms(rate, open, open_us, chain_us) {
+            progress.overall.eta_ms = Some(progress.overall.eta_ms.unwrap_or(0).max(eta));
+        }
+    }
+
+    /// What a task is still expected to take.
+    fn left_us(&self, now: Timestamp, number: u32) -> u64 {
+        let state = self.state(number);
+        let passed = match (state.status, state.started_at) {
+            (TaskStatus::Running, Some(started)) => now.since(started).as_micros(),
+            _ => 0,
+        };
+        self.cost_us(number).saturating_sub(u64::try_from(passed).unwrap_or(u64::MAX))
+    }
+
+    /// The chain that decides when the run is over, or when it was.
+    fn open_path(&self, is_over: bool) -> Vec<u32> {
+        self.graph().costliest(self.chains(), |number| is_over || !self.state(number).status.is_terminal())
+    }
+
+    /// Tasks over in a second, over the latest ends.
+    fn rate(&self, now: Timestamp) -> Option<f64> {
+        let ends = self.latest_ends();
+        let (first, _) = ends.front()?;
+        // A few ends at the very beginning tell nothing yet.
+        let begin = if ends.len() < RATE_WINDOW { self.run.created_at } else { *first };
+        let seconds = now.since(begin).as_secs_f64();
+        #[expect(clippy::cast_precision_loss, reason = "at most the window")]
+        let count = ends.len() as f64;
+        (seconds > 0.0).then(|| count / seconds)
+    }
+
+    /// The rest at the rate of late, but no less than the longest chain takes. Before anything is over
+    /// only earlier runs can tell.
+    fn eta_ms(&self, rate: Option<f64>, open: usize, open_us: u64, chain_us: u64) -> Option<u64> {
+        let by_rate = rate.map(|rate| {
+            #[expect(clippy::cast_precision_loss, reason = "at most the tasks of a run")]
+            let seconds = open as f64 / rate;
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a saturating cast of a positive number")]
+            let ms = (seconds * 1_000.0) as u64;
+            ms
+        });
+        let by_work = (open_us / u64::from(self.run.max_concurrent)).max(chain_us) / 1_000;
+        let by_chain = if self.is_estimated() { chain_us / 1_000 } else { 0 };
+        by_rate.map(|by_rate| by_rate.max(by_chain)).or_else(|| self.is_estimated().then_some(by_work))
+    }
+}
+
+/// A set of tasks in a word.
+pub(in crate::engine) fn status(counts: Counts, paused: bool) -> RunStatus {
+    if counts.total() > 0 && counts.over() == counts.total() {
+        if counts.failed == 0 { RunStatus::Completed } else { RunStatus::Failed }
+    } else if paused {
+        RunStatus::Paused
+    } else if counts.running > 0 || counts.over() > 0 {
+        RunStatus::Running
+    } else {
+        RunStatus::Queued
+    }
+}
