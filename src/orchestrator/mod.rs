@@ -6,6 +6,7 @@ mod dispatcher;
 mod host;
 mod output;
 mod reading;
+mod secrets;
 mod sessions;
 mod stream;
 mod waiting;

@@ -22,6 +22,7 @@ use uuid::Uuid;
 use super::dispatcher::Input as DispatcherInput;
 use super::host::Host;
 use super::output::Output;
+use super::secrets::Secrets;
 use super::stream::Stream;
 use super::{ForegroundProgram, Input};
 use crate::clock::{self, Moment};
@@ -33,7 +34,6 @@ use crate::limits;
 use crate::model::{Dialect, TerminalSize};
 use crate::pty::{self, Launch, Signal, Slot, Terminal};
 use crate::term::marks::Mark;
-use crate::term::redact::Redactor;
 use crate::term::screen::QueryScanner;
 use closing::Closing;
 use keyboard::Keyboard;
@@ -84,7 +84,7 @@ pub(super) struct Wiring {
     pub(super) host: Arc<Host>,
     pub(super) slot: Arc<Slot>,
     pub(super) output: Arc<Output>,
-    pub(super) redactor: Redactor,
+    pub(super) secrets: Secrets,
     pub(super) events: mpsc::Sender<DispatcherInput>,
     pub(super) orders: mpsc::Receiver<Order>,
     pub(super) close: watch::Receiver<Option<CloseOrder>>,
@@ -237,7 +237,7 @@ async fn report(wiring: &Wiring, kind: WorkerEventKind) {
 
 impl Running {
     fn new(wiring: Wiring, dialect: Dialect, parts: Parts) -> Self {
-        let stream = Stream::new(&parts.nonce, Arc::clone(&wiring.output), wiring.redactor.clone());
+        let stream = Stream::new(&parts.nonce, Arc::clone(&wiring.output), wiring.secrets.redactor());
         Self {
             wiring,
             directory: parts.directory,

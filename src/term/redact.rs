@@ -1,7 +1,9 @@
 //! Keeps known secrets out of a stream: each occurrence becomes `[redacted]`, over any chunk boundary.
 //!
-//! Occurrences that overlap become one. It finds a secret only byte for byte as it was added: a
-//! terminal prints `\r\n` for a newline, so a secret of several lines is best added line by line.
+//! Occurrences that overlap become one. It finds a secret only byte for byte as it was added, in one
+//! line: a secret of several lines is looked for line by line, because a terminal prints `\r\n` for a
+//! newline. What is held back as the possible beginning of a secret is given out when the stream
+//! pauses; when the rest of the secret comes after that, the rest is kept out.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -19,7 +21,9 @@ pub struct Redactor {
     secrets: Vec<memmem::Finder<'static>>,
     /// The end of what was fed: it may be the beginning of a secret.
     held: Vec<u8>,
-    /// So many bytes at the start of `held` belong to an occurrence that was given out already.
+    /// So many bytes at the start of `held` were given out already.
+    given: usize,
+    /// So many of them as part of an occurrence. That may reach beyond what was given.
     covered: usize,
 }
 
@@ -29,14 +33,22 @@ impl Redactor {
         Self::default()
     }
 
-    /// Adds a secret for what is still to come; `false` when it is known, too short, or one too many.
+    /// Adds a secret for what is still to come. `false` when there are too many; lines that are too
+    /// short to be looked for are passed over.
     pub fn add(&mut self, secret: &[u8]) -> bool {
-        let is_known = self.secrets.iter().any(|known| known.needle() == secret);
-        if is_known || secret.len() < limits::SECRET_BYTES || self.secrets.len() >= limits::SECRETS {
-            return false;
+        let lines = secret.split(|byte| matches!(byte, b'\r' | b'\n'));
+        lines.filter(|line| line.len() >= limits::SECRET_BYTES).all(|line| self.add_line(line))
+    }
+
+    fn add_line(&mut self, secret: &[u8]) -> bool {
+        if self.secrets.iter().any(|known| known.needle() == secret) {
+            return true;
         }
-        self.secrets.push(memmem::Finder::new(secret).into_owned());
-        true
+        let has_room = self.secrets.len() < limits::SECRETS;
+        if has_room {
+            self.secrets.push(memmem::Finder::new(secret).into_owned());
+        }
+        has_room
     }
 
     /// Further bytes of the stream; what can already be given out.
@@ -53,13 +65,16 @@ impl Redactor {
         }
         self.held.extend_from_slice(bytes);
         let until = self.open_from(&self.held);
-        Cow::Owned(self.give_out(until))
+        let output = self.give_out(until);
+        self.forget(until);
+        Cow::Owned(output)
     }
 
-    /// The stream ends: what was held back.
+    /// The stream pauses: what was held back. It is remembered as long as it may begin a secret.
     pub fn flush(&mut self) -> Vec<u8> {
+        let open = self.open_from(&self.held);
         let output = self.give_out(self.held.len());
-        self.covered = 0;
+        self.forget(open);
         output
     }
 
@@ -68,27 +83,38 @@ impl Redactor {
         self.secrets.is_empty()
     }
 
-    /// A text of its own, outside the stream.
-    pub fn text(&self, text: &str) -> String {
+    /// Takes the secrets out of a text of its own, outside the stream.
+    pub fn blot(&self, text: &mut String) {
         let occurrences = self.occurrences(text.as_bytes());
-        let (mut output, end) = replace(text.as_bytes(), &occurrences, 0);
+        if occurrences.is_empty() {
+            return;
+        }
+        let (mut output, end) = replace(text.as_bytes(), &occurrences, 0, 0);
         output.extend_from_slice(&text.as_bytes()[end..]);
-        String::from_utf8(output)
-            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+        *text = String::from_utf8(output)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
     }
 
-    /// Takes the first `until` bytes from `held`, redacted.
+    /// What is to be given out of `held` up to `until`, redacted.
     fn give_out(&mut self, until: usize) -> Vec<u8> {
         let mut occurrences = self.occurrences(&self.held);
-        occurrences.retain(|occurrence| occurrence.start < until);
-        let (mut output, end) = replace(&self.held, &occurrences, self.covered);
-        let end = end.max(self.covered);
-        if end < until {
-            output.extend_from_slice(&self.held[end..until]);
+        // Those that ended in what was given out were seen to then.
+        occurrences.retain(|occurrence| occurrence.start < until && occurrence.end > self.given);
+        let (mut output, end) = replace(&self.held, &occurrences, self.covered, self.given);
+        let from = end.max(self.given);
+        if from < until {
+            output.extend_from_slice(&self.held[from..until]);
         }
-        self.covered = end.saturating_sub(until);
-        self.held.drain(..until);
+        self.covered = end;
+        self.given = self.given.max(until);
         output
+    }
+
+    /// Drops the first bytes of `held`, which no secret can begin in any more.
+    fn forget(&mut self, count: usize) {
+        self.held.drain(..count);
+        self.given -= self.given.min(count);
+        self.covered -= self.covered.min(count);
     }
 
     /// Where an occurrence may begin that the bytes do not decide yet.
@@ -120,14 +146,15 @@ impl Redactor {
 }
 
 /// Replaces the occurrences up to the end of the last one, and returns where that is. The first
-/// `covered` bytes were replaced before.
-fn replace(bytes: &[u8], occurrences: &[Range<usize>], covered: usize) -> (Vec<u8>, usize) {
+/// `given` bytes were given out before, the first `covered` ones as part of an occurrence.
+fn replace(bytes: &[u8], occurrences: &[Range<usize>], covered: usize, given: usize) -> (Vec<u8>, usize) {
     let mut output = Vec::with_capacity(bytes.len());
     let mut end = covered;
     for occurrence in occurrences {
         let continues = occurrence.start < end;
         if !continues {
-            output.extend_from_slice(&bytes[end..occurrence.start]);
+            let from = end.max(given);
+            output.extend_from_slice(&bytes[from..occurrence.start.max(from)]);
             output.extend_from_slice(PLACEHOLDER);
         }
         end = end.max(occurrence.end);
@@ -167,15 +194,18 @@ mod tests {
                 "[redacted]![redacted][redacted]"
             );
         }
-        assert_eq!(redactor(secrets).text("é hunter22 €"), "é [redacted] €");
-        assert_eq!(redactor(secrets).text("nothing"), "nothing");
+        for (text, blotted) in [("é hunter22 €", "é [redacted] €"), ("nothing", "nothing")] {
+            let mut told = text.to_owned();
+            redactor(secrets).blot(&mut told);
+            assert_eq!(told, blotted);
+        }
     }
 
     #[test]
-    fn unusable_secrets_are_refused() {
+    fn short_secrets_are_passed_over_and_too_many_refused() {
         let mut redactor = redactor(&[b"secret1"]);
-        assert!(!redactor.add(b"short"));
-        assert!(!redactor.add(b"secret1"));
+        assert!(redactor.add(b"short"));
+        assert!(redactor.add(b"secret1"));
         (1..limits::SECRETS).for_each(|number| assert!(redactor.add(format!("number {number}").as_bytes())));
         assert!(!redactor.add(b"one too many"));
     }
@@ -191,7 +221,52 @@ mod tests {
         assert_eq!(with.feed(b"ailor").as_ref(), b"sailor");
     }
 
+    #[test]
+    fn a_secret_of_several_lines_is_found_line_by_line() {
+        assert_eq!(
+            stream(&[b"first line\nsecond line\n"], b"<first line\r\nsecond line>", 9),
+            "<[redacted]\r\n[redacted]>"
+        );
+    }
+
+    #[test]
+    fn the_rest_of_a_secret_that_comes_after_a_pause_is_kept_out() {
+        let mut redactor = redactor(&[b"hunter22", b"unter2x"]);
+        let mut output = redactor.feed(b"my hunt").into_owned();
+        assert_eq!(output, b"my ");
+        output.extend(redactor.flush());
+        assert_eq!(output, b"my hunt", "a prompt may look like the beginning of a secret");
+        output.extend(redactor.flush());
+        output.extend_from_slice(&redactor.feed(b"er"));
+        output.extend(redactor.flush());
+        output.extend_from_slice(&redactor.feed(b"22, hunt"));
+        output.extend(redactor.flush());
+        output.extend_from_slice(&redactor.feed(b"ing"));
+        assert_eq!(String::from_utf8_lossy(&output), "my hunter[redacted], hunting");
+    }
+
     proptest! {
+        #[test]
+        fn pauses_lose_nothing_and_tell_no_secret(text in "[ab]{0,60}", pauses in prop::collection::vec(1_usize..20, 0..8)) {
+            let secrets: &[&[u8]] = &[b"aabaab", b"abaaba", b"bbbbbb", b"abbabbab"];
+            let mut redactor = redactor(secrets);
+            let (mut output, mut rest) = (Vec::new(), text.as_bytes());
+            for pause in pauses {
+                let (chunk, behind) = rest.split_at(pause.min(rest.len()));
+                output.extend_from_slice(&redactor.feed(chunk));
+                output.extend(redactor.flush());
+                rest = behind;
+            }
+            output.extend_from_slice(&redactor.feed(rest));
+            output.extend(redactor.flush());
+            let told = String::from_utf8(output).unwrap();
+            for secret in secrets {
+                prop_assert!(!told.contains(std::str::from_utf8(secret).unwrap()));
+            }
+            let has_secret = secrets.iter().any(|secret| memmem::find(text.as_bytes(), secret).is_some());
+            prop_assert_eq!(told != text, has_secret);
+        }
+
         #[test]
         fn chunking_changes_nothing(text in "[ab]{0,60}", size in 1_usize..20) {
             let secrets: &[&[u8]] = &[b"aabaab", b"abaaba", b"bbbbbb", b"abbabbab"];

@@ -252,6 +252,7 @@ fn secrets_are_kept_nowhere() {
             })
         )
     ));
+    told.extend(tell_of_what_was_typed(&mut client, &session, typed));
     told.push(client.ok("session_status", json!({"sessionId": session, "detailed": true})).to_string());
     told.push(client.ok("session_logs", json!({"sessionId": session})).to_string());
     told.push(client.ok("session_output", json!({"sessionId": session, "mode": "raw"})).to_string());
@@ -260,6 +261,9 @@ fn secrets_are_kept_nowhere() {
     // The variable itself reaches the shell.
     let length = client.run(&session, "echo ${#API_TOKEN}");
     assert_eq!(length.output(), format!("{}\n", variable.len()), "{length:?}");
+    let close = json!({"sessionId": session, "mode": "force", "reason": format!("{typed} was enough")});
+    told.push(client.ok("session_close", close).to_string());
+    told.push(client.ok("session_logs", json!({"sessionId": session})).to_string());
     let kept = |when: &str| {
         for file in files(&state) {
             let bytes = std::fs::read(&file).unwrap_or_default();
@@ -279,6 +283,37 @@ fn secrets_are_kept_nowhere() {
             assert!(!text.contains(secret), "{secret} was told: {text}");
         }
     }
+}
+
+/// A secret that was typed comes back in every way that a caller has to name it; what was answered.
+fn tell_of_what_was_typed(client: &mut Client, session: &str, typed: &str) -> Vec<String> {
+    let mut told = Vec::new();
+    let (half, rest) = typed.split_at(7);
+    for command in [
+        format!("echo {typed} | wc -c"),
+        format!("printf {half}; sleep 0.4; echo {rest}"),
+        format!("mkdir -p $HOME/{half}{rest}; cd $HOME/{half}\"\"{rest}; pwd"),
+    ] {
+        told.push(format!("{:?}", client.run(session, &command)));
+        told.push(client.ok("session_status", json!({"sessionId": session})).to_string());
+    }
+    let update = json!({"sessionId": session, "name": typed, "metadata": {"a": {"b": [typed]}}});
+    told.push(client.ok("session_update", update).to_string());
+    // It is known to the session's next shell, too.
+    told.push(client.ok("session_reset", json!({"sessionId": session})).to_string());
+    let command = format!("cd; sleep 60 # {typed}");
+    let sleep = json!({"sessionId": session, "command": command, "background": true});
+    told.push(format!("{:?}", client.call("command_execute", sleep)));
+    let refused = json!({"sessionId": session, "command": "true", "whenBusy": "error"});
+    told.push(format!("{:?}", client.call("command_execute", refused)));
+    told.push(client.ok("session_status", json!({"sessionId": session, "detailed": true})).to_string());
+    client.ok("command_signal", json!({"sessionId": session, "signal": "SIGINT"}));
+    let argument =
+        json!({"sessionId": session, "command": format!("exec -a {typed} sleep 60"), "background": true});
+    told.push(format!("{:?}", client.call("command_execute", argument)));
+    told.push(client.ok("session_status", json!({"sessionId": session, "detailed": true})).to_string());
+    client.ok("session_reset", json!({"sessionId": session}));
+    told
 }
 
 /// Megabytes that end in the middle of a line of a segment on disk are searched once, beside other calls.
