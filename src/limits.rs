@@ -82,6 +82,13 @@ pub const PATTERN_COMPILED: usize = 1 << 20;
 pub const SECRETS: usize = 256;
 /// The shortest secret that is searched for: shorter ones would blot out ordinary words.
 pub const SECRET_BYTES: usize = 6;
+/// Ended sessions that the store keeps, with their commands and events: some weeks of heavy use.
+pub const STORED_SESSIONS: usize = 5_000;
+/// Bytes of output that ended sessions keep on disk, all together; the oldest goes first. That is 16
+/// sessions that filled theirs, or 800 kB for each that is kept.
+pub const STORED_OUTPUT: u64 = 4 << 30;
+/// Between two looks at what ended sessions keep: one at 5,000 takes a tenth of a second.
+pub const SWEEP_PAUSE: Duration = Duration::from_secs(60);
 /// Events kept in the store; the oldest go first.
 pub const EVENTS: usize = 100_000;
 /// Entries of one `session_logs`.

@@ -5,6 +5,7 @@
 
 mod secrets;
 mod shutdown;
+mod sweeping;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -120,6 +121,9 @@ pub(super) struct Dispatcher {
     workers: TaskTracker,
     /// Set when everything is killed at once, so that no worker does it again for itself.
     stopping: CancellationToken,
+    /// When to look at what ended sessions keep on disk.
+    sweep_at: Option<Moment>,
+    swept_at: Option<Moment>,
 }
 
 /// Records kept for a store that cannot be written; then the oldest go.
@@ -147,6 +151,8 @@ impl Dispatcher {
             events,
             workers: TaskTracker::new(),
             stopping: CancellationToken::new(),
+            sweep_at: None,
+            swept_at: None,
         };
         let mut step = Step::default();
         dispatcher.engine.restore(clock::now(), restored.sessions, restored.commands, &mut step);
@@ -159,7 +165,8 @@ impl Dispatcher {
     pub(super) async fn run(mut self, mut inputs: mpsc::Receiver<Input>) {
         let mut batch = Vec::with_capacity(limits::DISPATCHER_BATCH);
         loop {
-            let deadline = self.engine.next_deadline().map(clock::instant);
+            let deadline = self.engine.next_deadline().into_iter().chain(self.sweep_at).min();
+            let deadline = deadline.map(clock::instant);
             tokio::select! {
                 count = inputs.recv_many(&mut batch, limits::DISPATCHER_BATCH) => {
                     if count == 0 {
@@ -205,6 +212,7 @@ impl Dispatcher {
         for read in reads {
             self.read(read);
         }
+        self.sweep_if_due(now.moment);
         shutdown
     }
 
@@ -382,8 +390,11 @@ impl Dispatcher {
         let session = event.session.clone();
         let ends_worker =
             matches!(event.kind, WorkerEventKind::Gone { .. } | WorkerEventKind::SpawnFailed { .. });
-        if ends_worker && let Some(live) = self.live.get_mut(&session) {
-            live.worker = None;
+        if ends_worker {
+            if let Some(live) = self.live.get_mut(&session) {
+                live.worker = None;
+            }
+            self.sweep_soon(now.moment);
         }
         self.engine.event(now, event, step);
     }
@@ -403,6 +414,9 @@ impl Dispatcher {
             }
             EffectKind::Forget => {
                 self.live.remove(&session);
+                if let Err(error) = self.store.forget(&session) {
+                    warn!(%error, %session, "a forgotten session keeps its place on disk");
+                }
             }
         }
     }
