@@ -32,7 +32,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::id::{CommandId, SessionId};
 use crate::limits;
 use crate::model::{Dialect, TerminalSize};
-use crate::pty::{self, Launch, Signal, Slot, Terminal};
+use crate::pty::{self, Launch, Signal, Slot, Terminal, handover};
 use crate::term::marks::Mark;
 use crate::term::screen::QueryScanner;
 use closing::Closing;
@@ -237,7 +237,11 @@ async fn report(wiring: &Wiring, kind: WorkerEventKind) {
 
 impl Running {
     fn new(wiring: Wiring, dialect: Dialect, parts: Parts) -> Self {
-        let stream = Stream::new(&parts.nonce, Arc::clone(&wiring.output), wiring.secrets.redactor());
+        let mut redactor = wiring.secrets.redactor();
+        for (text, shown) in handover::messages(&parts.directory, dialect) {
+            redactor.replace(&text, shown);
+        }
+        let stream = Stream::new(&parts.nonce, Arc::clone(&wiring.output), redactor);
         Self {
             wiring,
             directory: parts.directory,

@@ -6,6 +6,7 @@
 //! pauses; when the rest of the secret comes after that, the rest is kept out.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::ops::Range;
 
 use memchr::memmem;
@@ -15,10 +16,30 @@ use crate::limits;
 /// What stands where a secret stood.
 const PLACEHOLDER: &[u8] = b"[redacted]";
 
+/// So much of a text that is no secret must have come before it is held back.
+const HELD_TEXT: usize = 16;
+
+/// What is looked for, and what takes its place.
+#[derive(Clone, Debug)]
+struct Needle {
+    finder: memmem::Finder<'static>,
+    shown: &'static [u8],
+    /// So many of its first bytes are held back when they are the last that came.
+    held_from: usize,
+}
+
+/// Where a needle was found, and what takes its place.
+struct Occurrence {
+    range: Range<usize>,
+    shown: &'static [u8],
+}
+
 /// The secrets of one session, and what is held back of its stream.
 #[derive(Clone, Debug, Default)]
 pub struct Redactor {
-    secrets: Vec<memmem::Finder<'static>>,
+    needles: Vec<Needle>,
+    /// So many of them are secrets.
+    secrets: usize,
     /// The end of what was fed: it may be the beginning of a secret.
     held: Vec<u8>,
     /// So many bytes at the start of `held` were given out already.
@@ -41,19 +62,31 @@ impl Redactor {
     }
 
     fn add_line(&mut self, secret: &[u8]) -> bool {
-        if self.secrets.iter().any(|known| known.needle() == secret) {
+        if self.needles.iter().any(|known| known.finder.needle() == secret) {
             return true;
         }
-        let has_room = self.secrets.len() < limits::SECRETS;
+        let has_room = self.secrets < limits::SECRETS;
         if has_room {
-            self.secrets.push(memmem::Finder::new(secret).into_owned());
+            self.secrets += 1;
+            self.look_for(secret, PLACEHOLDER, 1);
         }
         has_room
     }
 
+    /// Puts `shown` in the place of a text that is no secret. Where one text begins with another, the
+    /// longer one counts. It is missed when a chunk ends in its very beginning: for an ordinary `/` at the
+    /// end of a prompt nothing is held back.
+    pub fn replace(&mut self, text: &[u8], shown: &'static [u8]) {
+        self.look_for(text, shown, HELD_TEXT);
+    }
+
+    fn look_for(&mut self, text: &[u8], shown: &'static [u8], held_from: usize) {
+        self.needles.push(Needle { finder: memmem::Finder::new(text).into_owned(), shown, held_from });
+    }
+
     /// Further bytes of the stream; what can already be given out.
     pub fn feed<'a>(&mut self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
-        if self.secrets.is_empty() {
+        if self.needles.is_empty() {
             return Cow::Borrowed(bytes);
         }
         if self.held.is_empty() {
@@ -78,9 +111,9 @@ impl Redactor {
         output
     }
 
-    /// Whether no secret is known.
+    /// Whether there is nothing to look for.
     pub fn is_empty(&self) -> bool {
-        self.secrets.is_empty()
+        self.needles.is_empty()
     }
 
     /// Takes the secrets out of a text of its own, outside the stream.
@@ -99,7 +132,7 @@ impl Redactor {
     fn give_out(&mut self, until: usize) -> Vec<u8> {
         let mut occurrences = self.occurrences(&self.held);
         // Those that ended in what was given out were seen to then.
-        occurrences.retain(|occurrence| occurrence.start < until && occurrence.end > self.given);
+        occurrences.retain(|occurrence| occurrence.range.start < until && occurrence.range.end > self.given);
         let (mut output, end) = replace(&self.held, &occurrences, self.covered, self.given);
         let from = end.max(self.given);
         if from < until {
@@ -119,45 +152,46 @@ impl Redactor {
 
     /// Where an occurrence may begin that the bytes do not decide yet.
     fn open_from(&self, bytes: &[u8]) -> usize {
-        let open_in = |secret: &memmem::Finder<'static>| {
-            let needle = secret.needle();
+        let open_in = |Needle { finder, shown: _, held_from }: &Needle| {
+            let needle = finder.needle();
             let from = bytes.len().saturating_sub(needle.len() - 1);
-            memchr::memchr_iter(needle[0], &bytes[from..])
+            let to = (bytes.len() + 1).saturating_sub(*held_from).max(from);
+            memchr::memchr_iter(needle[0], &bytes[from..to])
                 .map(|position| from + position)
                 .find(|&position| needle.starts_with(&bytes[position..]))
         };
-        self.secrets.iter().filter_map(open_in).min().unwrap_or(bytes.len())
+        self.needles.iter().filter_map(open_in).min().unwrap_or(bytes.len())
     }
 
-    /// Every occurrence of every secret, overlapping ones too, in order.
-    fn occurrences(&self, bytes: &[u8]) -> Vec<Range<usize>> {
+    /// Every occurrence of every needle, overlapping ones too, in order.
+    fn occurrences(&self, bytes: &[u8]) -> Vec<Occurrence> {
         let mut found = Vec::new();
-        for secret in &self.secrets {
+        for Needle { finder, shown, held_from: _ } in &self.needles {
             let mut from = 0;
-            while let Some(position) = secret.find(&bytes[from..]) {
+            while let Some(position) = finder.find(&bytes[from..]) {
                 let start = from + position;
-                found.push(start..start + secret.needle().len());
+                found.push(Occurrence { range: start..start + finder.needle().len(), shown });
                 from = start + 1;
             }
         }
-        found.sort_unstable_by_key(|occurrence| (occurrence.start, occurrence.end));
+        found.sort_unstable_by_key(|found| (found.range.start, Reverse(found.range.end)));
         found
     }
 }
 
 /// Replaces the occurrences up to the end of the last one, and returns where that is. The first
 /// `given` bytes were given out before, the first `covered` ones as part of an occurrence.
-fn replace(bytes: &[u8], occurrences: &[Range<usize>], covered: usize, given: usize) -> (Vec<u8>, usize) {
+fn replace(bytes: &[u8], occurrences: &[Occurrence], covered: usize, given: usize) -> (Vec<u8>, usize) {
     let mut output = Vec::with_capacity(bytes.len());
     let mut end = covered;
-    for occurrence in occurrences {
-        let continues = occurrence.start < end;
+    for Occurrence { range, shown } in occurrences {
+        let continues = range.start < end;
         if !continues {
             let from = end.max(given);
-            output.extend_from_slice(&bytes[from..occurrence.start.max(from)]);
-            output.extend_from_slice(PLACEHOLDER);
+            output.extend_from_slice(&bytes[from..range.start.max(from)]);
+            output.extend_from_slice(shown);
         }
-        end = end.max(occurrence.end);
+        end = end.max(range.end);
     }
     (output, end)
 }
@@ -208,6 +242,30 @@ mod tests {
         assert!(redactor.add(b"secret1"));
         (1..limits::SECRETS).for_each(|number| assert!(redactor.add(format!("number {number}").as_bytes())));
         assert!(!redactor.add(b"one too many"));
+    }
+
+    #[test]
+    fn what_is_no_secret_gets_another_name() {
+        let text = b"sh: /dev/shm/private/c: line 3: bad secret /dev/shm/private/c, /dev/shm/";
+        for at in 0..text.len() {
+            let mut redactor = redactor(&[b"secret"]);
+            redactor.replace(b"/dev/shm/private/c", b"command");
+            redactor.replace(b"/dev/shm/private/c: line ", b"line ");
+            let (before, after) = text.split_at(at);
+            let mut output = redactor.feed(before).into_owned();
+            output.extend_from_slice(&redactor.feed(after));
+            output.extend(redactor.flush());
+            let told = String::from_utf8(output).unwrap();
+            let is_missed = [4, 43].iter().any(|path| (path + 1..path + HELD_TEXT).contains(&at));
+            if is_missed {
+                assert!(told.contains("/dev/shm/private/c"), "split at {at}: {told}");
+            } else {
+                assert_eq!(told, "sh: line 3: bad [redacted] command, /dev/shm/", "split at {at}");
+            }
+        }
+        let mut redactor = Redactor::new();
+        redactor.replace(b"/dev/shm/private/c", b"command");
+        assert_eq!(redactor.feed(b"cd /dev/").as_ref(), b"cd /dev/", "an ordinary path is not held back");
     }
 
     #[test]

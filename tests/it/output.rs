@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Flag, Scratch, installed, server};
+use crate::support::{Client, Flag, Scratch, installed, server, shells};
 
 fn bash() -> (Client, String) {
     let mut client = Client::start();
@@ -283,6 +283,32 @@ fn secrets_are_kept_nowhere() {
             assert!(!text.contains(secret), "{secret} was told: {text}");
         }
     }
+}
+
+/// A shell names what it complains about by the file that the command is in: a caller knows no file.
+#[test]
+fn a_shell_complains_about_the_command_and_not_about_its_file() {
+    let mut client = Client::start();
+    let cases = [
+        (
+            "bash",
+            "true\necho )",
+            "bash: line 2: syntax error near unexpected token `)'\nbash: line 2: `echo )'\n",
+        ),
+        ("zsh", "nosuchcommand", "zsh:1: command not found: nosuchcommand\n"),
+        ("dash", "nosuchcommand", "dash: 1: nosuchcommand: not found\n"),
+        ("fish", "echo )", "fish (line 1): Unexpected ')' for unopened parenthesis\necho )\n     ^\n"),
+    ];
+    for (name, path) in shells() {
+        let (_, command, said) = cases.iter().find(|(shell, ..)| *shell == name).expect("a case for each");
+        let session = client.clean(&path);
+        assert_eq!(client.run(&session, command).output(), *said, "{name}");
+    }
+    let session = client.clean("/bin/bash");
+    assert_eq!(
+        client.run(&session, "echo ${BASH_SOURCE[0]}; ls ${BASH_SOURCE[0]} | wc -l").output(),
+        "command\n1\n"
+    );
 }
 
 /// A secret that was typed comes back in every way that a caller has to name it; what was answered.
