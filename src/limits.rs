@@ -80,6 +80,11 @@ pub const PATTERN_COMPILED: usize = 1 << 20;
 /// Secrets that one session's output is searched for, each line of one counted. A private key of 8,192
 /// bits has a hundred lines; a search takes under a microsecond for 4 kB.
 pub const SECRETS: usize = 256;
+/// Configured patterns that every session's output is searched for.
+pub const SECRET_PATTERNS: usize = 32;
+/// The longest match of such a pattern in bytes, within a line: so much of a line is looked at again when
+/// more of it comes.
+pub const SECRET_MATCH: usize = 1 << 10;
 /// The shortest secret that is searched for: shorter ones would blot out ordinary words.
 pub const SECRET_BYTES: usize = 6;
 /// Ended sessions that the store keeps, with their commands and events: some weeks of heavy use.

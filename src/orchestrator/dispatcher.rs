@@ -132,13 +132,10 @@ const UNWRITTEN: usize = 10_000;
 impl Dispatcher {
     /// Opens the store and takes over what dead servers left.
     pub(super) fn open(settings: Settings, events: mpsc::Sender<Input>) -> Result<Self> {
+        let configured = super::secrets::configured(&settings.redact)?;
         let (store, restored) = Store::open(&settings.state_dir)?;
         let defaults =
             Defaults { command_timeout: settings.command_timeout, output_bytes: limits::OUTPUT_ARCHIVE };
-        let mut configured = Redactor::new();
-        for text in &settings.redact {
-            configured.add(text.as_bytes());
-        }
         let mut dispatcher = Self {
             settings,
             engine: Engine::new(defaults),

@@ -9,8 +9,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 
+use crate::error::{Error, Result};
+use crate::limits;
 use crate::model::{Command, Event, EventKind, Session, secret};
 use crate::term::redact::Redactor;
+
+/// Knows what the owner configured: texts, and patterns between two slashes.
+pub(super) fn configured(texts: &[String]) -> Result<Redactor> {
+    let mut redactor = Redactor::new();
+    for text in texts {
+        let pattern = text.strip_prefix('/').and_then(|text| text.strip_suffix('/'));
+        if let Some(pattern) = pattern.filter(|pattern| !pattern.is_empty()) {
+            redactor.add_pattern(pattern)?;
+        } else if !redactor.add(text.as_bytes()) {
+            return Err(Error::invalid(format!("redact takes at most {} texts", limits::SECRETS)));
+        }
+    }
+    Ok(redactor)
+}
 
 /// See the module. Cheap to clone: all clones know the same secrets.
 #[derive(Clone, Debug)]

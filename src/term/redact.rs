@@ -11,6 +11,8 @@ use std::ops::Range;
 
 use memchr::memmem;
 
+use super::pattern::Pattern;
+use crate::error::{Error, Result};
 use crate::limits;
 
 /// What stands where a secret stood.
@@ -40,6 +42,7 @@ pub struct Redactor {
     needles: Vec<Needle>,
     /// So many of them are secrets.
     secrets: usize,
+    patterns: Vec<Pattern>,
     /// The end of what was fed: it may be the beginning of a secret.
     held: Vec<u8>,
     /// So many bytes at the start of `held` were given out already.
@@ -73,6 +76,15 @@ impl Redactor {
         has_room
     }
 
+    /// Adds a regular expression: what it matches within a line, up to [`limits::SECRET_MATCH`], is a secret.
+    pub fn add_pattern(&mut self, text: &str) -> Result<()> {
+        if self.patterns.len() >= limits::SECRET_PATTERNS {
+            return Err(Error::invalid(format!("redact takes at most {} patterns", limits::SECRET_PATTERNS)));
+        }
+        self.patterns.push(Pattern::new(text)?);
+        Ok(())
+    }
+
     /// Puts `shown` in the place of a text that is no secret. Where one text begins with another, the
     /// longer one counts. It is missed when a chunk ends in its very beginning: for an ordinary `/` at the
     /// end of a prompt nothing is held back.
@@ -86,20 +98,22 @@ impl Redactor {
 
     /// Further bytes of the stream; what can already be given out.
     pub fn feed<'a>(&mut self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
-        if self.needles.is_empty() {
+        if self.is_empty() {
             return Cow::Borrowed(bytes);
         }
         if self.held.is_empty() {
             let until = self.open_from(bytes);
             if self.occurrences(bytes).is_empty() {
-                self.held.extend_from_slice(&bytes[until..]);
+                let kept = self.context_from(bytes).min(until);
+                self.held.extend_from_slice(&bytes[kept..]);
+                self.given = until - kept;
                 return Cow::Borrowed(&bytes[..until]);
             }
         }
         self.held.extend_from_slice(bytes);
         let until = self.open_from(&self.held);
         let output = self.give_out(until);
-        self.forget(until);
+        self.forget(self.context_from(&self.held).min(until));
         Cow::Owned(output)
     }
 
@@ -107,13 +121,13 @@ impl Redactor {
     pub fn flush(&mut self) -> Vec<u8> {
         let open = self.open_from(&self.held);
         let output = self.give_out(self.held.len());
-        self.forget(open);
+        self.forget(self.context_from(&self.held).min(open));
         output
     }
 
     /// Whether there is nothing to look for.
     pub fn is_empty(&self) -> bool {
-        self.needles.is_empty()
+        self.needles.is_empty() && self.patterns.is_empty()
     }
 
     /// Takes the secrets out of a text of its own, outside the stream.
@@ -160,7 +174,20 @@ impl Redactor {
                 .map(|position| from + position)
                 .find(|&position| needle.starts_with(&bytes[position..]))
         };
-        self.needles.iter().filter_map(open_in).min().unwrap_or(bytes.len())
+        let by_needles = self.needles.iter().filter_map(open_in);
+        let line = self.context_from(bytes);
+        let by_patterns = self.patterns.iter().filter_map(|pattern| pattern.open_from(&bytes[line..], 0));
+        by_needles.chain(by_patterns.map(|open| line + open)).min().unwrap_or(bytes.len())
+    }
+
+    /// From where on the patterns need to see bytes again: the beginning of an unfinished line.
+    fn context_from(&self, bytes: &[u8]) -> usize {
+        if self.patterns.is_empty() {
+            return bytes.len();
+        }
+        let longest = bytes.len().saturating_sub(limits::SECRET_MATCH);
+        let line = memchr::memrchr2(b'\r', b'\n', &bytes[longest..]);
+        line.map_or(longest, |end| longest + end + 1)
     }
 
     /// Every occurrence of every needle, overlapping ones too, in order.
@@ -172,6 +199,17 @@ impl Redactor {
                 let start = from + position;
                 found.push(Occurrence { range: start..start + finder.needle().len(), shown });
                 from = start + 1;
+            }
+        }
+        if !self.patterns.is_empty() {
+            let mut start = 0;
+            for line in bytes.split(|byte| matches!(byte, b'\r' | b'\n')) {
+                let matches = self.patterns.iter().flat_map(|pattern| pattern.matches(line));
+                found.extend(matches.map(|range| Occurrence {
+                    range: start + range.start..start + range.end,
+                    shown: PLACEHOLDER,
+                }));
+                start += line.len() + 1;
             }
         }
         found.sort_unstable_by_key(|found| (found.range.start, Reverse(found.range.end)));
@@ -303,7 +341,83 @@ mod tests {
         assert_eq!(String::from_utf8_lossy(&output), "my hunter[redacted], hunting");
     }
 
+    fn with_patterns() -> Redactor {
+        let mut redactor = redactor(&[b"hunter22"]);
+        for pattern in ["AKIA[0-9A-Z]{8}", r"\btoken=\S+", "^pin [0-9]{4}$"] {
+            redactor.add_pattern(pattern).unwrap();
+        }
+        redactor
+    }
+
+    #[test]
+    fn patterns_match_within_a_line() {
+        let cases = [
+            ("key AKIA12345678.", "key [redacted]."),
+            ("token=abc def token=\r\n token=x", "[redacted] def token=\r\n [redacted]"),
+            ("mytoken=abc", "mytoken=abc"),
+            ("pin 1234\r\npin 12345\nno pin 1234\r\n", "[redacted]\r\npin 12345\nno pin 1234\r\n"),
+            ("token=hunter22x AKIA1234567", "[redacted] AKIA1234567"),
+        ];
+        for (text, told) in cases {
+            for size in 1..text.len() {
+                let mut redactor = with_patterns();
+                let mut output = Vec::new();
+                text.as_bytes()
+                    .chunks(size)
+                    .for_each(|chunk| output.extend_from_slice(&redactor.feed(chunk)));
+                output.extend(redactor.flush());
+                assert_eq!(String::from_utf8_lossy(&output), told, "in chunks of {size}");
+            }
+            let mut whole = text.to_owned();
+            with_patterns().blot(&mut whole);
+            assert_eq!(whole, told);
+        }
+    }
+
+    #[test]
+    fn a_prompt_is_not_held_back_for_a_pattern_that_it_cannot_begin() {
+        let mut redactor = with_patterns();
+        assert_eq!(redactor.feed(b"a line\r\n$ echo").as_ref(), b"a line\r\n$ echo");
+        assert_eq!(redactor.feed(b" tok").as_ref(), b" ");
+        assert_eq!(redactor.flush(), b"tok");
+        assert_eq!(redactor.feed(b"en=secret").as_ref(), b"");
+        assert_eq!(redactor.flush(), b"[redacted]");
+        assert_eq!(redactor.feed(b"continues\n").as_ref(), b"\n");
+        assert_eq!(redactor.feed(&[b'x'; 5_000]).len(), 5_000);
+        assert!(redactor.held.len() <= limits::SECRET_MATCH);
+    }
+
+    #[test]
+    fn what_is_no_pattern_is_refused() {
+        for text in ["(", "x*", r"[a-z]{999}{999}", &"x".repeat(1_001)] {
+            assert!(Redactor::new().add_pattern(text).is_err(), "{text}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn patterns_tell_nothing_however_the_stream_is_cut(
+            text in "[ab\n]{0,60}", cuts in prop::collection::vec((1_usize..20, any::<bool>()), 0..12)
+        ) {
+            let pattern = "ab+a|bbb[ab]b";
+            let mut redactor = Redactor::new();
+            redactor.add_pattern(pattern).unwrap();
+            let (mut output, mut rest) = (Vec::new(), text.as_bytes());
+            for (size, pauses) in cuts {
+                let (chunk, behind) = rest.split_at(size.min(rest.len()));
+                output.extend_from_slice(&redactor.feed(chunk));
+                if pauses {
+                    output.extend(redactor.flush());
+                }
+                rest = behind;
+            }
+            output.extend_from_slice(&redactor.feed(rest));
+            output.extend(redactor.flush());
+            let told = String::from_utf8(output).unwrap();
+            prop_assert!(!regex::Regex::new(pattern).unwrap().is_match(&told), "{}", told);
+            prop_assert_eq!(told.matches('\n').count(), text.matches('\n').count());
+        }
+
         #[test]
         fn pauses_lose_nothing_and_tell_no_secret(text in "[ab]{0,60}", pauses in prop::collection::vec(1_usize..20, 0..8)) {
             let secrets: &[&[u8]] = &[b"aabaab", b"abaaba", b"bbbbbb", b"abbabbab"];

@@ -231,9 +231,10 @@ fn secrets_are_kept_nowhere() {
     let scratch = Scratch::new("secrets");
     let state = scratch.path().join("state");
     let mut command = server(&state);
-    command.arg("--redact").arg("hush-configured-hush");
+    command.arg("--redact").arg("hush-configured-hush").arg("--redact").arg("/hush-[0-9]{4,}/");
     let mut client = Client::connect(command, None);
     let (typed, variable, own) = ("s3cret-typed-in", "s3cret-in-the-env", "s3cret-of-one-command");
+    let (configured, pattern) = ("hush-configured-hush", "hush-2468");
     let session =
         client.session(json!({"shell": "bash", "profile": "clean", "env": {"API_TOKEN": variable}}));
     let mut told = Vec::new();
@@ -242,7 +243,9 @@ fn secrets_are_kept_nowhere() {
     let input = json!({"sessionId": session, "text": typed, "enter": true, "secret": true});
     told.push(client.ok("session_input", input).to_string());
     told.push(format!("{:?}", client.ended(&asked.command())));
-    told.push(format!("{:?}", client.run(&session, "echo hush-configured-hush")));
+    told.push(format!("{:?}", client.run(&session, &format!("echo {configured} {pattern}"))));
+    let halves = client.run(&session, "printf hush-2; sleep 0.3; echo 468, hush-24");
+    assert!(halves.output().ends_with("[redacted], hush-24\n"), "{halves:?}");
     told.push(format!(
         "{:?}",
         client.call(
@@ -268,7 +271,7 @@ fn secrets_are_kept_nowhere() {
         for file in files(&state) {
             let bytes = std::fs::read(&file).unwrap_or_default();
             let text = String::from_utf8_lossy(&bytes);
-            for secret in [typed, variable, own] {
+            for secret in [typed, variable, own, configured, pattern] {
                 assert!(!text.contains(secret), "{secret} stands in {} {when}", file.display());
             }
         }
@@ -279,10 +282,18 @@ fn secrets_are_kept_nowhere() {
     told.extend(client.stderr());
     kept("after its end");
     for text in told {
-        for secret in [typed, variable, own] {
+        for secret in [typed, variable, own, configured, pattern] {
             assert!(!text.contains(secret), "{secret} was told: {text}");
         }
     }
+}
+
+#[test]
+fn a_pattern_that_is_none_is_told_at_once() {
+    let scratch = Scratch::new("pattern");
+    let refused = server(scratch.path()).arg("--redact").arg("/(/").output().expect("it runs");
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && said.contains("/(/ is no pattern"), "{said}");
 }
 
 /// A shell names what it complains about by the file that the command is in: a caller knows no file.
