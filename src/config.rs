@@ -26,7 +26,8 @@ pub struct Source {
     pub cols: Option<u16>,
     /// The timeout of commands that name none: `"5m"` or milliseconds.
     pub command_timeout: Option<Span>,
-    /// Texts that are blotted out wherever they would be stored or logged.
+    /// Texts, and regular expressions between slashes, that are blotted out wherever they would be stored
+    /// or logged. The environment separates them by commas, so a pattern with one goes elsewhere.
     #[serde(default)]
     pub redact: Vec<String>,
     /// What is logged to stderr, as in `RUST_LOG`.
@@ -62,7 +63,7 @@ pub struct Config {
     pub cols: Option<u16>,
     /// The timeout of commands that name none.
     pub command_timeout: Duration,
-    /// Texts that are blotted out.
+    /// Texts, and patterns between slashes, that are blotted out.
     pub redact: Vec<String>,
     /// What is logged to stderr.
     pub log: String,

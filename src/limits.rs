@@ -106,10 +106,23 @@ pub const RESULT_TOKENS: usize = 8_000;
 pub const PATTERN_BYTES: usize = 1_000;
 /// See [`PATTERN_BYTES`].
 pub const PATTERN_COMPILED: usize = 1 << 20;
-/// Secrets that one session's output is searched for.
-pub const SECRETS: usize = 64;
+/// Secrets that one session's output is searched for, each line of one counted. A private key of 8,192
+/// bits has a hundred lines; a search takes under a microsecond for 4 kB.
+pub const SECRETS: usize = 256;
+/// Configured patterns that every session's output is searched for.
+pub const SECRET_PATTERNS: usize = 32;
+/// The longest match of such a pattern in bytes, within a line: so much of a line is looked at again when
+/// more of it comes.
+pub const SECRET_MATCH: usize = 1 << 10;
 /// The shortest secret that is searched for: shorter ones would blot out ordinary words.
 pub const SECRET_BYTES: usize = 6;
+/// Ended sessions that the store keeps, with their commands and events: some weeks of heavy use.
+pub const STORED_SESSIONS: usize = 5_000;
+/// Bytes of output that ended sessions keep on disk, all together; the oldest goes first. That is 16
+/// sessions that filled theirs, or 800 kB for each that is kept.
+pub const STORED_OUTPUT: u64 = 4 << 30;
+/// Between two looks at what ended sessions keep: one at 5,000 takes a tenth of a second.
+pub const SWEEP_PAUSE: Duration = Duration::from_secs(60);
 /// Events kept in the store; the oldest go first.
 pub const EVENTS: usize = 100_000;
 /// Entries of one `session_logs`.

@@ -91,7 +91,8 @@ struct Flags {
     /// The timeout of commands that name none, like 5m or 30000 [default: 5m]
     #[arg(long, value_name = "DURATION")]
     command_timeout: Option<String>,
-    /// A text to blot out wherever it would be stored or logged; may be given several times
+    /// A text, or a /regular expression/, to blot out wherever it would be stored or logged; may be given
+    /// several times
     #[arg(long, value_name = "TEXT")]
     redact: Vec<String>,
     /// What is logged to stderr, as in `RUST_LOG` [default: warn]
@@ -112,9 +113,11 @@ impl Flags {
             redact: self.redact,
             log: self.log,
         };
-        config::resolve(source, file.as_deref(), |name| {
+        let config = config::resolve(source, file.as_deref(), |name| {
             std::env::var_os(name).filter(|value| !value.is_empty())
-        })
+        })?;
+        Settings::check_redact(&config.redact)?;
+        Ok(config)
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod secrets;
 mod shutdown;
+mod sweeping;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use tracing::{error, warn};
 
 use super::host::Host;
 use super::output::Output;
+use super::secrets::Secrets;
 use super::worker::{self, CloseOrder, Order};
 use super::{CommandWatch, Settings};
 use crate::clock::{self, Moment, Now};
@@ -79,6 +81,7 @@ pub(super) struct Access {
     pub(super) session: Session,
     pub(super) watch: watch::Receiver<Session>,
     pub(super) output: Arc<Output>,
+    pub(super) secrets: Secrets,
     pub(super) queued: usize,
     /// To its worker, while there is one.
     pub(super) orders: Option<mpsc::Sender<Order>>,
@@ -90,7 +93,7 @@ pub(super) struct Access {
 struct Live {
     watch: watch::Sender<Session>,
     output: Arc<Output>,
-    secrets: Redactor,
+    secrets: Secrets,
     worker: Option<WorkerHandle>,
 }
 
@@ -108,6 +111,8 @@ pub(super) struct Dispatcher {
     engine: Engine,
     store: Store,
     host: Option<Arc<Host>>,
+    /// Knows the secrets that the owner configured.
+    configured: Redactor,
     live: HashMap<SessionId, Live>,
     watches: HashMap<CommandId, watch::Sender<Command>>,
     /// Records that a full disk kept from being written, in order.
@@ -116,6 +121,9 @@ pub(super) struct Dispatcher {
     workers: TaskTracker,
     /// Set when everything is killed at once, so that no worker does it again for itself.
     stopping: CancellationToken,
+    /// When to look at what ended sessions keep on disk.
+    sweep_at: Option<Moment>,
+    swept_at: Option<Moment>,
 }
 
 /// Records kept for a store that cannot be written; then the oldest go.
@@ -124,6 +132,7 @@ const UNWRITTEN: usize = 10_000;
 impl Dispatcher {
     /// Opens the store and takes over what dead servers left.
     pub(super) fn open(settings: Settings, events: mpsc::Sender<Input>) -> Result<Self> {
+        let configured = super::secrets::configured(&settings.redact)?;
         let (store, restored) = Store::open(&settings.state_dir)?;
         let defaults =
             Defaults { command_timeout: settings.command_timeout, output_bytes: limits::OUTPUT_ARCHIVE };
@@ -132,12 +141,15 @@ impl Dispatcher {
             engine: Engine::new(defaults),
             store,
             host: None,
+            configured,
             live: HashMap::new(),
             watches: HashMap::new(),
             unwritten: Vec::new(),
             events,
             workers: TaskTracker::new(),
             stopping: CancellationToken::new(),
+            sweep_at: None,
+            swept_at: None,
         };
         let mut step = Step::default();
         dispatcher.engine.restore(clock::now(), restored.sessions, restored.commands, &mut step);
@@ -150,7 +162,8 @@ impl Dispatcher {
     pub(super) async fn run(mut self, mut inputs: mpsc::Receiver<Input>) {
         let mut batch = Vec::with_capacity(limits::DISPATCHER_BATCH);
         loop {
-            let deadline = self.engine.next_deadline().map(clock::instant);
+            let deadline = self.engine.next_deadline().into_iter().chain(self.sweep_at).min();
+            let deadline = deadline.map(clock::instant);
             tokio::select! {
                 count = inputs.recv_many(&mut batch, limits::DISPATCHER_BATCH) => {
                     if count == 0 {
@@ -190,11 +203,13 @@ impl Dispatcher {
         let committed = self.finish(step);
         for (result, reply) in answers {
             let result = result.and_then(|answer| committed.clone().map(|()| answer));
-            let _ = reply.send(result.map(|answer| self.answer(answer)));
+            let told = result.map(|answer| self.answer(answer)).map_err(|error| self.told_error(error));
+            let _ = reply.send(told);
         }
         for read in reads {
             self.read(read);
         }
+        self.sweep_if_due(now.moment);
         shutdown
     }
 
@@ -238,15 +253,15 @@ impl Dispatcher {
     fn publish(&mut self, step: &Step) {
         for id in step.sessions() {
             if let (Some(session), Some(live)) = (self.engine.session(id), self.live.get(id)) {
-                live.watch.send_replace(session.clone());
+                live.watch.send_replace(live.secrets.session(session.clone()));
             }
         }
         for id in step.commands() {
             let Some(command) = self.engine.command(id) else { continue };
             if let Some(watch) = self.watches.get(id) {
-                watch.send_replace(command.clone());
+                watch.send_replace(self.told_command(command));
             } else if !command.is_ended() {
-                self.watches.insert(id.clone(), watch::channel(command.clone()).0);
+                self.watches.insert(id.clone(), watch::channel(self.told_command(command)).0);
             }
             if command.is_ended() {
                 self.watches.remove(id);
@@ -261,13 +276,13 @@ impl Dispatcher {
             }
             Reply::Session(_) | Reply::Done => Vec::new(),
         };
-        Answer { reply, commands }
+        Answer { reply: self.told(reply), commands }
     }
 
     fn command_watch(&self, id: &CommandId) -> Option<CommandWatch> {
         match self.watches.get(id) {
             Some(watch) => Some(watch.subscribe()),
-            None => self.engine.command(id).map(|command| watch::channel(command.clone()).1),
+            None => self.engine.command(id).map(|command| watch::channel(self.told_command(command)).1),
         }
     }
 
@@ -278,7 +293,8 @@ impl Dispatcher {
                 let _ = reply.send(sessions);
             }
             Read::Access(selector, reply) => {
-                let _ = reply.send(self.engine.resolve(&selector).and_then(|id| self.access(&id)));
+                let found = self.engine.resolve(&selector).map_err(|error| self.told_error(error));
+                let _ = reply.send(found.and_then(|id| self.access(&id)));
             }
             Read::Command(selector, reply) => {
                 let _ = reply.send(self.find_command(&selector));
@@ -324,7 +340,7 @@ impl Dispatcher {
 
     /// The record with the time of the last output, which the engine is not told of byte by byte.
     fn current(&self, session: &Session) -> Session {
-        let mut session = session.clone();
+        let mut session = self.secrets(&session.id).session(session.clone());
         if let Some(at) = self.live.get(&session.id).and_then(|live| live.output.last_output()) {
             session.last_activity = session.last_activity.max(at);
         }
@@ -338,11 +354,13 @@ impl Dispatcher {
             .map(|session| self.current(session))
             .ok_or_else(|| Error::new(ErrorCode::Internal, "a resolved session is unknown"))?;
         let queued = self.engine.queued(id);
-        let last_command = session.last_command.as_ref().and_then(|id| self.engine.command(id)).cloned();
+        let last_command = session.last_command.as_ref().and_then(|id| self.engine.command(id));
+        let last_command = last_command.map(|command| self.told_command(command));
         let live = self.live_entry(&session);
         Ok(Access {
             watch: live.watch.subscribe(),
             output: Arc::clone(&live.output),
+            secrets: live.secrets.clone(),
             queued,
             orders: live.worker.as_ref().map(|worker| worker.orders.clone()),
             last_command,
@@ -353,12 +371,13 @@ impl Dispatcher {
     /// What belongs to a session; opened when first needed, which for one of an earlier server is now.
     fn live_entry(&mut self, session: &Session) -> &mut Live {
         let directory = self.store.output_directory(&session.id);
+        let configured = &self.configured;
         self.live.entry(session.id.clone()).or_insert_with(|| {
             let archive = SegmentArchive::open(&directory, session.output_bytes);
             Live {
                 watch: watch::channel(session.clone()).0,
                 output: Arc::new(Output::new(OutputLog::new(Box::new(archive)), session.size)),
-                secrets: Redactor::new(),
+                secrets: Secrets::new(configured.clone()),
                 worker: None,
             }
         })
@@ -368,8 +387,11 @@ impl Dispatcher {
         let session = event.session.clone();
         let ends_worker =
             matches!(event.kind, WorkerEventKind::Gone { .. } | WorkerEventKind::SpawnFailed { .. });
-        if ends_worker && let Some(live) = self.live.get_mut(&session) {
-            live.worker = None;
+        if ends_worker {
+            if let Some(live) = self.live.get_mut(&session) {
+                live.worker = None;
+            }
+            self.sweep_soon(now.moment);
         }
         self.engine.event(now, event, step);
     }
@@ -389,6 +411,9 @@ impl Dispatcher {
             }
             EffectKind::Forget => {
                 self.live.remove(&session);
+                if let Err(error) = self.store.forget(&session) {
+                    warn!(%error, %session, "a forgotten session keeps its place on disk");
+                }
             }
         }
     }
@@ -437,7 +462,7 @@ impl Dispatcher {
             host,
             slot,
             output: Arc::clone(&live.output),
-            redactor: secrets,
+            secrets,
             events,
             orders: order_queue,
             close: close_orders,

@@ -6,6 +6,7 @@ mod dispatcher;
 mod host;
 mod output;
 mod reading;
+mod secrets;
 mod sessions;
 mod stream;
 mod waiting;
@@ -36,8 +37,15 @@ pub struct Settings {
     pub program: PathBuf,
     /// The timeout of commands whose session names none.
     pub command_timeout: Duration,
-    /// Strings that must reach neither a log nor the store.
+    /// Strings, and patterns between slashes, that must reach neither a log nor the store.
     pub redact: Vec<String>,
+}
+
+impl Settings {
+    /// Refuses what cannot be redacted, before anything is stored.
+    pub fn check_redact(redact: &[String]) -> Result<()> {
+        secrets::configured(redact).map(|_| ())
+    }
 }
 
 /// A session as it is at this moment, with what only a look at the terminal can tell.

@@ -83,6 +83,11 @@ impl Output {
         self.lock().release();
     }
 
+    /// Drops all output of a session without a shell.
+    pub(super) fn clear(&self) -> std::io::Result<()> {
+        self.lock().clear()
+    }
+
     /// A panic while the lock was held leaves a log whose bytes are still in order.
     fn lock(&self) -> MutexGuard<'_, OutputLog> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)

@@ -84,8 +84,13 @@ impl Orchestrator {
     pub async fn observe(&self, selector: &str) -> Result<Observation> {
         let access = self.access(selector).await?;
         let look = look(&access).await;
+        let mut foreground = look.and_then(|look| look.foreground);
+        if let Some(program) = &mut foreground {
+            access.secrets.blot(&mut program.name);
+            access.secrets.blot(&mut program.command_line);
+        }
         Ok(Observation {
-            foreground: look.and_then(|look| look.foreground),
+            foreground,
             queued: access.queued,
             output_cursor: access.output.end(),
             last_command: access.last_command,

@@ -22,6 +22,7 @@ use uuid::Uuid;
 use super::dispatcher::Input as DispatcherInput;
 use super::host::Host;
 use super::output::Output;
+use super::secrets::Secrets;
 use super::stream::Stream;
 use super::{ForegroundProgram, Input};
 use crate::clock::{self, Moment};
@@ -31,9 +32,8 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::id::{CommandId, SessionId};
 use crate::limits;
 use crate::model::{Dialect, TerminalSize};
-use crate::pty::{self, Launch, Signal, Slot, Terminal};
+use crate::pty::{self, Launch, Signal, Slot, Terminal, handover};
 use crate::term::marks::Mark;
-use crate::term::redact::Redactor;
 use crate::term::screen::QueryScanner;
 use closing::Closing;
 use keyboard::Keyboard;
@@ -84,7 +84,7 @@ pub(super) struct Wiring {
     pub(super) host: Arc<Host>,
     pub(super) slot: Arc<Slot>,
     pub(super) output: Arc<Output>,
-    pub(super) redactor: Redactor,
+    pub(super) secrets: Secrets,
     pub(super) events: mpsc::Sender<DispatcherInput>,
     pub(super) orders: mpsc::Receiver<Order>,
     pub(super) close: watch::Receiver<Option<CloseOrder>>,
@@ -237,7 +237,11 @@ async fn report(wiring: &Wiring, kind: WorkerEventKind) {
 
 impl Running {
     fn new(wiring: Wiring, dialect: Dialect, parts: Parts) -> Self {
-        let stream = Stream::new(&parts.nonce, Arc::clone(&wiring.output), wiring.redactor.clone());
+        let mut redactor = wiring.secrets.redactor();
+        for (text, shown) in handover::messages(&parts.directory, dialect) {
+            redactor.replace(&text, shown);
+        }
+        let stream = Stream::new(&parts.nonce, Arc::clone(&wiring.output), redactor);
         Self {
             wiring,
             directory: parts.directory,

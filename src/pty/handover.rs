@@ -85,6 +85,30 @@ pub fn clear_line() -> &'static [u8] {
     b"\x03"
 }
 
+/// What a shell says about a command by the name of the file that it is in, and what it would say about
+/// one that was typed: texts to be replaced in its output. The directory's name is random, so nothing but
+/// the shell, and a command that asks where it stands, can print such a text.
+pub fn messages(directory: &Path, dialect: Dialect) -> Vec<(Vec<u8>, &'static [u8])> {
+    let path = |name: &str| directory.join(name).as_os_str().as_bytes().to_vec();
+    let (text, wrapper) = (path("c"), path(WRAPPER));
+    let mut messages: Vec<(Vec<u8>, &'static [u8])> = match dialect {
+        Dialect::Bash => vec![([&text, b": line ".as_slice()].concat(), b"line ")],
+        Dialect::Zsh => vec![([&text, b":".as_slice()].concat(), b"zsh:")],
+        Dialect::Posix => vec![([&text, b": ".as_slice()].concat(), b"")],
+        Dialect::Fish => {
+            let sourcing = b"from sourcing file ".as_slice();
+            let called = b"\r\n\tcalled on line 1 of file ".as_slice();
+            let trace = [sourcing, &text, called, &wrapper, b"\r\n", sourcing, &wrapper, b"\r\n"].concat();
+            let unread = [b"source: Error while reading file '".as_slice(), &text, b"'\r\n"].concat();
+            let line = [&text, b" (line ".as_slice()].concat();
+            vec![(trace, b""), (unread, b""), (line, b"fish (line ")]
+        }
+        Dialect::Plain => return Vec::new(),
+    };
+    messages.extend([text, wrapper, path("b")].map(|path| (path, b"command".as_slice())));
+    messages
+}
+
 fn check(command: &HandoverCommand<'_>) -> io::Result<()> {
     let invalid = |why: String| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
     if command.text.contains('\0') {

@@ -99,10 +99,13 @@ impl Archive for SegmentArchive {
 
     /// Starts anew there: what was kept is no longer next to what comes, and the newer output matters more.
     fn skip_to(&mut self, cursor: u64) -> io::Result<()> {
-        for start in self.segments.drain(..) {
+        // First the new one: its name tells the next server where to go on.
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
+        self.current = Some(create(&segment_path(&self.directory, cursor))?);
+        for start in self.segments.drain(..).filter(|start| *start != cursor) {
             fs::remove_file(segment_path(&self.directory, start))?;
         }
-        self.current = None;
+        self.segments.push_back(cursor);
         self.end = cursor;
         Ok(())
     }

@@ -8,6 +8,7 @@
 
 mod archive;
 mod schema;
+mod sweep;
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -25,6 +26,7 @@ use crate::limits;
 use crate::model::{Command, Event, Record, Session};
 
 pub use archive::SegmentArchive;
+pub use sweep::{Bounds, Sweeper};
 
 /// An open store.
 #[derive(Debug)]
@@ -104,7 +106,23 @@ impl Store {
 
     /// Where the output of a session is kept.
     pub fn output_directory(&self, session: &SessionId) -> PathBuf {
-        self.directory.join("logs").join(session.as_str())
+        output_directory(&self.directory, session)
+    }
+
+    /// For a session that nobody can bring back to life any more: it may be swept away.
+    pub fn forget(&mut self, session: &SessionId) -> Result<()> {
+        self.connection
+            .prepare_cached("UPDATE sessions SET live = 0 WHERE id = ?1 AND live = 1")
+            .and_then(|mut statement| statement.execute([session.as_str()]))
+            .map(|_| ())
+            .map_err(|error| {
+                Error::new(ErrorCode::StorageFailed, format!("cannot write to the store: {error}"))
+            })
+    }
+
+    /// What drops old sessions, beside everything else.
+    pub fn sweeper(&self) -> Sweeper {
+        Sweeper::new(&self.directory)
     }
 
     fn write(&mut self, records: &[Record]) -> std::result::Result<(), Failure> {
@@ -216,7 +234,6 @@ fn take_over(
     )?;
     transaction
         .execute("INSERT INTO servers (id, pid) VALUES (?1, ?2)", params![server, std::process::id()])?;
-    let dropped = schema::drop_old_sessions(&transaction, server)?;
     // First those that are still to be ended, however old; those that ended in an error are not final
     // either, because they can be reset, but any number of them may have come together.
     let mut sessions: Vec<Session> = read_all(
@@ -234,9 +251,6 @@ fn take_over(
     )?;
     commands.reverse();
     transaction.commit()?;
-    for session in dropped {
-        let _ = fs::remove_dir_all(directory.join("logs").join(session));
-    }
     Ok(Restored { sessions, commands })
 }
 
@@ -261,6 +275,10 @@ fn clamp(cursor: u64) -> i64 {
 
 fn count(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn output_directory(directory: &Path, session: &SessionId) -> PathBuf {
+    directory.join("logs").join(session.as_str())
 }
 
 fn lock_path(directory: &Path, server: &str) -> PathBuf {

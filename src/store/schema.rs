@@ -1,11 +1,13 @@
 //! The tables, their migrations and their bounds.
 
+use std::time::Duration;
+
 use rusqlite::Connection;
 
 use super::Failure;
 
 /// Few indexes: every page that a commit touches is written twice, and looking through all commands
-/// happens only when old sessions are dropped.
+/// happens only when old sessions are swept away.
 ///
 /// Each entry brings the schema from its index to the next version. Entries are never changed:
 /// a database of any earlier version must open.
@@ -22,15 +24,14 @@ CREATE TABLE events (
 CREATE INDEX events_by_session ON events (session, cursor);
 "];
 
-/// Ended sessions that the store keeps, with their commands and output.
-const ENDED_SESSIONS: i64 = 5_000;
+/// Another server may be writing: its commits take well under a millisecond.
+pub(super) const BUSY: Duration = Duration::from_secs(5);
 /// Commands that the store keeps.
 const COMMANDS: i64 = 200_000;
 
 /// Sets the connection up and brings the schema up to date.
 pub(super) fn prepare(connection: &mut Connection) -> Result<(), Failure> {
-    // Another server may be writing: its commits take well under a millisecond.
-    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     // A checkpoint syncs the disk, which takes milliseconds: one for some hundred commands is enough.
@@ -65,23 +66,4 @@ pub(super) fn trim(connection: &Connection) -> Result<(), Failure> {
     connection
         .execute("DELETE FROM commands WHERE rowid <= (SELECT max(rowid) FROM commands) - ?1", [COMMANDS])?;
     Ok(())
-}
-
-/// Removes the oldest sessions beyond the bound that have ended or were left to `server` by a dead one,
-/// and returns their ids.
-pub(super) fn drop_old_sessions(connection: &Connection, server: &str) -> Result<Vec<String>, Failure> {
-    let mut statement = connection.prepare(
-        "DELETE FROM sessions WHERE id IN (
-             SELECT id FROM sessions WHERE live = 0 OR server = ?2
-             ORDER BY created_at DESC, id LIMIT -1 OFFSET ?1)
-         RETURNING id",
-    )?;
-    let dropped: Vec<String> = statement
-        .query_map(rusqlite::params![ENDED_SESSIONS, server], |row| row.get(0))?
-        .collect::<Result<_, _>>()?;
-    for session in &dropped {
-        connection.execute("DELETE FROM commands WHERE session = ?1", [session])?;
-        connection.execute("DELETE FROM events WHERE session = ?1", [session])?;
-    }
-    Ok(dropped)
 }

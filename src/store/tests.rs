@@ -9,7 +9,7 @@ use crate::model::{
     Command, CommandState, Dialect, EventKind, Profile, ResourceLimits, Session, SessionKind, Status,
     TerminalSize,
 };
-use crate::term::log::Archive;
+use crate::term::log::{Archive, Chunk, OutputLog};
 
 fn directory() -> PathBuf {
     std::env::temp_dir().join(format!("shellherd-store-{}", Uuid::new_v4().simple()))
@@ -127,6 +127,69 @@ fn live_sessions_of_a_living_server_are_its_own() {
     drop(first);
     let (_third, restored) = Store::open(&directory).expect("opens after it");
     assert_eq!(restored.sessions.len(), 2);
+    let _ = fs::remove_dir_all(directory);
+}
+
+/// An ended session whose log has this many bytes.
+fn with_output(store: &mut Store, name: &str, status: Status, ended_at: i64, bytes: u64) -> Session {
+    let session = Session { ended_at: Some(Timestamp(ended_at)), ..session(name, status) };
+    store.commit(&records(&session, &command(&session))).expect("commits");
+    let directory = store.output_directory(&session.id);
+    create_private(&directory).expect("a directory");
+    File::create(directory.join("0.log")).and_then(|file| file.set_len(bytes)).expect("a log");
+    session
+}
+
+#[test]
+fn the_oldest_ended_sessions_go_and_live_ones_stay() {
+    let directory = directory();
+    let (mut store, _) = Store::open(&directory).expect("opens");
+    let (mut other, _) = Store::open(&directory).expect("opens beside it");
+    let elsewhere = with_output(&mut other, "live elsewhere", Status::Active, 1, 1 << 40);
+    let failed_elsewhere = with_output(&mut other, "in error elsewhere", Status::Error, 1, 1 << 40);
+    let live = with_output(&mut store, "live", Status::Idle, 1, 1 << 40);
+    let oldest = with_output(&mut store, "oldest", Status::Completed, 2, 1);
+    let failed = with_output(&mut store, "in error", Status::Error, 3, 50);
+    let large = with_output(&mut store, "large", Status::Terminated, 4, 95);
+    let small = with_output(&mut other, "small", Status::Completed, 5, 10);
+    let latest = with_output(&mut store, "latest", Status::Completed, 6, 90);
+    let bounds = Bounds { sessions: 4, output_bytes: 100 };
+    let over = store.sweeper().sweep(bounds, std::slice::from_ref(&failed.id), || true).expect("sweeps");
+    assert!(over.is_empty() && store.output_directory(&oldest.id).exists(), "nothing goes once it is over");
+    let to_empty = store.sweeper().sweep(bounds, std::slice::from_ref(&failed.id), || false).expect("sweeps");
+    assert_eq!(to_empty, std::slice::from_ref(&failed.id));
+    let kept = |session: &Session| store.output_directory(&session.id).exists();
+    for session in [&elsewhere, &failed_elsewhere, &live, &failed, &small, &latest] {
+        assert!(kept(session), "{}", session.name);
+    }
+    assert!(!kept(&large) && !kept(&oldest));
+    assert!(store.events(&oldest.id, 0, 10).expect("reads").is_empty());
+    assert_eq!(store.events(&large.id, 0, 10).expect("reads").len(), 1, "only its output is gone");
+    // One that nobody can reset any more goes like the others.
+    store.forget(&failed.id).expect("forgets");
+    assert!(store.sweeper().sweep(bounds, &[], || false).expect("sweeps").is_empty());
+    assert!(!store.output_directory(&failed.id).exists());
+    drop((store, other));
+    let (_, restored) = Store::open(&directory).expect("opens again");
+    assert!(restored.sessions.iter().all(|session| session.name != "oldest"));
+    assert_eq!(restored.sessions.len(), 7);
+    assert_eq!(restored.commands.len(), 7);
+    let _ = fs::remove_dir_all(directory);
+}
+
+#[test]
+fn a_log_that_was_dropped_goes_on_where_it_was() {
+    let directory = directory();
+    let mut log = OutputLog::new(Box::new(SegmentArchive::open(&directory, 1)));
+    log.append(b"0123456789");
+    log.clear().expect("drops");
+    assert_eq!((log.oldest(), log.end()), (10, 10));
+    drop(log);
+    let mut log = OutputLog::new(Box::new(SegmentArchive::open(&directory, 1)));
+    log.append(b"abc");
+    assert_eq!(log.read(0, 20, 20), Chunk { from: 10, bytes: b"abc".to_vec() });
+    log.release();
+    assert_eq!(log.read(11, 20, 20), Chunk { from: 11, bytes: b"bc".to_vec() });
     let _ = fs::remove_dir_all(directory);
 }
 

@@ -119,6 +119,16 @@ impl OutputLog {
         }
     }
 
+    /// Drops everything that was appended; what comes next goes on at the same cursor.
+    pub fn clear(&mut self) -> io::Result<()> {
+        self.ring = VecDeque::new();
+        if self.oldest() < self.end {
+            self.archive.skip_to(self.end)?;
+        }
+        self.archive.release();
+        Ok(())
+    }
+
     /// Frees the ring, if the archive has everything that is in it.
     pub fn release(&mut self) {
         if self.archive.end() == self.end || self.catch_up().is_ok() {

@@ -14,6 +14,7 @@ mod grid;
 pub mod keys;
 pub mod log;
 pub mod marks;
+mod pattern;
 pub mod redact;
 mod row;
 pub mod screen;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Flag, Scratch, installed, server};
+use crate::support::{Client, Flag, Scratch, installed, server, shells};
 
 fn bash() -> (Client, String) {
     let mut client = Client::start();
@@ -231,9 +231,10 @@ fn secrets_are_kept_nowhere() {
     let scratch = Scratch::new("secrets");
     let state = scratch.path().join("state");
     let mut command = server(&state);
-    command.arg("--redact").arg("hush-configured-hush");
+    command.arg("--redact").arg("hush-configured-hush").arg("--redact").arg("/hush-[0-9]{4,}/");
     let mut client = Client::connect(command, None);
     let (typed, variable, own) = ("s3cret-typed-in", "s3cret-in-the-env", "s3cret-of-one-command");
+    let (configured, pattern) = ("hush-configured-hush", "hush-2468");
     let session =
         client.session(json!({"shell": "bash", "profile": "clean", "env": {"API_TOKEN": variable}}));
     let mut told = Vec::new();
@@ -242,7 +243,9 @@ fn secrets_are_kept_nowhere() {
     let input = json!({"sessionId": session, "text": typed, "enter": true, "secret": true});
     told.push(client.ok("session_input", input).to_string());
     told.push(format!("{:?}", client.ended(&asked.command())));
-    told.push(format!("{:?}", client.run(&session, "echo hush-configured-hush")));
+    told.push(format!("{:?}", client.run(&session, &format!("echo {configured} {pattern}"))));
+    let halves = client.run(&session, "printf hush-2; sleep 0.3; echo 468, hush-24");
+    assert!(halves.output().ends_with("[redacted], hush-24\n"), "{halves:?}");
     told.push(format!(
         "{:?}",
         client.call(
@@ -252,6 +255,7 @@ fn secrets_are_kept_nowhere() {
             })
         )
     ));
+    told.extend(tell_of_what_was_typed(&mut client, &session, typed));
     told.push(client.ok("session_status", json!({"sessionId": session, "detailed": true})).to_string());
     told.push(client.ok("session_logs", json!({"sessionId": session})).to_string());
     told.push(client.ok("session_output", json!({"sessionId": session, "mode": "raw"})).to_string());
@@ -260,11 +264,14 @@ fn secrets_are_kept_nowhere() {
     // The variable itself reaches the shell.
     let length = client.run(&session, "echo ${#API_TOKEN}");
     assert_eq!(length.output(), format!("{}\n", variable.len()), "{length:?}");
+    let close = json!({"sessionId": session, "mode": "force", "reason": format!("{typed} was enough")});
+    told.push(client.ok("session_close", close).to_string());
+    told.push(client.ok("session_logs", json!({"sessionId": session})).to_string());
     let kept = |when: &str| {
         for file in files(&state) {
             let bytes = std::fs::read(&file).unwrap_or_default();
             let text = String::from_utf8_lossy(&bytes);
-            for secret in [typed, variable, own] {
+            for secret in [typed, variable, own, configured, pattern] {
                 assert!(!text.contains(secret), "{secret} stands in {} {when}", file.display());
             }
         }
@@ -275,10 +282,75 @@ fn secrets_are_kept_nowhere() {
     told.extend(client.stderr());
     kept("after its end");
     for text in told {
-        for secret in [typed, variable, own] {
+        for secret in [typed, variable, own, configured, pattern] {
             assert!(!text.contains(secret), "{secret} was told: {text}");
         }
     }
+}
+
+#[test]
+fn a_pattern_that_is_none_is_told_at_once() {
+    let scratch = Scratch::new("pattern");
+    let refused = server(scratch.path()).arg("--redact").arg("/(/").output().expect("it runs");
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && said.contains("/(/ is no pattern"), "{said}");
+}
+
+/// A shell names what it complains about by the file that the command is in: a caller knows no file.
+#[test]
+fn a_shell_complains_about_the_command_and_not_about_its_file() {
+    let mut client = Client::start();
+    let cases = [
+        (
+            "bash",
+            "true\necho )",
+            "bash: line 2: syntax error near unexpected token `)'\nbash: line 2: `echo )'\n",
+        ),
+        ("zsh", "nosuchcommand", "zsh:1: command not found: nosuchcommand\n"),
+        ("dash", "nosuchcommand", "dash: 1: nosuchcommand: not found\n"),
+        ("fish", "echo )", "fish (line 1): Unexpected ')' for unopened parenthesis\necho )\n     ^\n"),
+    ];
+    for (name, path) in shells() {
+        let (_, command, said) = cases.iter().find(|(shell, ..)| *shell == name).expect("a case for each");
+        let session = client.clean(&path);
+        assert_eq!(client.run(&session, command).output(), *said, "{name}");
+    }
+    let session = client.clean("/bin/bash");
+    assert_eq!(
+        client.run(&session, "echo ${BASH_SOURCE[0]}; ls ${BASH_SOURCE[0]} | wc -l").output(),
+        "command\n1\n"
+    );
+}
+
+/// A secret that was typed comes back in every way that a caller has to name it; what was answered.
+fn tell_of_what_was_typed(client: &mut Client, session: &str, typed: &str) -> Vec<String> {
+    let mut told = Vec::new();
+    let (half, rest) = typed.split_at(7);
+    for command in [
+        format!("echo {typed} | wc -c"),
+        format!("printf {half}; sleep 0.4; echo {rest}"),
+        format!("mkdir -p $HOME/{half}{rest}; cd $HOME/{half}\"\"{rest}; pwd"),
+    ] {
+        told.push(format!("{:?}", client.run(session, &command)));
+        told.push(client.ok("session_status", json!({"sessionId": session})).to_string());
+    }
+    let update = json!({"sessionId": session, "name": typed, "metadata": {"a": {"b": [typed]}}});
+    told.push(client.ok("session_update", update).to_string());
+    // It is known to the session's next shell, too.
+    told.push(client.ok("session_reset", json!({"sessionId": session})).to_string());
+    let command = format!("cd; sleep 60 # {typed}");
+    let sleep = json!({"sessionId": session, "command": command, "background": true});
+    told.push(format!("{:?}", client.call("command_execute", sleep)));
+    let refused = json!({"sessionId": session, "command": "true", "whenBusy": "error"});
+    told.push(format!("{:?}", client.call("command_execute", refused)));
+    told.push(client.ok("session_status", json!({"sessionId": session, "detailed": true})).to_string());
+    client.ok("command_signal", json!({"sessionId": session, "signal": "SIGINT"}));
+    let argument =
+        json!({"sessionId": session, "command": format!("exec -a {typed} sleep 60"), "background": true});
+    told.push(format!("{:?}", client.call("command_execute", argument)));
+    told.push(client.ok("session_status", json!({"sessionId": session, "detailed": true})).to_string());
+    client.ok("session_reset", json!({"sessionId": session}));
+    told
 }
 
 /// Megabytes that end in the middle of a line of a segment on disk are searched once, beside other calls.

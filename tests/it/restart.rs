@@ -180,3 +180,37 @@ fn two_servers_share_a_state_directory() {
     second.until_exit();
     until("the sleep is gone", || processes_with(&mark).is_empty());
 }
+
+/// The output of ended sessions takes no more than its share of the disk, also while the server runs.
+#[test]
+fn old_output_goes_when_a_session_ends_and_what_is_live_stays() {
+    let state = Scratch::new("sweep");
+    let mut client = Client::start_in(state.path());
+    let mut other = Client::start_in(state.path());
+    let grow = |session: &str| {
+        let logs = std::fs::read_dir(state.path().join("logs").join(session)).expect("it has printed");
+        let log = logs.flatten().next().expect("a log").path();
+        // Without data it takes no place, and counts all the same.
+        let file = std::fs::File::options().write(true).open(&log).expect("the log is a file");
+        file.set_len(5 << 30).expect("it grows");
+        log
+    };
+    let printed = |client: &mut Client| {
+        let session = client.clean("/bin/bash");
+        client.run(&session, "echo printed");
+        session
+    };
+    let (old, live, elsewhere) = (printed(&mut client), printed(&mut client), printed(&mut other));
+    let (old_log, live_log, elsewhere_log) = (grow(&old), grow(&live), grow(&elsewhere));
+    let close = |session: &str| json!({"sessionId": session, "mode": "force"});
+    let latest = printed(&mut other);
+    client.ok("session_close", close(&old));
+    other.ok("session_close", close(&latest));
+    until("the old output is gone", || !old_log.exists());
+    assert!(live_log.exists() && elsewhere_log.exists());
+    assert_eq!(client.run(&live, "echo still there").output(), "still there\n");
+    let kept = other.ok("session_output", json!({"sessionId": latest}));
+    assert!(kept["output"].as_str().is_some_and(|text| text.contains("printed")), "{kept}");
+    // Its record tells what it was.
+    assert_eq!(client.status(&old)["status"], "terminated");
+}

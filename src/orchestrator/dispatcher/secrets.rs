@@ -1,66 +1,82 @@
-//! Which secrets a session knows, and what is written of its records without them.
+//! Which secrets a session knows, and what is written and told of it without them.
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
+use tracing::warn;
 
-use serde_json::Value;
-
-use super::{Dispatcher, worker};
-use crate::engine::{Effect, EffectKind};
+use super::{Dispatcher, Live, worker};
+use crate::engine::{Effect, EffectKind, Reply};
+use crate::error::Error;
 use crate::id::SessionId;
-use crate::model::{Record, secret};
-use crate::term::redact::Redactor;
+use crate::model::{Command, Record, secret};
+use crate::orchestrator::secrets::Secrets;
 
 impl Dispatcher {
-    /// What is written of a record: without the secrets that its session knows.
-    pub(super) fn redacted(&self, record: Record) -> Record {
-        let known = |session: &SessionId| match self.live.get(session) {
+    /// The secrets that a session knows.
+    pub(super) fn secrets(&self, session: &SessionId) -> Secrets {
+        match self.live.get(session) {
             Some(live) => live.secrets.clone(),
-            None => configured(&self.settings.redact),
-        };
-        match record {
-            Record::Session(mut session) => {
-                let secrets = known(&session.id);
-                if !secrets.is_empty() {
-                    session.name = secrets.text(&session.name);
-                    session.end_reason = session.end_reason.map(|reason| secrets.text(&reason));
-                    session.env.values_mut().for_each(|value| *value = secrets.text(value));
-                    session.metadata.values_mut().for_each(|value| redact(value, &secrets));
-                }
-                Record::Session(session)
-            }
-            Record::Command(mut command) => {
-                let mut secrets = known(&command.session);
-                for value in secret::values(&command.env) {
-                    secrets.add(value.as_bytes());
-                }
-                if !secrets.is_empty() {
-                    command.text = secrets.text(&command.text);
-                    command.stdin = command.stdin.map(|stdin| secrets.text(&stdin));
-                    command.env.values_mut().for_each(|value| *value = secrets.text(value));
-                }
-                command.env = secret::redacted(&command.env);
-                Record::Command(command)
-            }
-            Record::Event(event) => Record::Event(event),
+            None => Secrets::new(self.configured.clone()),
         }
     }
 
-    /// Learns the secrets of what is about to be carried out, before anything of it is written.
+    /// What is written of a record.
+    pub(super) fn redacted(&self, record: Record) -> Record {
+        match record {
+            Record::Session(session) => {
+                Record::Session(Box::new(self.secrets(&session.id).session(*session)))
+            }
+            Record::Command(command) => {
+                Record::Command(Box::new(self.secrets(&command.session).command(*command)))
+            }
+            Record::Event(event) => Record::Event(self.secrets(&event.session).event(event)),
+        }
+    }
+
+    /// What is told about a command.
+    pub(super) fn told_command(&self, command: &Command) -> Command {
+        self.secrets(&command.session).command(command.clone())
+    }
+
+    /// What is told of a change that was made.
+    pub(super) fn told(&self, reply: Reply) -> Reply {
+        match reply {
+            Reply::Session(session) => Reply::Session(Box::new(self.secrets(&session.id).session(*session))),
+            Reply::Commands(commands) => {
+                let told =
+                    commands.into_iter().map(|command| self.secrets(&command.session).command(command));
+                Reply::Commands(told.collect())
+            }
+            Reply::Done => Reply::Done,
+        }
+    }
+
+    /// What is told of an error. It may be about any session: it is searched for the secrets of all.
+    pub(super) fn told_error(&self, mut error: Error) -> Error {
+        for live in self.live.values() {
+            live.secrets.blot(&mut error.message);
+            error.details.iter_mut().for_each(|details| live.secrets.blot_json(details));
+        }
+        error
+    }
+
+    /// Learns the secrets of what is about to be carried out, before anything of it is written. What a
+    /// session was told earlier it does not forget with a fresh shell.
     pub(super) fn learn(&mut self, effect: &Effect) {
         match &effect.kind {
             EffectKind::Spawn(spawn) => {
+                let Some(session) = self.engine.session(&effect.session).cloned() else { return };
                 let environment = worker::environment(spawn, &effect.session);
-                let secrets = of_environment(&environment, &self.settings.redact);
-                if let Some(session) = self.engine.session(&effect.session).cloned() {
-                    self.live_entry(&session).secrets = secrets;
-                }
+                let live = self.live_entry(&session);
+                // The values in a session's environment must not reach its log either.
+                environment
+                    .iter()
+                    .filter(|(name, _)| name.to_str().is_some_and(secret::is_secret_name))
+                    .filter_map(|(_, value)| value.to_str())
+                    .for_each(|value| keep_out(live, value));
             }
             EffectKind::Run(run) => {
-                if let Some(live) = self.live.get_mut(&effect.session) {
-                    for value in secret::values(run.command.env.iter().chain(&run.exports)) {
-                        live.secrets.add(value.as_bytes());
-                    }
+                if let Some(live) = self.live.get(&effect.session) {
+                    secret::values(run.command.env.iter().chain(&run.exports))
+                        .for_each(|value| keep_out(live, value));
                 }
             }
             EffectKind::Interrupt
@@ -72,32 +88,8 @@ impl Dispatcher {
     }
 }
 
-/// The values in a session's environment that must not reach its log, and those that the owner configured.
-fn of_environment(environment: &BTreeMap<OsString, OsString>, texts: &[String]) -> Redactor {
-    let mut redactor = configured(texts);
-    let named = environment
-        .iter()
-        .filter(|(name, _)| name.to_str().is_some_and(secret::is_secret_name))
-        .filter_map(|(_, value)| value.to_str());
-    named.for_each(|value| {
-        redactor.add(value.as_bytes());
-    });
-    redactor
-}
-
-fn configured(texts: &[String]) -> Redactor {
-    let mut redactor = Redactor::new();
-    for text in texts {
-        redactor.add(text.as_bytes());
-    }
-    redactor
-}
-
-fn redact(value: &mut Value, secrets: &Redactor) {
-    match value {
-        Value::String(text) => *text = secrets.text(text),
-        Value::Array(items) => items.iter_mut().for_each(|item| redact(item, secrets)),
-        Value::Object(members) => members.values_mut().for_each(|member| redact(member, secrets)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+fn keep_out(live: &Live, value: &str) {
+    if !live.secrets.add(value.as_bytes()) {
+        warn!(session = %live.watch.borrow().id, "a variable named like a secret is one too many to keep out of the log");
     }
 }

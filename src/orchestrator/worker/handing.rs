@@ -124,8 +124,7 @@ impl Running {
             .with_hint("the program does not read its input: look at it with session_output"));
         }
         if input.secret {
-            // The Enter behind it is no part of it, and a program may print it without one.
-            input.bytes.split(u8::is_ascii_control).for_each(|secret| self.stream.add_secret(secret));
+            self.learn(&input.bytes)?;
         }
         let before = self.wiring.output.end();
         let ends_line = input.bytes.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 3 | 4));
@@ -140,6 +139,25 @@ impl Running {
         self.look_soon();
         self.report(WorkerEventKind::Typed { bytes: input.bytes.len(), secret: input.secret }).await;
         Ok(before)
+    }
+
+    /// Keeps what is about to be typed out of everything from now on, or refuses to type it.
+    fn learn(&mut self, typed: &[u8]) -> Result<()> {
+        // The Enter behind it is no part of it, and a program may print it without one.
+        for secret in typed.split(u8::is_ascii_control) {
+            if !self.wiring.secrets.add(secret) {
+                return Err(Error::new(
+                    ErrorCode::LimitExceeded,
+                    format!(
+                        "the session knows {} secrets, and cannot keep more out of its logs",
+                        limits::SECRETS
+                    ),
+                )
+                .with_hint("type it into a session of its own, made with session_create"));
+            }
+            self.stream.add_secret(secret);
+        }
+        Ok(())
     }
 
     /// Ends a command that the shell never got, with the reason as its output.
