@@ -26,6 +26,10 @@ pub struct Source {
     pub cols: Option<u16>,
     /// The timeout of commands that name none: `"5m"` or milliseconds.
     pub command_timeout: Option<Span>,
+    /// Tasks that run at once in a run that names no number.
+    pub max_concurrent: Option<u32>,
+    /// The command line that tasks of type agent give their prompt to, as its last word.
+    pub agent_command: Option<String>,
     /// Texts, and regular expressions between slashes, that are blotted out wherever they would be stored
     /// or logged. The environment separates them by commas, so a pattern with one goes elsewhere.
     #[serde(default)]
@@ -45,8 +49,18 @@ pub enum Span {
 }
 
 /// The keys of the file, for the nearest one to an unknown key.
-const KEYS: [&str; 8] =
-    ["state-dir", "shell", "result-tokens", "rows", "cols", "command-timeout", "redact", "log"];
+const KEYS: [&str; 10] = [
+    "state-dir",
+    "shell",
+    "result-tokens",
+    "rows",
+    "cols",
+    "command-timeout",
+    "max-concurrent",
+    "agent-command",
+    "redact",
+    "log",
+];
 
 /// What the server runs with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +77,10 @@ pub struct Config {
     pub cols: Option<u16>,
     /// The timeout of commands that name none.
     pub command_timeout: Duration,
+    /// Tasks that run at once in a run that names no number.
+    pub max_concurrent: u32,
+    /// The command line of agents.
+    pub agent_command: String,
     /// Texts, and patterns between slashes, that are blotted out.
     pub redact: Vec<String>,
     /// What is logged to stderr.
@@ -114,6 +132,10 @@ pub fn resolve(
     if command_timeout.is_zero() || command_timeout > limits::LONGEST {
         return Err(Error::invalid("command-timeout must be more than nothing and at most 7 days"));
     }
+    let max_concurrent = source.max_concurrent.unwrap_or(limits::MAX_CONCURRENT);
+    if !(1..=limits::MOST_CONCURRENT).contains(&max_concurrent) {
+        return Err(Error::invalid(format!("max-concurrent must be from 1 to {}", limits::MOST_CONCURRENT)));
+    }
     Ok(Config {
         state_dir,
         shell: source.shell,
@@ -121,6 +143,8 @@ pub fn resolve(
         rows: source.rows,
         cols: source.cols,
         command_timeout,
+        max_concurrent,
+        agent_command: source.agent_command.unwrap_or_else(|| "claude -p".to_owned()),
         redact: source.redact,
         log: source.log.unwrap_or_else(|| "warn".to_owned()),
     })
@@ -134,6 +158,8 @@ fn over(above: Source, below: Source) -> Source {
         rows: above.rows.or(below.rows),
         cols: above.cols.or(below.cols),
         command_timeout: above.command_timeout.or(below.command_timeout),
+        max_concurrent: above.max_concurrent.or(below.max_concurrent),
+        agent_command: above.agent_command.or(below.agent_command),
         // What one source calls a secret, no other can make public.
         redact: [above.redact, below.redact].concat(),
         log: above.log.or(below.log),
@@ -149,6 +175,8 @@ fn of_environment(variable: &impl Fn(&str) -> Option<OsString>) -> Result<Source
         rows: number("SHELLHERD_ROWS", text("SHELLHERD_ROWS"))?,
         cols: number("SHELLHERD_COLS", text("SHELLHERD_COLS"))?,
         command_timeout: text("SHELLHERD_COMMAND_TIMEOUT").map(Span::Text),
+        max_concurrent: number("SHELLHERD_MAX_CONCURRENT", text("SHELLHERD_MAX_CONCURRENT"))?,
+        agent_command: text("SHELLHERD_AGENT_COMMAND"),
         redact: text("SHELLHERD_REDACT")
             .map(|list| list.split(',').filter(|text| !text.is_empty()).map(str::to_owned).collect())
             .unwrap_or_default(),

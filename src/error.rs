@@ -16,6 +16,8 @@ pub enum ErrorCode {
     SessionNotFound,
     /// No command has this id.
     CommandNotFound,
+    /// No task fits.
+    TaskNotFound,
     /// No run has this id.
     RunNotFound,
     /// A name or id prefix fits more than one session.
@@ -63,6 +65,7 @@ impl ErrorCode {
             Self::InvalidArgument => "invalid_argument",
             Self::SessionNotFound => "session_not_found",
             Self::CommandNotFound => "command_not_found",
+            Self::TaskNotFound => "task_not_found",
             Self::RunNotFound => "run_not_found",
             Self::AmbiguousName => "ambiguous_name",
             Self::SessionBusy => "session_busy",
@@ -92,6 +95,7 @@ impl ErrorCode {
             Self::InvalidArgument
             | Self::SessionNotFound
             | Self::CommandNotFound
+            | Self::TaskNotFound
             | Self::RunNotFound
             | Self::AmbiguousName
             | Self::SessionClosed

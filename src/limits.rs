@@ -49,6 +49,8 @@ pub const ENDED_RUNS: usize = 1_000;
 pub const ENDED_TASKS: usize = 100_000;
 /// Slots of a run that names none.
 pub const MAX_CONCURRENT: u32 = 10;
+/// The most slots that a run may have.
+pub const MOST_CONCURRENT: u32 = 1_000;
 /// Pooled sessions at once. More shells than this at work on one machine only get into each other's way.
 pub const POOL: usize = 128;
 /// How long a pooled session stays when there is nothing to do.

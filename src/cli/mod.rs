@@ -91,6 +91,12 @@ struct Flags {
     /// The timeout of commands that name none, like 5m or 30000 [default: 5m]
     #[arg(long, value_name = "DURATION")]
     command_timeout: Option<String>,
+    /// Tasks that run at once in a run that names no number [default: 10]
+    #[arg(long, value_name = "TASKS")]
+    max_concurrent: Option<u32>,
+    /// The command line that tasks of type agent give their prompt to [default: claude -p]
+    #[arg(long, value_name = "COMMAND")]
+    agent_command: Option<String>,
     /// A text, or a /regular expression/, to blot out wherever it would be stored or logged; may be given
     /// several times
     #[arg(long, value_name = "TEXT")]
@@ -110,6 +116,8 @@ impl Flags {
             rows: self.rows,
             cols: self.cols,
             command_timeout: self.command_timeout.map(Span::Text),
+            max_concurrent: self.max_concurrent,
+            agent_command: self.agent_command,
             redact: self.redact,
             log: self.log,
         };
@@ -191,11 +199,14 @@ fn surface(config: Config) -> Surface {
         shell: config.shell,
         size: TerminalSize { rows: config.rows.unwrap_or(size.rows), cols: config.cols.unwrap_or(size.cols) },
         command_timeout: config.command_timeout,
+        agent_command: config.agent_command,
         result_tokens: config.result_tokens,
     };
     let settings = Settings {
         state_dir: config.state_dir,
         program: "/proc/self/exe".into(),
+        shell: config.shell.clone(),
+        max_concurrent: config.max_concurrent,
         command_timeout: config.command_timeout,
         redact: config.redact,
     };

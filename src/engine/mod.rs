@@ -186,6 +186,11 @@ impl Step {
         self.commands.union(&self.noticed)
     }
 
+    /// Whether any run changed.
+    pub fn changes_runs(&self) -> bool {
+        !self.runs.is_empty()
+    }
+
     fn effect(&mut self, session: &SessionId, kind: EffectKind) {
         self.effects.push(Effect { session: session.clone(), kind });
     }

@@ -315,11 +315,6 @@ impl Engine {
             .chain(estimates)
     }
 
-    /// The runs of which anything changed in a step.
-    pub fn changed_runs(&self, step: &Step) -> impl Iterator<Item = RunView> {
-        step.runs.iter().filter_map(|key| Some(self.schedule.run(*key)?.view()))
-    }
-
     /// Takes in how long work took under earlier servers.
     pub fn restore_estimates(&mut self, estimates: impl IntoIterator<Item = (u64, u64)>) {
         for (work, mean_us) in estimates {

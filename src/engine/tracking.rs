@@ -6,7 +6,7 @@ use super::schedule::{RunEntry, RunKey, TaskKey};
 use super::{Engine, tasks};
 use crate::clock::Now;
 use crate::error::Result;
-use crate::id::{RunId, SessionId};
+use crate::id::SessionId;
 use crate::model::{TaskReason, TaskStatus, glob};
 
 /// What a query found.
@@ -135,13 +135,6 @@ impl Engine {
     pub fn run_view(&self, selector: &str) -> Result<RunView> {
         let key = self.resolve_run(selector)?;
         self.schedule.run(key).map(RunEntry::view).ok_or_else(|| tasks::unknown(selector))
-    }
-
-    /// The runs that a query is about, to be told of their changes.
-    pub fn runs_of(&self, query: &TaskQuery) -> Result<Vec<RunId>> {
-        let mut keys: Vec<RunKey> = self.select(query)?.found.into_iter().map(|(key, _)| key).collect();
-        keys.dedup();
-        Ok(keys.into_iter().filter_map(|key| Some(self.schedule.run(key)?.run.id.clone())).collect())
     }
 }
 

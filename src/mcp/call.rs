@@ -23,6 +23,8 @@ pub struct Defaults {
     pub size: TerminalSize,
     /// The timeout of commands.
     pub command_timeout: Duration,
+    /// The command line that tasks of type agent give their prompt to, as its last word.
+    pub agent_command: String,
     /// The most that one result may take, in estimated tokens.
     pub result_tokens: usize,
 }

@@ -9,6 +9,7 @@ mod reading;
 mod secrets;
 mod sessions;
 mod stream;
+mod tasks;
 mod waiting;
 mod worker;
 
@@ -35,6 +36,10 @@ pub struct Settings {
     pub state_dir: PathBuf,
     /// The program that the guard process is started from: this very one.
     pub program: PathBuf,
+    /// The shell of pooled sessions; `$SHELL` when absent.
+    pub shell: Option<String>,
+    /// Slots of runs that name none.
+    pub max_concurrent: u32,
     /// The timeout of commands whose session names none.
     pub command_timeout: Duration,
     /// Strings, and patterns between slashes, that must reach neither a log nor the store.

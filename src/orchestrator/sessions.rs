@@ -141,7 +141,7 @@ impl Orchestrator {
     async fn changed(&self, request: Request) -> Result<Session> {
         match self.change(request).await?.reply {
             Reply::Session(session) => Ok(*session),
-            Reply::Commands(_) | Reply::Done => {
+            Reply::Commands(_) | Reply::Run(_) | Reply::Tasks(_) | Reply::RunView(_) | Reply::Done => {
                 Err(Error::new(ErrorCode::Internal, "a change of a session was answered without one"))
             }
         }

@@ -3,11 +3,14 @@
 //! CPU time of children that have ended and were waited for counts towards their parent, so that a
 //! tree's total does not drop when a compiler it ran is done.
 
+mod machine;
+
 use std::collections::HashMap;
 use std::fs;
 use std::time::Duration;
 
 use crate::clock::Moment;
+pub use machine::Machine;
 
 /// What a set of processes uses together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -7,6 +7,7 @@
 //! it survives the death of the process; a power cut may lose the last commits, never the file.
 
 mod archive;
+mod runs;
 mod schema;
 mod sweep;
 
@@ -26,6 +27,7 @@ use crate::limits;
 use crate::model::{Command, Event, Record, Session};
 
 pub use archive::SegmentArchive;
+pub use runs::StoredRun;
 pub use sweep::{Bounds, Sweeper};
 
 /// An open store.
@@ -47,6 +49,10 @@ pub struct Restored {
     pub sessions: Vec<Session>,
     /// The latest commands of these sessions, oldest first.
     pub commands: Vec<Command>,
+    /// Runs that dead servers left unfinished, and the latest that are over; oldest first.
+    pub runs: Vec<StoredRun>,
+    /// How long work takes: what stands for it, and microseconds.
+    pub estimates: Vec<(u64, u64)>,
 }
 
 impl Store {
@@ -162,6 +168,10 @@ impl Store {
                             serde_json::to_string(event)?
                         ])?
                 }
+                Record::Run(_) | Record::Graph { .. } | Record::Task { .. } | Record::Estimate { .. } => {
+                    runs::write(&transaction, &self.server, record)?;
+                    0
+                }
             };
         }
         if self.events_until_trim == 0 {
@@ -223,6 +233,7 @@ fn take_over(
         let lock = lock_file(directory, &other)?;
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
             transaction.execute("UPDATE sessions SET server = ?1 WHERE server = ?2", [server, &other])?;
+            transaction.execute("UPDATE runs SET server = ?1 WHERE server = ?2", [server, &other])?;
             transaction.execute("DELETE FROM servers WHERE id = ?1", [&other])?;
             let _ = fs::remove_file(lock_path(directory, &other));
         }
@@ -230,6 +241,10 @@ fn take_over(
     // A server that ended in order has left its row, and with it whatever it could not write last.
     transaction.execute(
         "UPDATE sessions SET server = ?1 WHERE live = 1 AND server NOT IN (SELECT id FROM servers)",
+        [server],
+    )?;
+    transaction.execute(
+        "UPDATE runs SET server = ?1 WHERE live = 1 AND server NOT IN (SELECT id FROM servers)",
         [server],
     )?;
     transaction
@@ -250,8 +265,11 @@ fn take_over(
         params![server, count(limits::ENDED_COMMANDS)],
     )?;
     commands.reverse();
+    runs::trim(&transaction)?;
+    let runs = runs::read(&transaction, server)?;
+    let estimates = runs::estimates(&transaction)?;
     transaction.commit()?;
-    Ok(Restored { sessions, commands })
+    Ok(Restored { sessions, commands, runs, estimates })
 }
 
 fn read_all<T: DeserializeOwned>(

@@ -22,6 +22,14 @@ CREATE TABLE events (
     cursor INTEGER PRIMARY KEY, session TEXT NOT NULL,
     output_cursor INTEGER NOT NULL, event TEXT NOT NULL) STRICT;
 CREATE INDEX events_by_session ON events (session, cursor);
+", "
+CREATE TABLE runs (
+    id TEXT PRIMARY KEY, server TEXT NOT NULL, live INTEGER NOT NULL, created_at INTEGER NOT NULL,
+    record TEXT NOT NULL, graph TEXT, tasks INTEGER NOT NULL DEFAULT 0) STRICT;
+CREATE TABLE tasks (
+    run TEXT NOT NULL, number INTEGER NOT NULL, state TEXT NOT NULL, PRIMARY KEY (run, number))
+    STRICT, WITHOUT ROWID;
+CREATE TABLE estimates (rowid INTEGER PRIMARY KEY, work INTEGER NOT NULL UNIQUE, mean_us INTEGER NOT NULL) STRICT;
 "];
 
 /// Another server may be writing: its commits take well under a millisecond.

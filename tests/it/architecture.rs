@@ -26,7 +26,7 @@ const HOMES: &[(&str, &str)] = &[
     ("rmcp", "mcp"),
     ("rusqlite", "store"),
     ("portable_pty", "pty"),
-    ("sysinfo", "cli"),
+    ("sysinfo", "sample"),
     ("clap", "cli"),
     ("alacritty_terminal", "term"),
 ];

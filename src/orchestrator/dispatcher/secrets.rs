@@ -6,7 +6,7 @@ use super::{Dispatcher, Live, worker};
 use crate::engine::{Effect, EffectKind, Reply};
 use crate::error::Error;
 use crate::id::SessionId;
-use crate::model::{Command, Record, secret};
+use crate::model::{Command, Record, Task, secret};
 use crate::orchestrator::secrets::Secrets;
 
 impl Dispatcher {
@@ -28,7 +28,27 @@ impl Dispatcher {
                 Record::Command(Box::new(self.secrets(&command.session).command(*command)))
             }
             Record::Event(event) => Record::Event(self.secrets(&event.session).event(event)),
+            Record::Graph { run, tasks } => {
+                let tasks = tasks.iter().map(|task| self.redacted_task(task)).collect();
+                Record::Graph { run, tasks }
+            }
+            Record::Run(_) | Record::Task { .. } | Record::Estimate { .. } => record,
         }
+    }
+
+    /// A task without the values of variables that are named like secrets, wherever these stand.
+    fn redacted_task(&self, task: &Task) -> Task {
+        let secrets = Secrets::new(self.configured.clone());
+        for value in secret::values(&task.env) {
+            secrets.add(value.as_bytes());
+        }
+        let mut task = task.clone();
+        secrets.blot(&mut task.text);
+        task.stdin.iter_mut().for_each(|stdin| secrets.blot(stdin));
+        task.env = secret::redacted(&task.env);
+        task.env.values_mut().for_each(|value| secrets.blot(value));
+        task.metadata.values_mut().for_each(|value| secrets.blot_json(value));
+        task
     }
 
     /// What is told about a command.
@@ -45,7 +65,7 @@ impl Dispatcher {
                     commands.into_iter().map(|command| self.secrets(&command.session).command(command));
                 Reply::Commands(told.collect())
             }
-            Reply::Done => Reply::Done,
+            Reply::Run(_) | Reply::Tasks(_) | Reply::RunView(_) | Reply::Done => reply,
         }
     }
 

@@ -1,0 +1,40 @@
+//! How busy the machine is as a whole.
+
+use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
+
+/// The machine, looked at from time to time.
+#[derive(Debug)]
+pub struct Machine(System);
+
+impl Default for Machine {
+    fn default() -> Self {
+        let what = RefreshKind::nothing()
+            .with_cpu(CpuRefreshKind::nothing().with_cpu_usage())
+            .with_memory(MemoryRefreshKind::nothing().with_ram());
+        Self(System::new_with_specifics(what))
+    }
+}
+
+impl Machine {
+    /// Percent of all processors in use since the last look, and percent of the memory in use.
+    pub fn usage(&mut self) -> (f64, f64) {
+        self.0.refresh_cpu_usage();
+        self.0.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
+        let total = self.0.total_memory().max(1);
+        #[expect(clippy::cast_precision_loss, reason = "a percentage")]
+        let memory = self.0.used_memory() as f64 * 100.0 / total as f64;
+        (f64::from(self.0.global_cpu_usage()), memory)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usage_is_given_in_percent() {
+        let (cpu, memory) = Machine::default().usage();
+        assert!((0.0..=100.0).contains(&cpu), "{cpu}");
+        assert!((0.0..=100.0).contains(&memory) && memory > 0.0, "{memory}");
+    }
+}
