@@ -27,6 +27,15 @@ pub struct Defaults {
     pub result_tokens: usize,
 }
 
+/// What `session_create`, `session_reset` and `session_update` wait for ends by itself before any caller
+/// loses patience.
+const _: () = assert!(
+    limits::CLOSE_GRACE.as_millis() + limits::READY_WAIT.as_millis() < limits::SILENT_WAIT.as_millis()
+);
+
+/// Whose last line is the message of progress.
+pub(crate) type Watched<'a> = Option<(&'a SessionId, Option<&'a CommandId>)>;
+
 /// Where progress goes.
 pub(crate) struct Reporter {
     pub(crate) peer: Peer<RoleServer>,
@@ -58,12 +67,9 @@ impl Call {
         asked.unwrap_or(self.patience).min(limits::LONGEST_WAIT)
     }
 
-    /// Waits without a permit, and reports progress with the last line of what is `watched`.
-    pub(crate) async fn wait<T>(
-        &self,
-        what: impl Future<Output = T>,
-        watched: (&SessionId, Option<&CommandId>),
-    ) -> T {
+    /// Waits without a permit, and reports progress with the last line of what is `watched`. Every wait
+    /// for more than the orchestrator's next answer goes through here.
+    pub(crate) async fn wait<T>(&self, what: impl Future<Output = T>, watched: Watched<'_>) -> T {
         self.traffic.handed_over(&self.id);
         drop(self.permit.lock().await.take());
         let result = match &self.reporter {
@@ -85,17 +91,21 @@ impl Call {
         result
     }
 
-    async fn report(&self, reporter: &Reporter, reports: u32, watched: (&SessionId, Option<&CommandId>)) {
+    async fn report(&self, reporter: &Reporter, reports: u32, watched: Watched<'_>) {
         tokio::time::sleep(limits::PROGRESS_EVERY).await;
-        let (session, command) = watched;
-        let query = OutputQuery {
-            command: command.cloned(),
-            tail_lines: Some(1),
-            budget_tokens: 60,
-            ..OutputQuery::default()
+        let line = match watched {
+            None => String::new(),
+            Some((session, command)) => {
+                let query = OutputQuery {
+                    command: command.cloned(),
+                    tail_lines: Some(1),
+                    budget_tokens: 60,
+                    ..OutputQuery::default()
+                };
+                let excerpt = self.orchestrator.output(session, query).await;
+                excerpt.map(|excerpt| excerpt.text).unwrap_or_default()
+            }
         };
-        let line =
-            self.orchestrator.output(session, query).await.map(|excerpt| excerpt.text).unwrap_or_default();
         let line = line.trim();
         let message = if line.is_empty() { "waiting" } else { line };
         let progress = ProgressNotificationParam::new(reporter.token.clone(), f64::from(reports + 1))

@@ -183,6 +183,17 @@ impl Orchestrator {
         self.inner.tasks.wait().await;
     }
 
+    /// Sees an operation through to its end, also when nobody waits for it any more.
+    pub async fn see_through<T: Send + 'static>(
+        &self,
+        what: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let outcome = self.inner.tasks.spawn(what).await;
+        outcome.unwrap_or_else(|error| {
+            Err(Error::new(ErrorCode::Internal, format!("an operation did not come to its end: {error}")))
+        })
+    }
+
     /// The way to the dispatcher, which the first call starts.
     async fn inputs(&self) -> Result<&mpsc::Sender<DispatcherInput>> {
         self.inner

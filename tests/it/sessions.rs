@@ -171,6 +171,9 @@ fn a_session_is_changed() {
         !update(json!({"capabilities": ["rust"], "env": {"ADDED": "later"}, "rows": 33, "cols": 77}))
             .is_error
     );
+    let start = std::time::Instant::now();
+    let same = update(json!({"status": "idle"}));
+    assert!(!same.is_error && start.elapsed().as_secs() < 20, "it was waited for an end: {same:?}");
     let illegal = update(json!({"status": "recovering"}));
     assert_eq!(illegal.code(), "illegal_transition", "{illegal:?}");
     let text = illegal.error().to_string();

@@ -265,7 +265,7 @@ async fn settled(call: &Call, watch: &mut CommandWatch, deadline: Instant) -> Co
         // Both ends are the same to this call: the time is over, or nobody will change the record any more.
         let _ = tokio::time::timeout_at(deadline, watch.wait_for(is_settled)).await;
     };
-    call.wait(until, (&session, Some(&id))).await;
+    call.wait(until, Some((&session, Some(&id)))).await;
     watch.borrow().clone()
 }
 

@@ -16,7 +16,7 @@ use crate::mcp::call::Call;
 use crate::mcp::check;
 use crate::mcp::schema::{self, Bytes, Milliseconds, Variable};
 use crate::mcp::tools::{Effect, Tool};
-use crate::model::{Profile, SessionKind, Status, TerminalSize};
+use crate::model::{Profile, SessionKind, TerminalSize};
 
 pub(crate) const TOOL: Tool = Tool {
     name: "session_create",
@@ -102,13 +102,7 @@ async fn create(call: &Call, arguments: Arguments) -> Result<Answer> {
         output_bytes: arguments.output_buffer_size.map(|Bytes(bytes)| bytes),
         command: arguments.command,
     };
-    let session = call.orchestrator.create_session(new).await?;
-    let mut view = SessionView::of(&session);
-    if session.status == Status::Initializing {
-        view.hint = String::from(
-            "the shell has shown no prompt yet; commands wait for it, and session_output {mode: \"screen\"} shows \
-             what it is doing",
-        );
-    }
+    let session = call.wait(call.orchestrator.create_session(new), None).await?;
+    let view = SessionView::of(&session);
     Answer::new(view.sentence(), &view)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{WaitUntil, wait_timeout};
+use super::WaitUntil;
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::mcp::answer::{Answer, is_default};
@@ -129,13 +129,13 @@ async fn input(call: &Call, arguments: Arguments) -> Result<Answer> {
     let session = call.orchestrator.session(&arguments.session_id).await?.id;
     let before = call.orchestrator.input(session.as_str(), Input { bytes, secret: arguments.secret }).await?;
     let timed_out = if let Some((wait, until)) = wait.zip(until) {
-        let longest = wait_timeout(wait.timeout);
+        let longest = call.longest_wait(wait.timeout.map(Into::into));
         let come = call.orchestrator.wait_output(&session, None, Some(before), until, longest);
-        !call.wait(come, (&session, None)).await?
+        !call.wait(come, Some((&session, None))).await?
     } else {
         let settled =
             call.orchestrator.wait_output(&session, None, Some(before), Until::Quiet(SETTLED), PATIENCE);
-        call.wait(settled, (&session, None)).await?;
+        call.wait(settled, Some((&session, None))).await?;
         false
     };
     let query = OutputQuery {

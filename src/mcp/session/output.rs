@@ -6,7 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{WaitUntil, wait_timeout};
+use super::WaitUntil;
 use crate::error::{Error, Result};
 use crate::id::{CommandId, SessionId};
 use crate::limits;
@@ -186,10 +186,11 @@ async fn read(call: &Call, arguments: Arguments) -> Result<Answer> {
     let timed_out = match until {
         None => false,
         Some(until) => {
-            let longest = wait_timeout(arguments.wait.as_ref().and_then(|wait| wait.timeout));
+            let asked = arguments.wait.as_ref().and_then(|wait| wait.timeout);
+            let longest = call.longest_wait(asked.map(Into::into));
             let (named, since) = (command.as_ref(), arguments.since);
             let come = call.orchestrator.wait_output(&session, named, since, until, longest);
-            !call.wait(come, (&session, command.as_ref())).await?
+            !call.wait(come, Some((&session, command.as_ref()))).await?
         }
     };
     let reading = match arguments.mode {
