@@ -319,42 +319,24 @@ fn answer(command: &Command, view: &CommandView) -> Result<Answer> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::super::answer::tool_result;
     use super::*;
     use crate::clock::Timestamp;
-    use crate::id::{CommandId, SessionId};
-    use crate::model::ResourceLimits;
+    use crate::id::SessionId;
+    use crate::model::fixtures;
     use crate::term::tokens::estimate_tokens;
 
     fn ended(code: i32) -> Command {
         Command {
-            id: CommandId::from_text("cmd_k3f9q2"),
-            uuid: uuid::Uuid::from_u128(1),
-            session: SessionId::from_text("ses_k3f9q2"),
-            text: "true".to_owned(),
             state: CommandState::Ended,
             ending: Some(Ending::Exited(code)),
-            reason: None,
-            ok_exit_codes: Some(vec![0]),
-            env: BTreeMap::new(),
-            directory: None,
-            stdin: None,
-            timeout_ms: 300_000,
-            on_timeout: OnTimeout::Leave,
-            timed_out: false,
-            retries: None,
-            limits: ResourceLimits::default(),
-            attempt: 1,
-            queued_at: Timestamp(0),
             started_at: Some(Timestamp(0)),
             ended_at: Some(Timestamp(1)),
             duration_us: Some(1_500),
             output_from: Some(10),
             output_to: Some(10),
             working_directory: Some("/home/u".into()),
-            awaiting_input: None,
+            ..fixtures::command(&SessionId::from_text("ses_k3f9q2"))
         }
     }
 

@@ -220,8 +220,8 @@ fn table(page: &Page) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::filter::tests::session;
     use super::*;
+    use crate::model::fixtures::session;
 
     #[test]
     fn a_page_that_is_too_long_is_cut_and_counted() {

@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::SessionView;
 use super::list::{megabytes, rounded};
-use super::{kind_word, status_words};
 use crate::clock::{self, Timestamp};
 use crate::error::Result;
 use crate::mcp::answer::{Answer, is_default, spoken};
@@ -39,18 +39,12 @@ struct Arguments {
     detailed: bool,
 }
 
+/// A session, as it is at this moment.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct View {
-    session_id: String,
-    name: String,
-    #[serde(rename = "type")]
-    kind: &'static str,
-    #[schemars(extend("enum" = status_words()))]
-    status: &'static str,
-    working_directory: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pid: Option<u32>,
+    #[serde(flatten)]
+    session: SessionView,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_command: Option<LastCommand>,
     /// The program that has the terminal, when it is not the shell.
@@ -67,7 +61,6 @@ struct View {
     memory: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     processes: Option<u32>,
-    created_at: String,
     last_activity: String,
     /// Milliseconds.
     uptime: u64,
@@ -214,12 +207,7 @@ fn view(observation: Observation, usage: Option<Usage>, detailed: bool, now: Tim
     let Observation { session, last_command: last, foreground, queued, output_cursor } = observation;
     let uptime = session.ended_at.unwrap_or(now).since(session.created_at);
     View {
-        session_id: session.id.to_string(),
-        name: session.name.clone(),
-        kind: kind_word(session.kind),
-        status: session.status.as_str(),
-        working_directory: session.working_directory.display().to_string(),
-        pid: session.pid,
+        session: SessionView::of(&session),
         last_command: last.as_ref().map(last_command),
         foreground: foreground.map(|program| Foreground {
             pid: program.pid,
@@ -230,7 +218,6 @@ fn view(observation: Observation, usage: Option<Usage>, detailed: bool, now: Tim
         cpu: usage.map(|usage| rounded(usage.cpu)),
         memory: usage.map(|usage| megabytes(usage.memory)),
         processes: usage.map(|usage| usage.processes),
-        created_at: session.created_at.to_string(),
         last_activity: session.last_activity.to_string(),
         uptime: u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX),
         ended_at: session.ended_at.map(|at| at.to_string()),
@@ -264,7 +251,8 @@ async fn status(call: &Call, arguments: Arguments) -> Result<Answer> {
 /// The head line says what matters; the rest is given as the fields are named.
 fn text(view: &View) -> Result<String> {
     let up = spoken(view.uptime);
-    let mut text = format!("session {} \"{}\" is {} for {up}", view.session_id, view.name, view.status);
+    let SessionView { session_id, name, status, .. } = &view.session;
+    let mut text = format!("session {session_id} \"{name}\" is {status} for {up}");
     let Value::Object(fields) = serde_json::to_value(view)
         .map_err(|error| crate::error::Error::new(crate::error::ErrorCode::Internal, error.to_string()))?
     else {
@@ -285,8 +273,8 @@ fn text(view: &View) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::filter::tests::session;
     use super::*;
+    use crate::model::fixtures::session;
 
     #[test]
     fn only_details_show_settings_and_nothing_empty_is_shown() {
