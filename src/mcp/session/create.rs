@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::{KINDS, SessionView};
 use crate::engine::request::NewSession;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::limits;
 use crate::mcp::answer::Answer;
 use crate::mcp::arguments::typed;
@@ -44,7 +44,7 @@ struct Arguments {
     /// Make a missing workingDirectory
     #[serde(default)]
     create_working_directory: bool,
-    /// Typed into the shell; the call returns while it runs
+    /// Typed into the shell; the call returns while it runs. Not in an observer, where nothing is run
     #[schemars(extend("x-bytes" = limits::COMMAND_BYTES))]
     command: Option<String>,
     /// bash, zsh, fish, dash, or any program (default $SHELL)
@@ -75,7 +75,20 @@ struct Arguments {
     output_buffer_size: Option<Bytes>,
 }
 
+/// An observer runs nothing, a first command included: whoever wants one wants another type.
+fn check_command(kind: SessionKind, command: Option<&str>) -> Result<()> {
+    if kind == SessionKind::Observer && command.is_some() {
+        return Err(Error::invalid(
+            "'command' does not go with 'type' \"observer\": an observer runs no commands",
+        )
+        .with_hint("leave 'command' out, or give another type")
+        .with_details(serde_json::json!({"field": "command", "conflictsWith": ["type"]})));
+    }
+    Ok(())
+}
+
 async fn create(call: &Call, arguments: Arguments) -> Result<Answer> {
+    check_command(arguments.kind, arguments.command.as_deref())?;
     let defaults = &call.defaults;
     let directory = arguments.working_directory.as_deref();
     let new = NewSession {
