@@ -122,6 +122,19 @@ pub struct OutputQuery {
     pub budget_tokens: usize,
 }
 
+/// Bytes of a session's output as they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawOutput {
+    /// Cursor of the first byte.
+    pub from: u64,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// Where what was asked for begins and ends.
+    pub asked: (u64, u64),
+    /// Where what can still be read of it begins; what lies before was dropped.
+    pub readable_from: u64,
+}
+
 /// What the terminal shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScreenShot {

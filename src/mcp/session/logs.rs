@@ -112,7 +112,8 @@ async fn logs(call: &Call, arguments: Arguments) -> Result<Answer> {
         call.orchestrator.events(&session, arguments.since.unwrap_or(0), limits::LOG_ENTRIES).await?;
     let mut entries: Vec<Entry> = events.iter().map(entry).filter(|entry| wants(entry.kind)).collect();
     let (from, output) = if wants(Kind::Output) {
-        call.orchestrator.raw_output(&session, None, Some(since), most).await?
+        let raw = call.orchestrator.raw_output(&session, None, Some(since), most).await?;
+        (raw.from, raw.bytes)
     } else {
         (since, Vec::new())
     };

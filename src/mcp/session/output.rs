@@ -16,7 +16,7 @@ use crate::mcp::call::Call;
 use crate::mcp::check;
 use crate::mcp::schema::{self, Milliseconds};
 use crate::mcp::tools::{Effect, Tool};
-use crate::orchestrator::{OutputQuery, ScreenShot, Until};
+use crate::orchestrator::{OutputQuery, RawOutput, ScreenShot, Until};
 use crate::term::excerpt::{Excerpt, Page};
 
 /// No output for this long is quiet.
@@ -199,9 +199,7 @@ async fn read(call: &Call, arguments: Arguments) -> Result<Answer> {
         Mode::Raw => {
             let most = call.budget() * RAW_BYTES_PER_TOKEN;
             let orchestrator = &call.orchestrator;
-            let (from, bytes) =
-                orchestrator.raw_output(&session, command.as_ref(), arguments.since, most).await?;
-            of_bytes(from, bytes)
+            of_bytes(orchestrator.raw_output(&session, command.as_ref(), arguments.since, most).await?)
         }
     };
     let reading = Reading { timed_out, ..reading };
@@ -245,7 +243,9 @@ fn of_screen(screen: ScreenShot) -> Reading {
     }
 }
 
-fn of_bytes(from: u64, mut bytes: Vec<u8>) -> Reading {
+fn of_bytes(raw: RawOutput) -> Reading {
+    let RawOutput { from, mut bytes, asked: (asked_from, asked_to), readable_from } = raw;
+    let is_cut = from + (bytes.len() as u64) < asked_to;
     // A character that is cut off at the end is left for the next page.
     if let Err(error) = std::str::from_utf8(&bytes)
         && error.error_len().is_none()
@@ -254,9 +254,18 @@ fn of_bytes(from: u64, mut bytes: Vec<u8>) -> Reading {
         bytes.truncate(error.valid_up_to());
     }
     let cursor = from + bytes.len() as u64;
+    let behind = if is_cut { asked_to - cursor } else { 0 };
+    let omitted_bytes = from - asked_from + behind;
+    let reading = Reading {
+        cursor,
+        truncated: omitted_bytes > 0,
+        omitted_bytes,
+        omitted_from: if readable_from < from { Some(readable_from) } else { is_cut.then_some(cursor) },
+        ..Reading::default()
+    };
     match String::from_utf8(bytes) {
-        Ok(output) => Reading { output, cursor, ..Reading::default() },
-        Err(error) => Reading { output_base64: base64(error.as_bytes()), cursor, ..Reading::default() },
+        Ok(output) => Reading { output, ..reading },
+        Err(error) => Reading { output_base64: base64(error.as_bytes()), ..reading },
     }
 }
 
@@ -299,7 +308,10 @@ fn text(reading: &Reading) -> String {
         let _ = write!(text, " · {} lines", reading.total_lines);
     }
     if reading.truncated {
-        let _ = write!(text, " · {} lines ({} bytes) left out", reading.omitted_lines, reading.omitted_bytes);
+        let _ = match reading.omitted_lines {
+            0 => write!(text, " · {} bytes left out", reading.omitted_bytes),
+            lines => write!(text, " · {lines} lines ({} bytes) left out", reading.omitted_bytes),
+        };
     }
     if let Some(from) = reading.omitted_from {
         let _ = write!(text, " from cursor {from}");
@@ -326,10 +338,26 @@ mod tests {
 
     #[test]
     fn raw_output_keeps_escapes_and_never_splits_a_character() {
-        let reading = of_bytes(10, b"\x1b[1mh\xc3".to_vec());
+        let raw =
+            |bytes: &[u8], asked| RawOutput { from: 10, bytes: bytes.to_vec(), asked, readable_from: 10 };
+        let reading = of_bytes(raw(b"\x1b[1mh\xc3", (10, 16)));
         assert_eq!((reading.output.as_str(), reading.cursor), ("\u{1b}[1mh", 15));
-        let reading = of_bytes(10, b"a\xffb".to_vec());
+        assert!(!reading.truncated, "the rest of the character is still to come");
+        let reading = of_bytes(raw(b"a\xffb", (10, 13)));
         assert_eq!((reading.output_base64.as_str(), reading.cursor), ("Yf9i", 13));
+    }
+
+    #[test]
+    fn raw_output_tells_what_was_left_out_and_where() {
+        let check = |from, asked, readable_from| {
+            let reading = of_bytes(RawOutput { from, bytes: b"abcd".to_vec(), asked, readable_from });
+            (reading.truncated, reading.omitted_bytes, reading.omitted_from)
+        };
+        assert_eq!(check(10, (10, 14), 10), (false, 0, None));
+        assert_eq!(check(10, (10, 20), 10), (true, 6, Some(14)), "the rest");
+        assert_eq!(check(10, (2, 14), 2), (true, 8, Some(2)), "what came before");
+        assert_eq!(check(10, (2, 14), 5), (true, 8, Some(5)), "what came before, and is dropped in part");
+        assert_eq!(check(10, (2, 14), 10), (true, 8, None), "what was dropped cannot be read");
     }
 
     #[test]
