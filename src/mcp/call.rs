@@ -8,6 +8,7 @@ use rmcp::model::{ProgressNotificationParam, ProgressToken, RequestId};
 use rmcp::{Peer, RoleServer};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
+use super::arguments::shortened;
 use super::traffic::Traffic;
 use crate::id::{CommandId, SessionId};
 use crate::limits;
@@ -93,6 +94,9 @@ impl Call {
 
     async fn report(&self, reporter: &Reporter, reports: u32, watched: Watched<'_>) {
         tokio::time::sleep(limits::PROGRESS_EVERY).await;
+        if !self.traffic.takes_progress() {
+            return;
+        }
         let line = match watched {
             None => String::new(),
             Some((session, command)) => {
@@ -106,8 +110,9 @@ impl Call {
                 excerpt.map(|excerpt| excerpt.text).unwrap_or_default()
             }
         };
-        let line = line.trim();
-        let message = if line.is_empty() { "waiting" } else { line };
+        // Blanks cost next to nothing in tokens: the budget alone bounds no line.
+        let line = shortened(line.trim());
+        let message = if line.is_empty() { "waiting".to_owned() } else { line };
         let progress = ProgressNotificationParam::new(reporter.token.clone(), f64::from(reports + 1))
             .with_message(message);
         if let Err(error) = reporter.peer.notify_progress(progress).await {
