@@ -10,7 +10,7 @@ use crate::clock;
 use crate::engine::request::{CloseMode, Targets};
 use crate::error::{Error, Result};
 use crate::id::SessionId;
-use crate::mcp::answer::{Answer, is_default};
+use crate::mcp::answer::{Answer, fitting, is_default};
 use crate::mcp::arguments::typed;
 use crate::mcp::call::Call;
 use crate::mcp::check;
@@ -67,6 +67,9 @@ struct Outcome {
     /// Those that go on ending; a look at them tells when they have.
     #[serde(skip_serializing_if = "is_default")]
     closing: Vec<String>,
+    /// Sessions that did not fit into these lists.
+    #[serde(skip_serializing_if = "is_default")]
+    omitted: usize,
     /// Some process had to be killed.
     #[serde(skip_serializing_if = "is_default")]
     forced: bool,
@@ -106,15 +109,25 @@ async fn close(call: &Call, arguments: Arguments) -> Result<Answer> {
         }
         Err(_) => so_far(call, chosen).await?,
     };
-    let words = |ids: Vec<SessionId>| ids.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let outcome = Outcome {
-        success: going.is_empty(),
-        session_ids: words(ended),
-        closing: words(going),
-        forced,
-        closed_at: clock::now().wall.to_string(),
-    };
-    Answer::new(text(&outcome), &outcome)
+    let closed_at = clock::now().wall.to_string();
+    let mut room = call.room();
+    loop {
+        let shown_going = &going[..fitting(&going, room.tokens / 2)];
+        let shown_ended = &ended[..fitting(&ended, room.tokens / 2)];
+        let words = |ids: &[SessionId]| ids.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let outcome = Outcome {
+            success: going.is_empty(),
+            session_ids: words(shown_ended),
+            closing: words(shown_going),
+            omitted: ended.len() - shown_ended.len() + going.len() - shown_going.len(),
+            forced,
+            closed_at: closed_at.clone(),
+        };
+        let answer = Answer::new(text(&outcome, ended.len(), going.len()), &outcome)?;
+        if room.holds(&answer) {
+            return Ok(answer);
+        }
+    }
 }
 
 /// Those of the chosen sessions that have ended, those that have not, and whether it took force.
@@ -126,13 +139,15 @@ async fn so_far(call: &Call, chosen: Vec<SessionId>) -> Result<(Vec<SessionId>, 
     Ok((ended, going, forced))
 }
 
-fn text(outcome: &Outcome) -> String {
+fn text(outcome: &Outcome, ended: usize, going: usize) -> String {
     let how = if outcome.forced { ", some by force" } else { "" };
     let ids = outcome.session_ids.join(", ");
-    let mut text =
-        format!("closed {} sessions{how} at {}: {ids}", outcome.session_ids.len(), outcome.closed_at);
-    if !outcome.closing.is_empty() {
-        let _ = write!(text, "\n{} go on ending: {}", outcome.closing.len(), outcome.closing.join(", "));
+    let mut text = format!("closed {ended} sessions{how} at {}: {ids}", outcome.closed_at);
+    if going > 0 {
+        let _ = write!(text, "\n{going} go on ending: {}", outcome.closing.join(", "));
+    }
+    if outcome.omitted > 0 {
+        let _ = write!(text, "\n({} ids left out: session_list shows them)", outcome.omitted);
     }
     text
 }

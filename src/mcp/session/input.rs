@@ -138,26 +138,32 @@ async fn input(call: &Call, arguments: Arguments) -> Result<Answer> {
         call.wait(settled, Some((&session, None))).await?;
         false
     };
-    let query = OutputQuery {
-        since: Some(before),
-        page: Page::Ends,
-        budget_tokens: call.budget(),
-        ..OutputQuery::default()
-    };
-    let excerpt = call.orchestrator.output(&session, query).await?;
-    let result = Typed {
-        written,
-        output: excerpt.text,
-        cursor: excerpt.cursor,
-        timed_out,
-        truncated: excerpt.truncated,
-        omitted_lines: excerpt.omitted_lines,
-        omitted_from: excerpt.omitted_from,
-    };
     let late = if timed_out { " · what was waited for did not come" } else { "" };
-    let line = format!("[{written} bytes typed · cursor {}{late}]", result.cursor);
-    let text = if result.output.is_empty() { line } else { format!("{}\n{line}", result.output) };
-    Answer::new(text, &result)
+    let mut room = call.room();
+    loop {
+        let query = OutputQuery {
+            since: Some(before),
+            page: Page::Ends,
+            budget_tokens: room.tokens,
+            ..OutputQuery::default()
+        };
+        let excerpt = call.orchestrator.output(&session, query).await?;
+        let result = Typed {
+            written,
+            output: excerpt.text,
+            cursor: excerpt.cursor,
+            timed_out,
+            truncated: excerpt.truncated,
+            omitted_lines: excerpt.omitted_lines,
+            omitted_from: excerpt.omitted_from,
+        };
+        let line = format!("[{written} bytes typed · cursor {}{late}]", result.cursor);
+        let text = if result.output.is_empty() { line } else { format!("{}\n{line}", result.output) };
+        let answer = Answer::new(text, &result)?;
+        if room.holds(&answer) {
+            return Ok(answer);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -54,7 +54,7 @@ impl JsonSchema for StatusWord {
 }
 
 /// A session as creation, change and reset show it.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct SessionView {
     session_id: String,
