@@ -87,6 +87,9 @@ pub const BLOCKING_THREADS: usize = 16;
 pub const MESSAGE_BYTES: usize = 8 << 20;
 /// Response bytes that a client may leave unread before new calls are refused.
 pub const UNREAD_BYTES: usize = 32 << 20;
+/// Bytes that a client may leave unread before it is sent no more progress, which is worth nothing when
+/// it is read late: a pipe's and a half.
+pub const UNREAD_PROGRESS: usize = 96 << 10;
 
 // Output
 

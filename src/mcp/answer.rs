@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, ErrorCode, Result};
+use crate::term::tokens::estimate_tokens;
 
 /// The result of a tool.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +26,11 @@ impl Answer {
             Error::new(ErrorCode::Internal, format!("the result could not be written: {error}"))
         })?;
         Ok(Self { text: text.into(), structured, failed: false })
+    }
+
+    /// What it costs its reader, whichever form that is shown.
+    pub(crate) fn tokens(&self) -> usize {
+        estimate_tokens(&self.text).max(json_tokens(&self.structured))
     }
 
     /// The same, of a command that failed.
@@ -68,6 +74,22 @@ pub(crate) fn tool_result(outcome: Result<Answer>) -> CallToolResult {
 /// For `skip_serializing_if`: results leave out what says nothing.
 pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
+}
+
+/// What a part of a result costs as JSON.
+pub(crate) fn json_tokens(part: &impl Serialize) -> usize {
+    serde_json::to_string(part).map_or(usize::MAX, |text| estimate_tokens(&text))
+}
+
+/// How many of the parts, from the first on, fit a budget of tokens together.
+pub(crate) fn fitting<'a, T: Serialize + 'a>(parts: impl IntoIterator<Item = &'a T>, budget: usize) -> usize {
+    let mut left = budget;
+    let fitting = parts.into_iter().map(json_tokens).take_while(|tokens| {
+        let fits = *tokens <= left;
+        left = left.saturating_sub(*tokens);
+        fits
+    });
+    fitting.count()
 }
 
 /// A duration as a person reads it.

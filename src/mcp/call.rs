@@ -8,6 +8,8 @@ use rmcp::model::{ProgressNotificationParam, ProgressToken, RequestId};
 use rmcp::{Peer, RoleServer};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
+use super::answer::Answer;
+use super::arguments::shortened;
 use super::traffic::Traffic;
 use crate::id::{CommandId, SessionId};
 use crate::limits;
@@ -29,6 +31,15 @@ pub struct Defaults {
     pub result_tokens: usize,
 }
 
+/// What `session_create`, `session_reset` and `session_update` wait for ends by itself before any caller
+/// loses patience.
+const _: () = assert!(
+    limits::CLOSE_GRACE.as_millis() + limits::READY_WAIT.as_millis() < limits::SILENT_WAIT.as_millis()
+);
+
+/// Whose last line is the message of progress.
+pub(crate) type Watched<'a> = Option<(&'a SessionId, Option<&'a CommandId>)>;
+
 /// Where progress goes.
 pub(crate) struct Reporter {
     pub(crate) peer: Peer<RoleServer>,
@@ -48,11 +59,43 @@ pub(crate) struct Call {
     pub(crate) id: RequestId,
 }
 
+/// How large a result may be.
+///
+/// What a text costs together with the other fields and JSON's escapes is known only when it is there. So
+/// every answer whose size depends on what it tells of is made in a loop, within the tokens that there are
+/// for its texts, until the room [holds](Self::holds) it. What is left out is counted, and can be had
+/// otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Room {
+    /// The most that either form of the answer may cost.
+    most: usize,
+    /// Estimated tokens that its texts and lists may take. At zero all is left out that can be.
+    pub(crate) tokens: usize,
+}
+
+impl Room {
+    /// A result of at most so many tokens.
+    pub(crate) fn of(most: usize) -> Self {
+        // The rest is for the fields that are always there.
+        Self { most, tokens: most - most / 16 }
+    }
+
+    /// Whether the answer can be given. If not, there is less room for the next attempt.
+    pub(crate) fn holds(&mut self, answer: &Answer) -> bool {
+        let tokens = answer.tokens();
+        if tokens <= self.most || self.tokens == 0 {
+            return true;
+        }
+        // What is cut in whole lines or items may not get smaller by a little.
+        self.tokens = (self.tokens * self.most / tokens).min(self.tokens - self.tokens / 8 - 1);
+        false
+    }
+}
+
 impl Call {
-    /// Estimated tokens that the texts of this call's result may take.
-    pub(crate) fn budget(&self) -> usize {
-        // The rest is for the other fields.
-        self.defaults.result_tokens - self.defaults.result_tokens / 16
+    /// The room for this call's result.
+    pub(crate) fn room(&self) -> Room {
+        Room::of(self.defaults.result_tokens)
     }
 
     /// How long this call may block: as asked, or as long as its client stays patient.
@@ -60,12 +103,9 @@ impl Call {
         asked.unwrap_or(self.patience).min(limits::LONGEST_WAIT)
     }
 
-    /// Waits without a permit, and reports progress with the last line of what is `watched`.
-    pub(crate) async fn wait<T>(
-        &self,
-        what: impl Future<Output = T>,
-        watched: (&SessionId, Option<&CommandId>),
-    ) -> T {
+    /// Waits without a permit, and reports progress with the last line of what is `watched`. Every wait
+    /// for more than the orchestrator's next answer goes through here.
+    pub(crate) async fn wait<T>(&self, what: impl Future<Output = T>, watched: Watched<'_>) -> T {
         self.traffic.handed_over(&self.id);
         drop(self.permit.lock().await.take());
         let result = match &self.reporter {
@@ -87,23 +127,58 @@ impl Call {
         result
     }
 
-    async fn report(&self, reporter: &Reporter, reports: u32, watched: (&SessionId, Option<&CommandId>)) {
+    async fn report(&self, reporter: &Reporter, reports: u32, watched: Watched<'_>) {
         tokio::time::sleep(limits::PROGRESS_EVERY).await;
-        let (session, command) = watched;
-        let query = OutputQuery {
-            command: command.cloned(),
-            tail_lines: Some(1),
-            budget_tokens: 60,
-            ..OutputQuery::default()
+        if !self.traffic.takes_progress() {
+            return;
+        }
+        let line = match watched {
+            None => String::new(),
+            Some((session, command)) => {
+                let query = OutputQuery {
+                    command: command.cloned(),
+                    tail_lines: Some(1),
+                    budget_tokens: 60,
+                    ..OutputQuery::default()
+                };
+                let excerpt = self.orchestrator.output(session, query).await;
+                excerpt.map(|excerpt| excerpt.text).unwrap_or_default()
+            }
         };
-        let line =
-            self.orchestrator.output(session, query).await.map(|excerpt| excerpt.text).unwrap_or_default();
-        let line = line.trim();
-        let message = if line.is_empty() { "waiting" } else { line };
+        // Blanks cost next to nothing in tokens: the budget alone bounds no line.
+        let line = shortened(line.trim());
+        let message = if line.is_empty() { "waiting".to_owned() } else { line };
         let progress = ProgressNotificationParam::new(reporter.token.clone(), f64::from(reports + 1))
             .with_message(message);
         if let Err(error) = reporter.peer.notify_progress(progress).await {
             tracing::debug!(%error, "progress could not be reported");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The attempts at an answer with so many tokens of its own beside its text, until the room holds it.
+    fn attempts(most: usize, own: usize) -> Vec<usize> {
+        let mut room = Room::of(most);
+        let mut attempts = Vec::new();
+        loop {
+            attempts.push(room.tokens);
+            let text = "a\n".repeat(usize::midpoint(own, room.tokens));
+            let answer = Answer { text, structured: serde_json::Value::Null, failed: false };
+            if room.holds(&answer) {
+                return attempts;
+            }
+        }
+    }
+
+    #[test]
+    fn an_answer_is_made_smaller_until_it_fits() {
+        assert_eq!(attempts(8_000, 100), [7_500]);
+        let several = attempts(8_000, 4_000);
+        assert!(several.len() < 8 && several.iter().all(|tokens| *tokens > 3_000), "{several:?}");
+        assert_eq!(attempts(8_000, 9_000).last(), Some(&0), "what is always there does not fit");
     }
 }

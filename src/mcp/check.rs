@@ -102,7 +102,8 @@ pub(crate) fn filled(field: &str, given: String) -> Result<String> {
 
 /// Lines `from` to `to`, from 1 on, both included; one number is one line.
 pub(crate) fn range(given: &str) -> Result<(u64, u64)> {
-    let wrong = || refusal("range", format!("'range' must be lines like \"120-4560\", not {given:?}"));
+    let wrong =
+        || refusal("range", format!("'range' must be lines like \"120-4560\", not {:?}", shortened(given)));
     let (from, to) = given.split_once('-').unwrap_or((given, given));
     let from: u64 = from.trim().parse().map_err(|_| wrong())?;
     let to: u64 = to.trim().parse().map_err(|_| wrong())?;

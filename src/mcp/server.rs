@@ -327,6 +327,44 @@ mod tests {
         .await;
     }
 
+    /// A thousand calls wait for minutes, each with progress, and nobody reads any of it.
+    #[tokio::test(start_paused = true)]
+    async fn unread_progress_is_bounded() {
+        const CALLS: usize = 1_000;
+        let (near, far) = duplex(4 << 10);
+        let (reader, writer) = tokio::io::split(far);
+        let (mut unread, mut pipe) = tokio::io::split(near);
+        let surface = surface();
+        let traffic = std::sync::Arc::clone(surface.traffic());
+        let serving = serve_pipes(surface, reader, writer, std::future::pending());
+        let talking = async {
+            let params = json!({
+                "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "0"},
+            });
+            let mut send = async |message: Value| {
+                pipe.write_all(format!("{message}\n").as_bytes()).await.unwrap();
+            };
+            send(json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params})).await;
+            send(json!({"jsonrpc": "2.0", "method": "notifications/initialized"})).await;
+            for id in 1..=CALLS {
+                let mut params = fake("wait");
+                params["_meta"] = json!({"progressToken": id});
+                send(json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params})).await;
+            }
+            tokio::time::sleep(std::time::Duration::from_secs(120)).await;
+            let unread_bytes = traffic.unread_bytes();
+            // Each of the calls may have one more on its way.
+            assert!(unread_bytes < limits::UNREAD_PROGRESS + CALLS * 256, "{unread_bytes} bytes");
+            let mut seen = vec![0; 4 << 10];
+            let length = tokio::io::AsyncReadExt::read(&mut unread, &mut seen).await.unwrap();
+            assert!(String::from_utf8_lossy(&seen[..length]).contains("notifications/progress"));
+        };
+        tokio::select! {
+            () = serving => panic!("the server ended"),
+            () = talking => {}
+        }
+    }
+
     #[tokio::test]
     async fn at_the_end_of_input_calls_still_get_their_answers() {
         let params = json!({

@@ -236,7 +236,7 @@ pub(crate) mod tests {
                     "hang" => std::future::pending::<()>().await,
                     "wait" => {
                         let session = crate::id::SessionId::from_text("ses_fake");
-                        call.wait(std::future::pending::<()>(), (&session, None)).await;
+                        call.wait(std::future::pending::<()>(), Some((&session, None))).await;
                     }
                     _ => {}
                 }

@@ -1,5 +1,5 @@
 //! Counts what is under way between client and server: requests that have no answer yet, and answers
-//! that the client has not read. rmcp bounds neither. Knows numbers, not messages.
+//! and progress that the client has not read. rmcp bounds neither. Knows numbers, not messages.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -70,7 +70,7 @@ impl Traffic {
         self.wake(counts);
     }
 
-    /// Bytes of an answer wait for the client.
+    /// Bytes of an answer, or of progress, wait for the client.
     pub(crate) fn queued(&self, bytes: usize) {
         self.counts().unread_bytes += bytes;
     }
@@ -111,9 +111,19 @@ impl Traffic {
         .await;
     }
 
+    /// Whether progress would be read soon. A client that does not read gets no more of it.
+    pub(crate) fn takes_progress(&self) -> bool {
+        self.counts().unread_bytes < limits::UNREAD_PROGRESS
+    }
+
     /// Returns when every request is answered and every answer is read.
     pub(crate) async fn idle(&self) {
         self.until(|counts| counts.open.is_empty() && counts.unread_bytes == 0).await;
+    }
+
+    #[cfg(test)]
+    pub(crate) fn unread_bytes(&self) -> usize {
+        self.counts().unread_bytes
     }
 
     async fn until(&self, reached: impl Fn(&mut Counts) -> bool) {
@@ -171,6 +181,17 @@ mod tests {
         assert!(traffic.may_read().now_or_never().is_some());
         assert!(traffic.may_answer(&id(1)).now_or_never().is_some());
         assert!(traffic.idle().now_or_never().is_none());
+    }
+
+    #[test]
+    fn progress_stops_long_before_answers_do() {
+        let traffic = Traffic::default();
+        assert!(traffic.takes_progress());
+        traffic.queued(limits::UNREAD_PROGRESS);
+        assert!(!traffic.takes_progress());
+        assert!(traffic.may_read().now_or_never().is_some());
+        traffic.written(1);
+        assert!(traffic.takes_progress());
     }
 
     #[test]

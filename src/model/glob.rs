@@ -45,4 +45,23 @@ mod tests {
             assert!(!matches(pattern, text), "{pattern} {text}");
         }
     }
+
+    #[test]
+    fn other_characters_stand_for_themselves() {
+        for (pattern, text) in [
+            ("a.c", "a.c"),
+            ("a+", "a+"),
+            ("[ab]", "[ab]"),
+            ("a\\*", "a\\x"),
+            ("{a,b}", "{a,b}"),
+            ("^a$", "^a$"),
+        ] {
+            assert!(matches(pattern, text), "{pattern} {text}");
+        }
+        for (pattern, text) in
+            [("a.c", "abc"), ("a+", "aa"), ("[ab]", "a"), ("{a,b}", "a"), ("A", "a"), ("^a$", "a")]
+        {
+            assert!(!matches(pattern, text), "{pattern} {text}");
+        }
+    }
 }

@@ -2,6 +2,8 @@
 
 pub mod command;
 pub mod event;
+#[cfg(test)]
+pub(crate) mod fixtures;
 pub mod glob;
 pub mod record;
 pub mod run;

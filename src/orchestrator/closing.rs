@@ -14,7 +14,8 @@ use crate::model::{SessionKind, Status};
 const AFTER_GRACE: Duration = Duration::from_secs(5);
 
 impl Orchestrator {
-    /// Closes sessions, departments before directors, and waits until nothing of them is left.
+    /// Closes sessions, departments before directors, and waits until nothing of them is left. The directors'
+    /// turn comes within this call: see it through.
     pub async fn close_sessions(
         &self,
         targets: Targets,
@@ -23,7 +24,7 @@ impl Orchestrator {
         reason: Option<String>,
     ) -> Result<Closed> {
         let (directors, others): (Vec<_>, Vec<_>) =
-            self.targeted(targets).await?.into_iter().partition(|(_, kind)| *kind == SessionKind::Director);
+            self.targeted(&targets).await?.into_iter().partition(|(_, kind)| *kind == SessionKind::Director);
         let mut closed = Closed { sessions: Vec::new(), forced: false };
         for group in [others, directors] {
             let ids: Vec<SessionId> = group.into_iter().map(|(id, _)| id).collect();
@@ -40,19 +41,20 @@ impl Orchestrator {
         Ok(closed)
     }
 
-    async fn targeted(&self, targets: Targets) -> Result<Vec<(SessionId, SessionKind)>> {
+    /// The sessions that [`Self::close_sessions`] would close.
+    pub async fn targeted(&self, targets: &Targets) -> Result<Vec<(SessionId, SessionKind)>> {
         let pattern = match targets {
             Targets::One(selector) => {
-                let session = self.session(&selector).await?;
+                let session = self.session(selector).await?;
                 return Ok(vec![(session.id, session.kind)]);
             }
-            Targets::Matching(pattern) => Some(pattern),
+            Targets::Matching(pattern) => Some(pattern.as_str()),
             Targets::All => None,
         };
         let sessions = self.sessions().await?.into_iter();
         let matching = sessions.filter(|session| {
             !session.status.is_final()
-                && pattern.as_deref().is_none_or(|pattern| {
+                && pattern.is_none_or(|pattern| {
                     crate::model::glob::matches(pattern, &session.name)
                         || crate::model::glob::matches(pattern, session.id.as_str())
                 })

@@ -135,6 +135,19 @@ pub struct OutputQuery {
     pub budget_tokens: usize,
 }
 
+/// Bytes of a session's output as they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawOutput {
+    /// Cursor of the first byte.
+    pub from: u64,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// Where what was asked for begins and ends.
+    pub asked: (u64, u64),
+    /// Where what can still be read of it begins; what lies before was dropped.
+    pub readable_from: u64,
+}
+
 /// What the terminal shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScreenShot {
@@ -194,6 +207,17 @@ impl Orchestrator {
         }
         self.inner.tasks.close();
         self.inner.tasks.wait().await;
+    }
+
+    /// Sees an operation through to its end, also when nobody waits for it any more.
+    pub async fn see_through<T: Send + 'static>(
+        &self,
+        what: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let outcome = self.inner.tasks.spawn(what).await;
+        outcome.unwrap_or_else(|error| {
+            Err(Error::new(ErrorCode::Internal, format!("an operation did not come to its end: {error}")))
+        })
     }
 
     /// The way to the dispatcher, which the first call starts.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::output::Output;
-use super::{Orchestrator, OutputQuery, ScreenShot};
+use super::{Orchestrator, OutputQuery, RawOutput, ScreenShot};
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::{CommandId, SessionId};
 use crate::limits;
@@ -53,14 +53,14 @@ impl Orchestrator {
         })
     }
 
-    /// Raw bytes of a session's output from a cursor on: where they begin, and at most `max` of them.
+    /// Raw bytes of a session's output, at most `max`: the first from a cursor on, or the last.
     pub async fn raw_output(
         &self,
         session: &SessionId,
         command: Option<&CommandId>,
         since: Option<u64>,
         max: usize,
-    ) -> Result<(u64, Vec<u8>)> {
+    ) -> Result<RawOutput> {
         let output = self.access(session.as_str()).await?.output;
         let range = self.range(&output, command, since).await?;
         let from = match since {
@@ -68,7 +68,12 @@ impl Orchestrator {
             None => range.from.max(range.to.saturating_sub(max as u64)),
         };
         let chunk = output.read(from, range.to, max);
-        Ok((chunk.from, chunk.bytes))
+        Ok(RawOutput {
+            from: chunk.from,
+            bytes: chunk.bytes,
+            asked: (range.from, range.to),
+            readable_from: range.from.max(output.oldest()).min(chunk.from),
+        })
     }
 
     /// What the session's terminal shows.
@@ -93,7 +98,8 @@ impl Orchestrator {
 
     async fn range(&self, output: &Output, command: Option<&CommandId>, since: Option<u64>) -> Result<Range> {
         let (first, to, grows) = match command {
-            None => (output.oldest(), output.end(), true),
+            // What is gone from behind a cursor was dropped, and is reported as such.
+            None => (since.map_or_else(|| output.oldest(), |_| 0), output.end(), true),
             Some(id) => {
                 let command = self.command(id.as_str()).await?.borrow().clone();
                 match (command.output_from, command.output_to) {

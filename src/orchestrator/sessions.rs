@@ -100,7 +100,7 @@ impl Orchestrator {
 
     /// Changes settings; an illegal status is refused with the legal ones.
     pub async fn update_session(&self, selector: &str, change: SessionChange) -> Result<Session> {
-        let ends = change.status.is_some();
+        let ends = change.status.is_some_and(Status::is_final);
         let session = self
             .changed(Request::UpdateSession { selector: selector.to_owned(), change: Box::new(change) })
             .await?;

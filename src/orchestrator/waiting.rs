@@ -58,7 +58,6 @@ impl Orchestrator {
 
     /// At the prompt, or the program in the foreground waits for input.
     async fn idle(&self, session: &SessionId, first: &Access) -> bool {
-        let mut end = first.output.subscribe();
         let mut watch = first.watch.clone();
         loop {
             let Ok(access) = self.access(session.as_str()).await else { return false };
@@ -74,7 +73,6 @@ impl Orchestrator {
                 () = tokio::time::sleep(LOOK_PAUSE) => {}
                 _ = watch.changed() => {}
             }
-            end.mark_unchanged();
         }
     }
 
@@ -130,11 +128,8 @@ async fn output_behind(access: &Access, since: u64) -> bool {
 
 async fn quiet(access: &Access, pause: Duration) -> bool {
     let mut end = access.output.subscribe();
-    while tokio::time::timeout(pause, end.changed()).await.is_ok() {
-        if end.has_changed().is_err() {
-            return true;
-        }
-    }
+    // A log that nobody writes to any more is quiet too.
+    while let Ok(Ok(())) = tokio::time::timeout(pause, end.changed()).await {}
     true
 }
 

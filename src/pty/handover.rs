@@ -3,6 +3,12 @@
 //! quoting, no unclosed quote that swallows what follows, and nothing in the history: the line begins
 //! with a blank. Rejected: typing the text with a marker after it, which fails on each of these.
 //!
+//! The hooks are armed again with each command's begin and end. What stays unseen is the end of a command
+//! that takes the prompt hook away (`PROMPT_COMMAND=`) and is then aborted, so that it never comes to its
+//! own end mark: the shell is at its prompt, and all that is known is that it waits for input, which is
+//! reported. Rejected: a mark in PS1, of which users keep and export copies that would then end commands
+//! in other shells; and to go by the state of the terminal, which is the same in `read -e`.
+//!
 //! The files are `w`, the wrapper; `c`, the command's text; and where there is something to prepare
 //! `b`, which sets variables and the directory and tells the hooks how to undo that, and `i`, the
 //! command's standard input. Each command's files take the place of the last one's.

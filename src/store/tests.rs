@@ -1,14 +1,9 @@
 //! The store over real files.
 
-use std::collections::BTreeMap;
-
 use super::*;
 use crate::clock::Timestamp;
 use crate::limits;
-use crate::model::{
-    Command, CommandState, Dialect, EventKind, Profile, ResourceLimits, Session, SessionKind, Status,
-    TerminalSize,
-};
+use crate::model::{Command, EventKind, Session, Status, fixtures};
 use crate::term::log::{Archive, Chunk, OutputLog};
 
 fn directory() -> PathBuf {
@@ -17,69 +12,12 @@ fn directory() -> PathBuf {
 
 fn session(name: &str, status: Status) -> Session {
     let uuid = Uuid::new_v4();
-    Session {
-        id: SessionId::unique(uuid, |_| false),
-        uuid,
-        name: name.to_owned(),
-        kind: SessionKind::Worker,
-        status,
-        shell: "/bin/sh".into(),
-        dialect: Dialect::Posix,
-        profile: Profile::Clean,
-        created_directory: "/".into(),
-        working_directory: "/".into(),
-        env: BTreeMap::new(),
-        size: TerminalSize::default(),
-        metadata: serde_json::Map::new(),
-        capabilities: Vec::new(),
-        constraints: Vec::new(),
-        command_timeout_ms: 1,
-        idle_timeout_ms: None,
-        output_bytes: 1,
-        pid: None,
-        generation: 1,
-        created_at: Timestamp(1),
-        last_activity: Timestamp(1),
-        ended_at: None,
-        end_reason: None,
-        ended_by_force: false,
-        exit_code: None,
-        last_command: None,
-        commands_executed: 0,
-        commands_failed: 0,
-        retry_count: 0,
-    }
+    Session { id: SessionId::unique(uuid, |_| false), uuid, status, pid: None, ..fixtures::session(name) }
 }
 
 fn command(session: &Session) -> Command {
     let uuid = Uuid::new_v4();
-    Command {
-        id: CommandId::unique(uuid, |_| false),
-        uuid,
-        session: session.id.clone(),
-        text: "true".into(),
-        state: CommandState::Running,
-        ending: None,
-        reason: None,
-        ok_exit_codes: Some(vec![0]),
-        env: BTreeMap::new(),
-        directory: None,
-        stdin: None,
-        timeout_ms: 1,
-        on_timeout: crate::model::OnTimeout::Leave,
-        timed_out: false,
-        retries: None,
-        limits: ResourceLimits::default(),
-        attempt: 1,
-        queued_at: Timestamp(1),
-        started_at: None,
-        ended_at: None,
-        duration_us: None,
-        output_from: None,
-        output_to: None,
-        working_directory: None,
-        awaiting_input: None,
-    }
+    Command { id: CommandId::unique(uuid, |_| false), uuid, ..fixtures::command(&session.id) }
 }
 
 fn records(session: &Session, command: &Command) -> Vec<Record> {

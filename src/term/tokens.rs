@@ -6,7 +6,8 @@
 /// tables cost far more than prose. So the text is split where its classes change, as tokenizers
 /// do before they merge: a run of letters costs a token for every five, digits one for every
 /// three, a run of one punctuation character one for every four, anything else in ASCII one each.
-/// A single space belongs to the word behind it, longer blanks and newlines are one token a run.
+/// A single space belongs to the word behind it, longer blanks are a token for every 64, and newlines one
+/// a run.
 /// Characters outside ASCII cost one each.
 pub fn estimate_tokens(text: &str) -> usize {
     let bytes = text.as_bytes();
@@ -25,7 +26,8 @@ pub fn estimate_tokens(text: &str) -> usize {
             Class::Letter => length.div_ceil(5),
             Class::Digit => length.div_ceil(3),
             Class::Punctuation => length.div_ceil(4),
-            Class::Blank => usize::from(length > 1),
+            Class::Blank if length == 1 => 0,
+            Class::Blank => length.div_ceil(64),
             Class::Newline => 1,
             // The bytes that begin a character.
             Class::Wide => bytes[at..at + length].iter().filter(|byte| **byte >= 0xc0).count(),
@@ -73,6 +75,7 @@ mod tests {
             ("a-b_c", 5),
             ("a  b\n\nc", 5),
             ("日本 é", 3),
+            (&" ".repeat(6_400), 100),
         ] {
             assert_eq!(estimate_tokens(text), tokens, "{text:?}");
         }

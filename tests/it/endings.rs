@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use crate::support::{Client, Scratch, installed, shells};
+use crate::support::{Client, Scratch, installed, marker, processes_with, shells, until};
 
 /// The variable of one command is gone, or back at its old value, after it, however it ended.
 #[test]
@@ -287,4 +287,21 @@ fn a_signal_right_after_the_start_is_not_lost() {
         }
         assert_eq!(client.run(&session, "echo free").output(), "free\n", "{shell}");
     }
+}
+
+/// The end of a command that took the hooks away and was interrupted is not known, and not guessed: its
+/// shell is shown as what it is, waiting for input, and a reset mends it.
+#[test]
+fn an_end_that_no_hook_reports_is_not_guessed() {
+    let mut client = Client::start();
+    let session = client.clean("/bin/bash");
+    let mark = marker();
+    let command = client.start_command(&session, &format!("PROMPT_COMMAND=; sleep {mark}; echo never"));
+    until("the sleep runs", || !processes_with(&mark).is_empty());
+    client.ok("command_signal", json!({"sessionId": session, "signal": "SIGINT"}));
+    let shown = client.call("command_status", json!({"commandId": command, "wait": "30s"})).structured;
+    assert_eq!((&shown["running"], &shown["awaitingInput"]), (&json!(true), &json!(true)), "{shown}");
+    client.ok("session_reset", json!({"sessionId": session}));
+    assert_eq!(client.run(&session, "echo back").output(), "back\n");
+    assert_eq!(client.ended(&command).structured["reason"], "session_lost");
 }

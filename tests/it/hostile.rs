@@ -296,6 +296,55 @@ fn waiting_calls_do_not_use_up_the_server() {
     }
 }
 
+/// Closing waits for its sessions' ends, and others are served meanwhile.
+#[test]
+fn slow_closes_do_not_use_up_the_server() {
+    let mut client = Client::start();
+    let session = client.clean("/bin/bash");
+    let stubborn = client.start_command(&session, "(trap '' HUP TERM INT; echo ready; sleep 300; sleep 300)");
+    let ready = json!({"until": "match", "pattern": "^ready$", "timeout": "50s"});
+    client.ok("session_output", json!({"sessionId": session, "commandId": stubborn, "wait": ready}));
+    let slow = json!({"sessionId": session, "timeout": "50s"});
+    let mut closes: Vec<u64> = (0..300).map(|_| client.send_call("session_close", slow.clone())).collect();
+    closes.push(client.send(
+        "tools/call",
+        json!({"name": "session_close", "arguments": slow, "_meta": {"progressToken": "p"}}),
+    ));
+    let listed = client.ok("session_list", json!({}));
+    assert!(listed["sessions"][0]["status"] != "terminated", "it was answered after the closes: {listed}");
+
+    let impatient =
+        client.ok("session_close", json!({"sessionId": session, "timeout": "50s", "wait": "100ms"}));
+    assert_eq!(impatient["success"], false, "{impatient}");
+    assert_eq!(impatient["sessionIds"], json!([]), "{impatient}");
+    assert_eq!(impatient["closing"], json!([session]), "{impatient}");
+    let progress = client.message("progress", |message| message["method"] == "notifications/progress");
+    assert_eq!(progress["params"]["progressToken"], "p");
+
+    let forced = client.ok("session_close", json!({"sessionId": session, "mode": "emergency"}));
+    assert_eq!(forced["sessionIds"], json!([session]), "{forced}");
+    for close in closes {
+        assert_eq!(client.outcome(close).structured["success"], true);
+    }
+}
+
+/// A close that nobody waits for any more still ends the sessions whose turn comes last.
+#[test]
+fn a_close_that_was_given_up_is_seen_through() {
+    let mut client = Client::start();
+    let department = client
+        .session(json!({"shell": "/bin/bash", "profile": "clean", "type": "department", "name": "dep"}));
+    let director =
+        client.session(json!({"shell": "/bin/bash", "profile": "clean", "type": "director", "name": "dir"}));
+    let stubborn = client.start_command(&department, "(trap '' HUP TERM INT; echo ready; sleep 300)");
+    let ready = json!({"until": "match", "pattern": "^ready$", "timeout": "50s"});
+    client.ok("session_output", json!({"sessionId": department, "commandId": stubborn, "wait": ready}));
+    let closed = client.ok("session_close", json!({"all": true, "timeout": "1s", "wait": 0}));
+    assert_eq!(closed["closing"].as_array().map(Vec::len), Some(2), "{closed}");
+    client.until_status(&director, "terminated");
+    assert_eq!(client.status(&department)["status"], "terminated");
+}
+
 /// A client that sends and does not read costs bounded memory, and gets everything when it reads again.
 #[test]
 fn a_client_that_does_not_read_is_not_fed() {

@@ -77,6 +77,30 @@ fn what_is_left_out_is_counted_and_can_be_read() {
 }
 
 #[test]
+fn raw_output_tells_what_is_left_out() {
+    let mut client = Client::start();
+    let session = client.clean("/bin/bash");
+    let id = client.run(&session, "seq 1 20000").command();
+    let read = |since: Option<u64>| match since {
+        None => json!({"sessionId": session, "commandId": id, "mode": "raw"}),
+        Some(since) => json!({"sessionId": session, "commandId": id, "mode": "raw", "since": since}),
+    };
+    let last = client.ok("session_output", read(None));
+    assert_eq!(last["truncated"], true, "{last}");
+    assert!(last["output"].as_str().is_some_and(|output| output.ends_with("20000\r\n")), "{last}");
+    let (mut text, mut since) = (String::new(), last["omittedFrom"].as_u64());
+    while let Some(from) = since {
+        let page = client.ok("session_output", read(Some(from)));
+        text.push_str(page["output"].as_str().expect("a text"));
+        since = page["omittedFrom"].as_u64();
+        assert_eq!(page["truncated"] == true, since.is_some(), "{page}");
+    }
+    assert_eq!(text, (1..=20_000).map(|n| format!("{n}\r\n")).collect::<String>());
+    let omitted = usize::try_from(last["omittedBytes"].as_u64().expect("a number")).expect("a size");
+    assert_eq!(omitted + last["output"].as_str().map_or(0, str::len), text.len());
+}
+
+#[test]
 fn raw_output_keeps_every_byte() {
     let (mut client, session) = bash();
     let id = client.run(&session, "printf '\\033[31mred\\033[0m\\r\\n'").command();

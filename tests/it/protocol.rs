@@ -131,7 +131,7 @@ fn the_published_schemas_are_checked_in() {
 
 /// What a value breaks of a schema: the part of JSON Schema that the published ones use, and more
 /// strictly than it: a member that is not published is wrong.
-fn misfits(path: &str, schema: &Value, value: &Value) -> Vec<String> {
+pub fn misfits(path: &str, schema: &Value, value: &Value) -> Vec<String> {
     let known = ["type", "properties", "required", "items", "enum", "additionalProperties", "description"];
     let mut wrong = Vec::new();
     if let Some(bad) = schema.as_object().and_then(|schema| {

@@ -46,6 +46,26 @@ fn names_are_labels_and_prefixes_are_enough() {
 }
 
 #[test]
+fn an_observer_is_created_without_a_command_only() {
+    let scratch = Scratch::new("observer");
+    let mut client = Client::start();
+    let (made, touched) = (scratch.path().join("made"), scratch.path().join("touched"));
+    let refused = client.call(
+        "session_create",
+        json!({
+            "type": "observer", "command": format!("touch {}", touched.display()),
+            "workingDirectory": made, "createWorkingDirectory": true,
+        }),
+    );
+    assert_eq!(refused.code(), "invalid_argument", "{refused:?}");
+    assert_eq!(refused.error()["details"], json!({"field": "command", "conflictsWith": ["type"]}));
+    assert_eq!(client.ok("session_list", json!({}))["total"], 0);
+    assert!(!made.exists() && !touched.exists());
+    let observer = client.session(json!({"type": "observer", "profile": "clean"}));
+    assert_eq!(client.run(&observer, "true").code(), "permission_denied");
+}
+
+#[test]
 fn a_missing_directory_is_named_with_what_exists() {
     let scratch = Scratch::new("missing");
     let wanted = scratch.path().join("not").join("there");
@@ -171,6 +191,9 @@ fn a_session_is_changed() {
         !update(json!({"capabilities": ["rust"], "env": {"ADDED": "later"}, "rows": 33, "cols": 77}))
             .is_error
     );
+    let start = std::time::Instant::now();
+    let same = update(json!({"status": "idle"}));
+    assert!(!same.is_error && start.elapsed().as_secs() < 20, "it was waited for an end: {same:?}");
     let illegal = update(json!({"status": "recovering"}));
     assert_eq!(illegal.code(), "illegal_transition", "{illegal:?}");
     let text = illegal.error().to_string();

@@ -52,6 +52,20 @@ impl Leftovers {
     }
 }
 
+/// A close that is still going on does not hold up the end.
+#[test]
+fn an_unfinished_close_does_not_delay_the_end() {
+    let mut client = Client::start();
+    let session = client.clean("/bin/bash");
+    let stubborn = client.start_command(&session, "(trap '' HUP TERM INT; echo ready; sleep 300)");
+    let ready = json!({"until": "match", "pattern": "^ready$", "timeout": "50s"});
+    client.ok("session_output", json!({"sessionId": session, "commandId": stubborn, "wait": ready}));
+    let closed = client.ok("session_close", json!({"all": true, "timeout": "1h", "wait": 0}));
+    assert_eq!(closed["success"], false, "{closed}");
+    client.hang_up();
+    assert!(client.until_exit() < LONGEST);
+}
+
 /// The guard process and the private directory that it is to remove.
 fn guard(server: u32) -> (u32, PathBuf) {
     let guards: Vec<(u32, String)> =

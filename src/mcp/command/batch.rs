@@ -3,11 +3,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CommandText, CommandView, Shown, deadline, excerpt, failure, settled};
+use super::{CommandText, CommandView, cut, deadline, failure, settled, share};
 use crate::engine::request::NewCommand;
 use crate::error::Result;
 use crate::limits;
-use crate::mcp::answer::Answer;
+use crate::mcp::answer::{Answer, is_default};
 use crate::mcp::arguments::typed;
 use crate::mcp::call::Call;
 use crate::mcp::check;
@@ -51,6 +51,9 @@ struct Batch {
     /// The index of the first that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     failed_at: Option<usize>,
+    /// Results at the end that did not fit.
+    #[serde(skip_serializing_if = "is_default")]
+    omitted_results: usize,
 }
 
 async fn batch(call: &Call, arguments: Arguments) -> Result<Answer> {
@@ -61,30 +64,36 @@ async fn batch(call: &Call, arguments: Arguments) -> Result<Answer> {
     let new: Vec<NewCommand> = new.collect::<Result<_>>()?;
     let deadline = deadline(call, arguments.wait.map(Into::into));
     let selector = &arguments.session_id;
-    let mut before = call.orchestrator.session(selector).await?.working_directory;
+    let before = call.orchestrator.session(selector).await?.working_directory;
     let watches = call.orchestrator.execute_batch(selector, new, arguments.stop_on_error).await?;
-    let shown = Shown { since: None, budget_tokens: call.budget() / watches.len().max(1) };
-    let (mut results, mut text) = (Vec::new(), Vec::new());
-    let (mut completed, mut failed_at) = (0, None);
-    for (index, mut watch) in watches.into_iter().enumerate() {
-        let command = settled(call, &mut watch, deadline).await;
-        let view = CommandView::of(&command, excerpt(call, &command, shown).await?, Some(&before));
-        before = command.working_directory.clone().unwrap_or(before);
-        if failure(&command).is_some() {
-            failed_at = failed_at.or(Some(index));
-        } else if command.is_ended() {
-            completed += 1;
-        }
-        text.push(view.text(&command));
-        results.push(view);
+    let mut commands = Vec::with_capacity(watches.len());
+    for mut watch in watches {
+        commands.push(settled(call, &mut watch, deadline).await);
     }
-    let batch = Batch { results, completed, failed_at };
-    text.insert(
-        0,
-        match failed_at {
-            Some(index) => format!("command {index} of the batch failed; {completed} completed"),
-            None => format!("{completed} of {} completed", batch.results.len()),
-        },
-    );
-    Ok(Answer::new(text.join("\n"), &batch)?.failed_if(failed_at.is_some()))
+    let failed_at = commands.iter().position(|command| failure(command).is_some());
+    let completed =
+        commands.iter().filter(|command| command.is_ended() && failure(command).is_none()).count();
+    let summary = match failed_at {
+        Some(index) => format!("command {index} of the batch failed; {completed} completed"),
+        None => format!("{completed} of {} completed", commands.len()),
+    };
+    let mut room = call.room();
+    loop {
+        let (mut results, mut text) = (Vec::new(), Vec::new());
+        let mut before = &before;
+        for command in &commands {
+            let excerpt = share(call, command, room.tokens / commands.len().max(1)).await?;
+            let view = CommandView::of(command, excerpt, Some(before));
+            before = command.working_directory.as_ref().unwrap_or(before);
+            text.push(view.text(command));
+            results.push(view);
+        }
+        let omitted_results = cut(call, room.tokens, &mut text, &mut results);
+        let batch = Batch { results, completed, failed_at, omitted_results };
+        text.insert(0, summary.clone());
+        let answer = Answer::new(text.join("\n"), &batch)?.failed_if(failed_at.is_some());
+        if room.holds(&answer) {
+            return Ok(answer);
+        }
+    }
 }

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{CommandView, Shown, deadline, excerpt, failure, settled};
+use super::{CommandView, cut, deadline, failure, settled, share};
 use crate::engine::request::{BroadcastTarget, NewCommand};
 use crate::error::{Error, Result};
 use crate::limits;
@@ -15,7 +15,7 @@ use crate::mcp::call::Call;
 use crate::mcp::check;
 use crate::mcp::schema::{self, Milliseconds};
 use crate::mcp::tools::{Effect, Tool};
-use crate::model::Session;
+use crate::model::{Command, Session};
 use crate::orchestrator::CommandWatch;
 
 pub(crate) const TOOL: Tool = Tool {
@@ -63,8 +63,12 @@ struct Group {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 struct Broadcast {
     results: Vec<Item>,
+    /// Results at the end that did not fit.
+    #[serde(skip_serializing_if = "is_default")]
+    omitted_results: usize,
 }
 
 #[derive(Debug, Default, Serialize, JsonSchema)]
@@ -76,7 +80,7 @@ struct Item {
     #[serde(flatten)]
     command: Option<CommandView>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<Value>,
+    error: Option<Map<String, Value>>,
 }
 
 fn targets(given: Vec<Target>) -> Result<Vec<BroadcastTarget>> {
@@ -117,51 +121,65 @@ async fn broadcast(call: &Call, arguments: Arguments) -> Result<Answer> {
         .iter()
         .filter_map(|(_, watch)| watch.as_ref().ok().map(|watch| watch.borrow().id.clone()))
         .collect();
-    let shown = Shown { since: None, budget_tokens: call.budget() / accepted.len() };
     let one = async |(session, accepted): (Session, Result<CommandWatch>)| {
-        let session_id = session.id.to_string();
-        let refused = |error: &Error| {
-            let text = format!("session {session_id} refused it: {error}");
-            let item = Item {
-                session_id: session_id.clone(),
-                error: error_json(error).get_mut("error").map(Value::take),
-                command: None,
-            };
-            (text, item, true)
-        };
         let mut watch = match accepted {
             Ok(watch) => watch,
-            Err(error) => return refused(&error),
+            Err(error) => return (session, Err(error)),
         };
         let command = settled(call, &mut watch, deadline).await;
-        let failed = failure(&command).is_some();
-        if failed && arguments.stop_on_error {
+        if failure(&command).is_some() && arguments.stop_on_error {
             // Those that have started already are left; an error says that there were none to spare.
             if let Err(error) = call.orchestrator.cancel_queued(&ids).await {
                 tracing::debug!(%error, "nothing was spared");
             }
         }
-        match excerpt(call, &command, shown).await {
-            Err(error) => refused(&error),
-            Ok(excerpt) => {
-                let mut view = CommandView::of(&command, excerpt, Some(&session.working_directory));
-                view.session_id = session_id;
-                (view.text(&command), Item { command: Some(view), ..Item::default() }, failed)
-            }
-        }
+        (session, Ok(command))
     };
     let outcomes = join_all(accepted.into_iter().map(one)).await;
-    let failed = outcomes.iter().filter(|(_, _, failed)| *failed).count();
-    let mut text = vec![match failed {
+    let has_failed = |outcome: &Result<Command>| outcome.as_ref().map_or(true, |c| failure(c).is_some());
+    let failed = outcomes.iter().filter(|(_, outcome)| has_failed(outcome)).count();
+    let summary = match failed {
         0 => format!("{} sessions", outcomes.len()),
         failed => format!("the command failed in {failed} of {} sessions", outcomes.len()),
-    }];
-    let mut results = Vec::with_capacity(outcomes.len());
-    for (part, item, _) in outcomes {
-        text.push(part);
-        results.push(item);
+    };
+    let mut room = call.room();
+    loop {
+        let (mut results, mut text) = (Vec::new(), Vec::new());
+        for (session, outcome) in &outcomes {
+            let (part, item) = item(call, session, outcome, room.tokens / outcomes.len()).await?;
+            text.push(part);
+            results.push(item);
+        }
+        let omitted_results = cut(call, room.tokens, &mut text, &mut results);
+        text.insert(0, summary.clone());
+        let broadcast = Broadcast { results, omitted_results };
+        let answer = Answer::new(text.join("\n"), &broadcast)?.failed_if(failed > 0);
+        if room.holds(&answer) {
+            return Ok(answer);
+        }
     }
-    Ok(Answer::new(text.join("\n"), &Broadcast { results })?.failed_if(failed > 0))
+}
+
+async fn item(
+    call: &Call,
+    session: &Session,
+    outcome: &Result<Command>,
+    budget_tokens: usize,
+) -> Result<(String, Item)> {
+    let session_id = session.id.to_string();
+    match outcome {
+        Err(error) => {
+            let text = format!("session {session_id} refused it: {error}");
+            let error = error_json(error).get("error").and_then(Value::as_object).cloned();
+            Ok((text, Item { session_id, error, command: None }))
+        }
+        Ok(command) => {
+            let excerpt = share(call, command, budget_tokens).await?;
+            let view = CommandView::of(command, excerpt, Some(&session.working_directory));
+            let view = CommandView { session_id, ..view };
+            Ok((view.text(command), Item { command: Some(view), ..Item::default() }))
+        }
+    }
 }
 
 #[cfg(test)]

@@ -6,19 +6,25 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::answer::{Answer, is_default, spoken};
+use super::answer::{Answer, fitting, is_default, spoken};
 use super::call::Call;
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits;
 use crate::model::{Command, CommandState, EndReason, Ending, OnTimeout};
 use crate::orchestrator::{CommandWatch, OutputQuery};
 use crate::term::excerpt::{Excerpt, Page};
+use crate::term::tokens::estimate_tokens;
 
 pub(crate) mod batch;
 pub(crate) mod broadcast;
 pub(crate) mod execute;
 pub(crate) mod signal;
 pub(crate) mod status;
+
+/// Fewer tokens of output show little but the line that tells of what is missing.
+const SMALLEST_SHARE: usize = 60;
+/// Characters of the line that a command asks by. A longer one is no question.
+const PROMPT_CHARACTERS: usize = 500;
 
 /// The text of a command in a list.
 #[derive(Clone, Debug, Deserialize)]
@@ -119,7 +125,7 @@ impl CommandView {
             total_lines: if excerpt.truncated { excerpt.total_lines } else { 0 },
             working_directory: moved.map(|path| path.display().to_string()).unwrap_or_default(),
             awaiting_input: !ended && command.awaiting_input.is_some(),
-            prompt: command.awaiting_input.clone().filter(|_| !ended).unwrap_or_default(),
+            prompt: command.awaiting_input.as_deref().filter(|_| !ended).map(question).unwrap_or_default(),
             timed_out: command.timed_out,
             reason: command.reason.map(|reason| reason.as_str().to_owned()).unwrap_or_default(),
             attempt: (command.attempt > 1).then_some(command.attempt),
@@ -178,6 +184,12 @@ impl CommandView {
     }
 }
 
+/// The end of a line that asks.
+fn question(line: &str) -> String {
+    let from = line.char_indices().rev().nth(PROMPT_CHARACTERS - 1).map_or(0, |(at, _)| at);
+    line[from..].to_owned()
+}
+
 /// The kind of failure, of a command that ended other than its caller wished.
 fn failure(command: &Command) -> Option<String> {
     if !command.is_ended() || command.is_success() {
@@ -234,6 +246,48 @@ struct Shown {
     budget_tokens: usize,
 }
 
+/// What to show of one command's output among several results, each of which gets the same share. Of one
+/// that is small that is the last line, or nothing.
+async fn share(call: &Call, command: &Command, budget_tokens: usize) -> Result<Excerpt> {
+    let shown = Shown { since: None, budget_tokens: budget_tokens.max(SMALLEST_SHARE) };
+    let excerpt = excerpt(call, command, shown).await?;
+    if budget_tokens >= SMALLEST_SHARE || estimate_tokens(&excerpt.text) <= budget_tokens {
+        return Ok(excerpt);
+    }
+    let last = excerpt.text.lines().next_back().filter(|line| estimate_tokens(line) < budget_tokens);
+    Ok(Excerpt {
+        omitted_lines: excerpt.total_lines.saturating_sub(u64::from(last.is_some())),
+        text: last.unwrap_or_default().to_owned(),
+        omitted_from: command.output_from,
+        truncated: true,
+        ..excerpt
+    })
+}
+
+/// Leaves out the last of several results when nothing more can be left out of each. Returns how many.
+fn cut<T: Serialize>(
+    call: &Call,
+    budget_tokens: usize,
+    text: &mut Vec<String>,
+    results: &mut Vec<T>,
+) -> usize {
+    if budget_tokens > 0 {
+        return 0;
+    }
+    let most = call.room().tokens;
+    let fitting = fitting(&*results, most).min(fitting(&*text, most));
+    let omitted = results.len() - fitting;
+    results.truncate(fitting);
+    text.truncate(fitting);
+    if omitted > 0 {
+        text.push(format!(
+            "({omitted} more results left out: session_logs {{kinds: [\"command\"]}} names the commands, and \
+             command_status shows them)"
+        ));
+    }
+    omitted
+}
+
 async fn excerpt(call: &Call, command: &Command, shown: Shown) -> Result<Excerpt> {
     if command.output_from.is_none() {
         return Ok(Excerpt { cursor: shown.since.unwrap_or(0), ..Excerpt::default() });
@@ -265,7 +319,7 @@ async fn settled(call: &Call, watch: &mut CommandWatch, deadline: Instant) -> Co
         // Both ends are the same to this call: the time is over, or nobody will change the record any more.
         let _ = tokio::time::timeout_at(deadline, watch.wait_for(is_settled)).await;
     };
-    call.wait(until, (&session, Some(&id))).await;
+    call.wait(until, Some((&session, Some(&id)))).await;
     watch.borrow().clone()
 }
 
@@ -294,7 +348,7 @@ fn deadline(call: &Call, asked: Option<Duration>) -> Instant {
 /// The error of a command that outlived its timeout and runs on.
 async fn timed_out(call: &Call, command: &Command) -> Error {
     // Some of the output says more about what it hangs at than the fact itself.
-    let shown = Shown { since: None, budget_tokens: call.budget() / 8 };
+    let shown = Shown { since: None, budget_tokens: call.room().tokens / 8 };
     let excerpt = excerpt(call, command, shown).await.unwrap_or_default();
     let id = &command.id;
     let message = format!("{id} outlived its timeout of {} and runs on", spoken(command.timeout_ms));
@@ -319,42 +373,23 @@ fn answer(command: &Command, view: &CommandView) -> Result<Answer> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::super::answer::tool_result;
     use super::*;
     use crate::clock::Timestamp;
-    use crate::id::{CommandId, SessionId};
-    use crate::model::ResourceLimits;
-    use crate::term::tokens::estimate_tokens;
+    use crate::id::SessionId;
+    use crate::model::fixtures;
 
     fn ended(code: i32) -> Command {
         Command {
-            id: CommandId::from_text("cmd_k3f9q2"),
-            uuid: uuid::Uuid::from_u128(1),
-            session: SessionId::from_text("ses_k3f9q2"),
-            text: "true".to_owned(),
             state: CommandState::Ended,
             ending: Some(Ending::Exited(code)),
-            reason: None,
-            ok_exit_codes: Some(vec![0]),
-            env: BTreeMap::new(),
-            directory: None,
-            stdin: None,
-            timeout_ms: 300_000,
-            on_timeout: OnTimeout::Leave,
-            timed_out: false,
-            retries: None,
-            limits: ResourceLimits::default(),
-            attempt: 1,
-            queued_at: Timestamp(0),
             started_at: Some(Timestamp(0)),
             ended_at: Some(Timestamp(1)),
             duration_us: Some(1_500),
             output_from: Some(10),
             output_to: Some(10),
             working_directory: Some("/home/u".into()),
-            awaiting_input: None,
+            ..fixtures::command(&SessionId::from_text("ses_k3f9q2"))
         }
     }
 

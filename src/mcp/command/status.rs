@@ -6,7 +6,7 @@ use futures_util::future::try_join_all;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CommandView, Shown, answer, deadline, excerpt, settled};
+use super::{CommandView, Shown, answer, cut, deadline, excerpt, settled, share};
 use crate::error::{Error, Result};
 use crate::mcp::answer::{Answer, is_default};
 use crate::mcp::arguments::{refusal, typed};
@@ -14,6 +14,7 @@ use crate::mcp::call::Call;
 use crate::mcp::schema::{self, Milliseconds};
 use crate::mcp::tools::{Effect, Tool};
 use crate::model::Command;
+use crate::term::excerpt::Excerpt;
 
 pub(crate) const TOOL: Tool = Tool {
     name: "command_status",
@@ -47,6 +48,9 @@ struct Status {
     one: Option<CommandView>,
     #[serde(skip_serializing_if = "is_default")]
     results: Vec<ResultItem>,
+    /// Results at the end that did not fit.
+    #[serde(rename = "omittedResults", skip_serializing_if = "is_default")]
+    omitted_results: usize,
 }
 
 /// See the fields of the command itself.
@@ -60,26 +64,28 @@ impl PartialEq for ResultItem {
     }
 }
 
-async fn followed(
-    call: &Call,
-    id: &str,
-    asked: Option<Duration>,
-    shown: Shown,
-) -> Result<(Command, CommandView)> {
+async fn followed(call: &Call, id: &str, asked: Option<Duration>) -> Result<Command> {
     let mut watch = call.orchestrator.command(id).await?;
-    let command = settled(call, &mut watch, deadline(call, asked)).await;
-    let mut view = CommandView::of(&command, excerpt(call, &command, shown).await?, None);
-    view.session_id = command.session.to_string();
-    Ok((command, view))
+    Ok(settled(call, &mut watch, deadline(call, asked)).await)
+}
+
+fn view(command: &Command, excerpt: Excerpt) -> CommandView {
+    CommandView { session_id: command.session.to_string(), ..CommandView::of(command, excerpt, None) }
 }
 
 async fn status(call: &Call, arguments: Arguments) -> Result<Answer> {
     let asked = Some(arguments.wait.map_or(Duration::ZERO, Into::into));
     match (arguments.command_id, arguments.command_ids.as_slice()) {
         (Some(id), []) => {
-            let shown = Shown { since: arguments.since, budget_tokens: call.budget() };
-            let (command, view) = followed(call, &id, asked, shown).await?;
-            answer(&command, &view)
+            let command = followed(call, &id, asked).await?;
+            let mut room = call.room();
+            loop {
+                let shown = Shown { since: arguments.since, budget_tokens: room.tokens };
+                let answer = answer(&command, &view(&command, excerpt(call, &command, shown).await?))?;
+                if room.holds(&answer) {
+                    return Ok(answer);
+                }
+            }
         }
         (None, ids @ [_, ..]) => {
             if arguments.since.is_some() {
@@ -88,11 +94,21 @@ async fn status(call: &Call, arguments: Arguments) -> Result<Answer> {
                     "'since' goes with one commandId only: each command has its own cursor",
                 ));
             }
-            let shown = Shown { since: None, budget_tokens: call.budget() / ids.len() };
-            let followed = try_join_all(ids.iter().map(|id| followed(call, id, asked, shown))).await?;
-            let text: Vec<String> = followed.iter().map(|(command, view)| view.text(command)).collect();
-            let results = followed.into_iter().map(|(_, view)| ResultItem(view)).collect();
-            Answer::new(text.join("\n\n"), &Status { one: None, results })
+            let commands = try_join_all(ids.iter().map(|id| followed(call, id, asked))).await?;
+            let mut room = call.room();
+            loop {
+                let (mut results, mut text) = (Vec::new(), Vec::new());
+                for command in &commands {
+                    let view = view(command, share(call, command, room.tokens / commands.len()).await?);
+                    text.push(view.text(command));
+                    results.push(ResultItem(view));
+                }
+                let omitted_results = cut(call, room.tokens, &mut text, &mut results);
+                let answer = Answer::new(text.join("\n\n"), &Status { one: None, results, omitted_results })?;
+                if room.holds(&answer) {
+                    return Ok(answer);
+                }
+            }
         }
         (Some(_), [_, ..]) | (None, []) => {
             Err(Error::invalid("command_status takes either 'commandId' or 'commandIds'")

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::{KINDS, SessionView};
 use crate::engine::request::NewSession;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::limits;
 use crate::mcp::answer::Answer;
 use crate::mcp::arguments::typed;
@@ -16,7 +16,7 @@ use crate::mcp::call::Call;
 use crate::mcp::check;
 use crate::mcp::schema::{self, Bytes, Milliseconds, Variable};
 use crate::mcp::tools::{Effect, Tool};
-use crate::model::{Profile, SessionKind, Status, TerminalSize};
+use crate::model::{Profile, SessionKind, TerminalSize};
 
 pub(crate) const TOOL: Tool = Tool {
     name: "session_create",
@@ -44,7 +44,7 @@ struct Arguments {
     /// Make a missing workingDirectory
     #[serde(default)]
     create_working_directory: bool,
-    /// Typed into the shell; the call returns while it runs
+    /// Typed into the shell; the call returns while it runs. Not in an observer, where nothing is run
     #[schemars(extend("x-bytes" = limits::COMMAND_BYTES))]
     command: Option<String>,
     /// bash, zsh, fish, dash, or any program (default $SHELL)
@@ -75,7 +75,20 @@ struct Arguments {
     output_buffer_size: Option<Bytes>,
 }
 
+/// An observer runs nothing, a first command included: whoever wants one wants another type.
+fn check_command(kind: SessionKind, command: Option<&str>) -> Result<()> {
+    if kind == SessionKind::Observer && command.is_some() {
+        return Err(Error::invalid(
+            "'command' does not go with 'type' \"observer\": an observer runs no commands",
+        )
+        .with_hint("leave 'command' out, or give another type")
+        .with_details(serde_json::json!({"field": "command", "conflictsWith": ["type"]})));
+    }
+    Ok(())
+}
+
 async fn create(call: &Call, arguments: Arguments) -> Result<Answer> {
+    check_command(arguments.kind, arguments.command.as_deref())?;
     let defaults = &call.defaults;
     let directory = arguments.working_directory.as_deref();
     let new = NewSession {
@@ -102,13 +115,7 @@ async fn create(call: &Call, arguments: Arguments) -> Result<Answer> {
         output_bytes: arguments.output_buffer_size.map(|Bytes(bytes)| bytes),
         command: arguments.command,
     };
-    let session = call.orchestrator.create_session(new).await?;
-    let mut view = SessionView::of(&session);
-    if session.status == Status::Initializing {
-        view.hint = String::from(
-            "the shell has shown no prompt yet; commands wait for it, and session_output {mode: \"screen\"} shows \
-             what it is doing",
-        );
-    }
+    let session = call.wait(call.orchestrator.create_session(new), None).await?;
+    let view = SessionView::of(&session);
     Answer::new(view.sentence(), &view)
 }

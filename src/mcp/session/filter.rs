@@ -134,50 +134,11 @@ pub(super) fn order(sessions: &mut [Session], keys: &[(Key, bool)], usage: &Hash
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use std::collections::BTreeMap;
-
+mod tests {
     use serde_json::json;
-    use uuid::Uuid;
 
     use super::*;
-    use crate::clock::Timestamp;
-    use crate::model::{Dialect, Profile, TerminalSize};
-
-    pub(in crate::mcp) fn session(name: &str) -> Session {
-        Session {
-            id: SessionId::from_text(format!("ses_{name}")),
-            uuid: Uuid::from_u128(1),
-            name: name.to_owned(),
-            kind: SessionKind::Worker,
-            status: Status::Idle,
-            shell: "/bin/bash".into(),
-            dialect: Dialect::Bash,
-            profile: Profile::User,
-            created_directory: "/home/u/Project".into(),
-            working_directory: "/home/u/Project".into(),
-            env: BTreeMap::new(),
-            size: TerminalSize::default(),
-            metadata: Map::new(),
-            capabilities: Vec::new(),
-            constraints: Vec::new(),
-            command_timeout_ms: 300_000,
-            idle_timeout_ms: None,
-            output_bytes: 1,
-            pid: Some(7),
-            generation: 1,
-            created_at: Timestamp(0),
-            last_activity: Timestamp(0),
-            ended_at: None,
-            end_reason: None,
-            ended_by_force: false,
-            exit_code: None,
-            last_command: None,
-            commands_executed: 0,
-            commands_failed: 0,
-            retry_count: 0,
-        }
-    }
+    use crate::model::fixtures::session;
 
     #[test]
     fn each_condition_admits_and_excludes() {
@@ -204,9 +165,6 @@ pub(super) mod tests {
         assert!(check(&Filter { name: Some("Build-?".into()), ..none() }));
         assert!(!check(&Filter { name: Some("Build".into()), ..none() }));
     }
-
-    #[test]
-    fn a_glob_takes_other_characters_for_themselves() {}
 
     #[test]
     fn sessions_are_ordered_by_several_keys() {

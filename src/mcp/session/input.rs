@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{WaitUntil, wait_timeout};
+use super::WaitUntil;
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::mcp::answer::{Answer, is_default};
@@ -129,35 +129,41 @@ async fn input(call: &Call, arguments: Arguments) -> Result<Answer> {
     let session = call.orchestrator.session(&arguments.session_id).await?.id;
     let before = call.orchestrator.input(session.as_str(), Input { bytes, secret: arguments.secret }).await?;
     let timed_out = if let Some((wait, until)) = wait.zip(until) {
-        let longest = wait_timeout(wait.timeout);
+        let longest = call.longest_wait(wait.timeout.map(Into::into));
         let come = call.orchestrator.wait_output(&session, None, Some(before), until, longest);
-        !call.wait(come, (&session, None)).await?
+        !call.wait(come, Some((&session, None))).await?
     } else {
         let settled =
             call.orchestrator.wait_output(&session, None, Some(before), Until::Quiet(SETTLED), PATIENCE);
-        call.wait(settled, (&session, None)).await?;
+        call.wait(settled, Some((&session, None))).await?;
         false
     };
-    let query = OutputQuery {
-        since: Some(before),
-        page: Page::Ends,
-        budget_tokens: call.budget(),
-        ..OutputQuery::default()
-    };
-    let excerpt = call.orchestrator.output(&session, query).await?;
-    let result = Typed {
-        written,
-        output: excerpt.text,
-        cursor: excerpt.cursor,
-        timed_out,
-        truncated: excerpt.truncated,
-        omitted_lines: excerpt.omitted_lines,
-        omitted_from: excerpt.omitted_from,
-    };
     let late = if timed_out { " · what was waited for did not come" } else { "" };
-    let line = format!("[{written} bytes typed · cursor {}{late}]", result.cursor);
-    let text = if result.output.is_empty() { line } else { format!("{}\n{line}", result.output) };
-    Answer::new(text, &result)
+    let mut room = call.room();
+    loop {
+        let query = OutputQuery {
+            since: Some(before),
+            page: Page::Ends,
+            budget_tokens: room.tokens,
+            ..OutputQuery::default()
+        };
+        let excerpt = call.orchestrator.output(&session, query).await?;
+        let result = Typed {
+            written,
+            output: excerpt.text,
+            cursor: excerpt.cursor,
+            timed_out,
+            truncated: excerpt.truncated,
+            omitted_lines: excerpt.omitted_lines,
+            omitted_from: excerpt.omitted_from,
+        };
+        let line = format!("[{written} bytes typed · cursor {}{late}]", result.cursor);
+        let text = if result.output.is_empty() { line } else { format!("{}\n{line}", result.output) };
+        let answer = Answer::new(text, &result)?;
+        if room.holds(&answer) {
+            return Ok(answer);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -11,17 +11,18 @@ use super::filter::{Filter, Key, order};
 use super::{KINDS, StatusWord, kind_word};
 use crate::error::Result;
 use crate::id::SessionId;
-use crate::mcp::answer::{Answer, is_default};
+use crate::mcp::answer::{Answer, fitting, is_default, json_tokens};
 use crate::mcp::arguments::{refusal, typed};
 use crate::mcp::call::Call;
 use crate::mcp::schema;
 use crate::mcp::tools::{Effect, Tool};
 use crate::model::{Session, SessionKind};
 use crate::orchestrator::Usage;
-use crate::term::tokens::estimate_tokens;
 
 /// Sessions on a page, unless asked otherwise.
 const PAGE: usize = 50;
+/// A session's capabilities and metadata get this part of a result at most.
+const LABELS_SHARE: usize = 8;
 
 pub(crate) const TOOL: Tool = Tool {
     name: "session_list",
@@ -110,6 +111,9 @@ struct Item {
     capabilities: Vec<String>,
     #[serde(skip_serializing_if = "is_default")]
     metadata: Map<String, Value>,
+    /// Of capabilities and metadata that are too long for a list; the status of the session has them.
+    #[serde(skip_serializing_if = "is_default")]
+    omitted_bytes: usize,
 }
 
 /// One decimal is what a reader can use.
@@ -122,19 +126,24 @@ pub(super) fn megabytes(bytes: u64) -> f64 {
     rounded(bytes as f64 / f64::from(1 << 20))
 }
 
-fn item(session: Session, usage: &HashMap<SessionId, Usage>) -> Item {
+/// What a session says of itself takes at most so many tokens: one must not push the others out.
+fn item(session: &Session, usage: &HashMap<SessionId, Usage>, mut label_tokens: usize) -> Item {
     let usage = usage.get(&session.id);
+    let mut omitted_bytes = 0;
+    let capabilities = kept(&session.capabilities, &mut label_tokens, &mut omitted_bytes);
+    let metadata = kept(&session.metadata, &mut label_tokens, &mut omitted_bytes);
     Item {
         session_id: session.id.to_string(),
-        name: session.name,
+        name: session.name.clone(),
         kind: kind_word(session.kind),
         status: session.status.as_str(),
         cpu: usage.map(|usage| rounded(usage.cpu)),
         memory: usage.map(|usage| megabytes(usage.memory)),
         last_activity: session.last_activity.to_string(),
         working_directory: session.working_directory.display().to_string(),
-        capabilities: session.capabilities,
-        metadata: session.metadata,
+        capabilities,
+        metadata,
+        omitted_bytes,
     }
 }
 
@@ -172,21 +181,38 @@ async fn list(call: &Call, arguments: Arguments) -> Result<Answer> {
     let shown: Vec<Session> =
         sessions.into_iter().skip((page - 1).saturating_mul(page_size)).take(page_size).collect();
     let usage = if by_usage { of_all } else { usage_of(&shown).await? };
-    let items = shown.into_iter().map(|session| item(session, &usage)).collect();
-    let page = cut(Page { sessions: items, total, page, page_size, omitted: 0 }, call.budget());
-    Answer::new(table(&page), &page)
+    let mut room = call.room();
+    loop {
+        let items = shown.iter().map(|session| item(session, &usage, room.tokens / LABELS_SHARE)).collect();
+        let page = cut(Page { sessions: items, total, page, page_size, omitted: 0 }, room.tokens);
+        let answer = Answer::new(table(&page), &page)?;
+        if room.holds(&answer) {
+            return Ok(answer);
+        }
+    }
+}
+
+/// A part of a record, or nothing in place of one that does not fit into the tokens that are left, whose
+/// bytes are counted.
+pub(super) fn kept<T>(part: &T, left: &mut usize, omitted_bytes: &mut usize) -> T
+where
+    T: Clone + Default + PartialEq + Serialize,
+{
+    if is_default(part) {
+        return T::default();
+    }
+    let tokens = json_tokens(part);
+    if tokens <= *left {
+        *left -= tokens;
+        return part.clone();
+    }
+    *omitted_bytes += serde_json::to_string(part).map_or(0, |text| text.len());
+    T::default()
 }
 
 /// Leaves out the last sessions of a page that is too long.
 fn cut(mut page: Page, budget: usize) -> Page {
-    let mut left = budget;
-    let fitting = page.sessions.iter().take_while(|item| {
-        let tokens = serde_json::to_string(item).map_or(0, |text| estimate_tokens(&text));
-        let fits = tokens <= left;
-        left = left.saturating_sub(tokens);
-        fits
-    });
-    let fitting = fitting.count();
+    let fitting = fitting(&page.sessions, budget);
     page.omitted = page.sessions.len() - fitting;
     page.sessions.truncate(fitting);
     page
@@ -211,6 +237,9 @@ fn table(page: &Page) -> String {
         if !item.metadata.is_empty() {
             let _ = write!(text, "  {}", Value::Object(item.metadata.clone()));
         }
+        if item.omitted_bytes > 0 {
+            let _ = write!(text, "  ({} bytes left out: session_status shows them)", item.omitted_bytes);
+        }
     }
     if page.omitted > 0 {
         let _ = write!(text, "\n({} more of this page left out: ask for smaller pages)", page.omitted);
@@ -220,12 +249,12 @@ fn table(page: &Page) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::filter::tests::session;
     use super::*;
+    use crate::model::fixtures::session;
 
     #[test]
     fn a_page_that_is_too_long_is_cut_and_counted() {
-        let items = || (0..20).map(|n| item(session(&format!("s{n}")), &HashMap::new())).collect();
+        let items = || (0..20).map(|n| item(&session(&format!("s{n}")), &HashMap::new(), 100)).collect();
         let page =
             |budget| cut(Page { sessions: items(), total: 20, page: 1, page_size: 50, omitted: 0 }, budget);
         assert_eq!((page(100_000).sessions.len(), page(100_000).omitted), (20, 0));
@@ -237,7 +266,7 @@ mod tests {
 
     #[test]
     fn an_item_is_lean() {
-        let item = serde_json::to_string(&item(session("a"), &HashMap::new())).unwrap();
+        let item = serde_json::to_string(&item(&session("a"), &HashMap::new(), 100)).unwrap();
         assert!(!item.contains("null") && !item.contains("[]") && !item.contains("{}"), "{item}");
     }
 }

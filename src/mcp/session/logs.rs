@@ -1,13 +1,12 @@
 //! `session_logs`: what a session printed and what happened to it, in one order.
 
-use std::fmt::Write;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
+use crate::id::SessionId;
 use crate::limits;
-use crate::mcp::answer::{Answer, is_default};
+use crate::mcp::answer::{Answer, is_default, json_tokens};
 use crate::mcp::arguments::typed;
 use crate::mcp::call::Call;
 use crate::mcp::schema;
@@ -103,16 +102,36 @@ fn entry(event: &Event) -> Entry {
 }
 
 async fn logs(call: &Call, arguments: Arguments) -> Result<Answer> {
-    let wants = |kind| arguments.kinds.is_empty() || arguments.kinds.contains(&kind);
     let observation = call.orchestrator.observe(&arguments.session_id).await?;
     let (session, end) = (observation.session.id, observation.output_cursor);
-    let most = call.budget() * BYTES_PER_TOKEN;
-    let since = arguments.since.unwrap_or_else(|| end.saturating_sub(most as u64));
     let events =
         call.orchestrator.events(&session, arguments.since.unwrap_or(0), limits::LOG_ENTRIES).await?;
+    let mut room = call.room();
+    loop {
+        let log = page(call, &session, end, &arguments, &events, room.tokens).await?;
+        let line = format!("[cursor {} · {} earlier lines left out]", log.cursor, log.omitted_lines);
+        let answer = Answer::new(format!("{}\n{line}", log.logs), &log)?;
+        if room.holds(&answer) {
+            return Ok(answer);
+        }
+    }
+}
+
+async fn page(
+    call: &Call,
+    session: &SessionId,
+    end: u64,
+    arguments: &Arguments,
+    events: &[Event],
+    budget_tokens: usize,
+) -> Result<Log> {
+    let wants = |kind| arguments.kinds.is_empty() || arguments.kinds.contains(&kind);
+    let most = budget_tokens * BYTES_PER_TOKEN;
+    let since = arguments.since.unwrap_or_else(|| end.saturating_sub(most as u64));
     let mut entries: Vec<Entry> = events.iter().map(entry).filter(|entry| wants(entry.kind)).collect();
     let (from, output) = if wants(Kind::Output) {
-        call.orchestrator.raw_output(&session, None, Some(since), most).await?
+        let raw = call.orchestrator.raw_output(session, None, Some(since), most).await?;
+        (raw.from, raw.bytes)
     } else {
         (since, Vec::new())
     };
@@ -121,15 +140,11 @@ async fn logs(call: &Call, arguments: Arguments) -> Result<Answer> {
     entries.retain(|entry| cursor == end || entry.cursor < cursor);
     let lines = interleaved(from, &output, &entries);
     let most_lines = arguments.lines.unwrap_or(LINES);
-    let logs = last_within(lines, most_lines, call.budget() * 2 / 3, |line| estimate_tokens(line) + 1);
+    let (lines, omitted_lines) =
+        last_within(lines, most_lines, budget_tokens * 2 / 3, |line| estimate_tokens(line) + 1);
     // Entries are the machine's view of the same stretch: no more of them than lines.
-    let tokens = |entry: &Entry| serde_json::to_string(entry).map_or(0, |text| estimate_tokens(&text));
-    let (entries, _) = last_within(entries, logs.0.len(), call.budget() / 3, tokens);
-    let (lines, omitted_lines) = logs;
-    let log = Log { logs: lines.join("\n"), entries, cursor, omitted_lines };
-    let mut text = log.logs.clone();
-    let _ = write!(text, "\n[cursor {cursor} · {omitted_lines} earlier lines left out]");
-    Answer::new(text, &log)
+    let (entries, _) = last_within(entries, lines.len(), budget_tokens / 3, json_tokens);
+    Ok(Log { logs: lines.join("\n"), entries, cursor, omitted_lines })
 }
 
 /// The last items, at most `most` of them and within a budget of tokens; and how many were left out.

@@ -4,7 +4,6 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::answer::is_default;
-use super::schema::Milliseconds;
 use crate::model::{Session, SessionKind, Status};
 
 pub(crate) mod close;
@@ -55,7 +54,7 @@ impl JsonSchema for StatusWord {
 }
 
 /// A session as creation, change and reset show it.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct SessionView {
     session_id: String,
@@ -83,7 +82,7 @@ impl SessionView {
             working_directory: session.working_directory.display().to_string(),
             pid: session.pid,
             created_at: session.created_at.to_string(),
-            hint: String::new(),
+            hint: hint(session.status).to_owned(),
         }
     }
 
@@ -97,6 +96,22 @@ impl SessionView {
     }
 }
 
+/// What to know of a session that is not yet what the call made of it.
+fn hint(status: Status) -> &'static str {
+    match status {
+        Status::Initializing | Status::Recovering => {
+            "the shell has shown no prompt yet; commands wait for it, and session_output {mode: \"screen\"} shows \
+             what it is doing"
+        }
+        Status::Idle
+        | Status::Active
+        | Status::Timeout
+        | Status::Error
+        | Status::Completed
+        | Status::Terminated => "",
+    }
+}
+
 /// What a call about output waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -106,9 +121,4 @@ enum WaitUntil {
     Idle,
     Match,
     Exit,
-}
-
-/// How long a wait inside a call is, unless it says so itself.
-fn wait_timeout(asked: Option<Milliseconds>) -> std::time::Duration {
-    asked.map_or(crate::limits::SILENT_WAIT, Into::into).min(crate::limits::LONGEST_WAIT)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{WaitUntil, wait_timeout};
+use super::WaitUntil;
 use crate::error::{Error, Result};
 use crate::id::{CommandId, SessionId};
 use crate::limits;
@@ -16,20 +16,23 @@ use crate::mcp::call::Call;
 use crate::mcp::check;
 use crate::mcp::schema::{self, Milliseconds};
 use crate::mcp::tools::{Effect, Tool};
-use crate::orchestrator::{OutputQuery, ScreenShot, Until};
+use crate::orchestrator::{OutputQuery, RawOutput, ScreenShot, Until};
 use crate::term::excerpt::{Excerpt, Page};
+use crate::term::tokens::estimate_tokens;
 
 /// No output for this long is quiet.
 const QUIET: Duration = Duration::from_millis(500);
 /// Bytes of raw output for each token of the budget: escapes are dense.
 const RAW_BYTES_PER_TOKEN: usize = 2;
+/// Tokens of output that are shown however little room there is: each page must bring its reader on.
+const SMALLEST: usize = 16;
 
 pub(crate) const TOOL: Tool = Tool {
     name: "session_output",
     title: "Read a session's output",
     description: "Reads a session's output. mode text (default): plain lines, the whole of it or cut down by since (a \
         cursor), commandId, the last lines, range (\"120-4560\"), grep, or errorsOnly; screen: what a full-screen \
-        program shows now; raw: with escape sequences. wait blocks until output, quiet, exit, or a match of pattern \
+        program shows now (range: its rows); raw: with escape sequences. wait blocks until output, quiet, exit, or a match of pattern \
         (in the last command's output, or behind since). What is too long is cut and counted; omittedFrom is the \
         cursor to go on reading from.",
     effect: Effect::Reads,
@@ -142,12 +145,12 @@ impl Arguments {
             ("lines", self.lines.is_some()),
             ("grep", self.grep.is_some()),
             ("errorsOnly", self.errors_only),
-            ("range", self.range.is_some()),
         ];
+        let only_lines = [("range", self.range.is_some())];
         let only_stream = [("since", self.since.is_some()), ("commandId", self.command_id.is_some())];
         let refused: &[&[(&str, bool)]] = match self.mode {
             Mode::Text => &[],
-            Mode::Raw => &[&only_text],
+            Mode::Raw => &[&only_text, &only_lines],
             Mode::Screen => &[&only_text, &only_stream],
         };
         match refused.iter().copied().flatten().find(|(_, given)| *given) {
@@ -159,9 +162,9 @@ impl Arguments {
         }
     }
 
-    fn query(&self, command: Option<CommandId>, budget_tokens: usize) -> Result<OutputQuery> {
+    fn query(&self) -> Result<OutputQuery> {
         Ok(OutputQuery {
-            command,
+            command: None,
             since: self.since,
             tail_lines: self.lines,
             range: self.range.as_deref().map(check::range).transpose()?,
@@ -169,7 +172,7 @@ impl Arguments {
             errors_only: self.errors_only,
             // Whoever reads by cursors wants the next piece, not the ends.
             page: if self.since.is_some() { Page::Forward } else { Page::Ends },
-            budget_tokens,
+            budget_tokens: 0,
         })
     }
 }
@@ -177,7 +180,7 @@ impl Arguments {
 async fn read(call: &Call, arguments: Arguments) -> Result<Answer> {
     arguments.check_mode()?;
     let until = arguments.until()?;
-    let query = arguments.query(None, call.budget())?;
+    let query = arguments.query()?;
     let session = call.orchestrator.session(&arguments.session_id).await?.id;
     let command = match &arguments.command_id {
         None => None,
@@ -186,25 +189,34 @@ async fn read(call: &Call, arguments: Arguments) -> Result<Answer> {
     let timed_out = match until {
         None => false,
         Some(until) => {
-            let longest = wait_timeout(arguments.wait.as_ref().and_then(|wait| wait.timeout));
+            let asked = arguments.wait.as_ref().and_then(|wait| wait.timeout);
+            let longest = call.longest_wait(asked.map(Into::into));
             let (named, since) = (command.as_ref(), arguments.since);
             let come = call.orchestrator.wait_output(&session, named, since, until, longest);
-            !call.wait(come, (&session, command.as_ref())).await?
+            !call.wait(come, Some((&session, command.as_ref()))).await?
         }
     };
-    let reading = match arguments.mode {
-        Mode::Text => of_excerpt(call.orchestrator.output(&session, OutputQuery { command, ..query }).await?),
-        Mode::Screen => of_screen(call.orchestrator.screen(&session).await?),
-        Mode::Raw => {
-            let most = call.budget() * RAW_BYTES_PER_TOKEN;
-            let orchestrator = &call.orchestrator;
-            let (from, bytes) =
-                orchestrator.raw_output(&session, command.as_ref(), arguments.since, most).await?;
-            of_bytes(from, bytes)
+    let query = OutputQuery { command, ..query };
+    let mut room = call.room();
+    loop {
+        let budget_tokens = room.tokens.max(SMALLEST);
+        let reading = match arguments.mode {
+            Mode::Text => {
+                let query = OutputQuery { budget_tokens, ..query.clone() };
+                of_excerpt(call.orchestrator.output(&session, query).await?)
+            }
+            Mode::Screen => of_screen(call.orchestrator.screen(&session).await?, query.range, budget_tokens),
+            Mode::Raw => {
+                let (command, most) = (query.command.as_ref(), budget_tokens * RAW_BYTES_PER_TOKEN);
+                of_bytes(call.orchestrator.raw_output(&session, command, arguments.since, most).await?)
+            }
+        };
+        let reading = Reading { timed_out, ..reading };
+        let answer = Answer::new(text(&reading), &reading)?;
+        if room.holds(&answer) {
+            return Ok(answer);
         }
-    };
-    let reading = Reading { timed_out, ..reading };
-    Answer::new(text(&reading), &reading)
+    }
 }
 
 async fn command_of(call: &Call, session: &SessionId, id: &str) -> Result<CommandId> {
@@ -230,10 +242,27 @@ fn of_excerpt(excerpt: Excerpt) -> Reading {
     }
 }
 
-fn of_screen(screen: ScreenShot) -> Reading {
+/// The rows that were asked for, as far as they fit.
+fn of_screen(screen: ScreenShot, range: Option<(u64, u64)>, budget_tokens: usize) -> Reading {
+    let (first, last) = range.unwrap_or((1, u64::MAX));
+    let numbered = (1..).zip(&screen.lines);
+    let asked: Vec<&str> =
+        numbered.filter(|(row, _)| (first..=last).contains(row)).map(|(_, line)| line.as_str()).collect();
+    let mut left = budget_tokens;
+    let fitting = asked.iter().take_while(|line| {
+        let tokens = estimate_tokens(line) + 1;
+        let fits = tokens <= left;
+        left = left.saturating_sub(tokens);
+        fits
+    });
+    let shown = fitting.count();
+    let omitted = &asked[shown..];
     Reading {
-        output: screen.lines.join("\n"),
+        output: asked[..shown].join("\n"),
         cursor: screen.cursor,
+        truncated: !omitted.is_empty(),
+        omitted_lines: omitted.len() as u64,
+        omitted_bytes: omitted.iter().map(|line| line.len() as u64 + 1).sum(),
         rows: Some(screen.rows),
         cols: Some(screen.cols),
         cursor_row: Some(screen.cursor_row),
@@ -244,7 +273,9 @@ fn of_screen(screen: ScreenShot) -> Reading {
     }
 }
 
-fn of_bytes(from: u64, mut bytes: Vec<u8>) -> Reading {
+fn of_bytes(raw: RawOutput) -> Reading {
+    let RawOutput { from, mut bytes, asked: (asked_from, asked_to), readable_from } = raw;
+    let is_cut = from + (bytes.len() as u64) < asked_to;
     // A character that is cut off at the end is left for the next page.
     if let Err(error) = std::str::from_utf8(&bytes)
         && error.error_len().is_none()
@@ -253,9 +284,18 @@ fn of_bytes(from: u64, mut bytes: Vec<u8>) -> Reading {
         bytes.truncate(error.valid_up_to());
     }
     let cursor = from + bytes.len() as u64;
+    let behind = if is_cut { asked_to - cursor } else { 0 };
+    let omitted_bytes = from - asked_from + behind;
+    let reading = Reading {
+        cursor,
+        truncated: omitted_bytes > 0,
+        omitted_bytes,
+        omitted_from: if readable_from < from { Some(readable_from) } else { is_cut.then_some(cursor) },
+        ..Reading::default()
+    };
     match String::from_utf8(bytes) {
-        Ok(output) => Reading { output, cursor, ..Reading::default() },
-        Err(error) => Reading { output_base64: base64(error.as_bytes()), cursor, ..Reading::default() },
+        Ok(output) => Reading { output, ..reading },
+        Err(error) => Reading { output_base64: base64(error.as_bytes()), ..reading },
     }
 }
 
@@ -298,7 +338,10 @@ fn text(reading: &Reading) -> String {
         let _ = write!(text, " · {} lines", reading.total_lines);
     }
     if reading.truncated {
-        let _ = write!(text, " · {} lines ({} bytes) left out", reading.omitted_lines, reading.omitted_bytes);
+        let _ = match reading.omitted_lines {
+            0 => write!(text, " · {} bytes left out", reading.omitted_bytes),
+            lines => write!(text, " · {lines} lines ({} bytes) left out", reading.omitted_bytes),
+        };
     }
     if let Some(from) = reading.omitted_from {
         let _ = write!(text, " from cursor {from}");
@@ -325,10 +368,47 @@ mod tests {
 
     #[test]
     fn raw_output_keeps_escapes_and_never_splits_a_character() {
-        let reading = of_bytes(10, b"\x1b[1mh\xc3".to_vec());
+        let raw =
+            |bytes: &[u8], asked| RawOutput { from: 10, bytes: bytes.to_vec(), asked, readable_from: 10 };
+        let reading = of_bytes(raw(b"\x1b[1mh\xc3", (10, 16)));
         assert_eq!((reading.output.as_str(), reading.cursor), ("\u{1b}[1mh", 15));
-        let reading = of_bytes(10, b"a\xffb".to_vec());
+        assert!(!reading.truncated, "the rest of the character is still to come");
+        let reading = of_bytes(raw(b"a\xffb", (10, 13)));
         assert_eq!((reading.output_base64.as_str(), reading.cursor), ("Yf9i", 13));
+    }
+
+    #[test]
+    fn raw_output_tells_what_was_left_out_and_where() {
+        let check = |from, asked, readable_from| {
+            let reading = of_bytes(RawOutput { from, bytes: b"abcd".to_vec(), asked, readable_from });
+            (reading.truncated, reading.omitted_bytes, reading.omitted_from)
+        };
+        assert_eq!(check(10, (10, 14), 10), (false, 0, None));
+        assert_eq!(check(10, (10, 20), 10), (true, 6, Some(14)), "the rest");
+        assert_eq!(check(10, (2, 14), 2), (true, 8, Some(2)), "what came before");
+        assert_eq!(check(10, (2, 14), 5), (true, 8, Some(5)), "what came before, and is dropped in part");
+        assert_eq!(check(10, (2, 14), 10), (true, 8, None), "what was dropped cannot be read");
+    }
+
+    #[test]
+    fn a_screen_is_shown_as_far_as_it_fits() {
+        let screen = || ScreenShot {
+            lines: (1..=9).map(|row| format!("row {row}")).collect(),
+            rows: 9,
+            cols: 9,
+            cursor_row: 0,
+            cursor_col: 0,
+            title: None,
+            alternate: true,
+            cursor: 5,
+        };
+        let check = |range, budget| {
+            let reading = of_screen(screen(), range, budget);
+            (reading.output, reading.truncated, reading.omitted_lines, reading.omitted_bytes)
+        };
+        assert_eq!(check(Some((3, 4)), 100), ("row 3\nrow 4".to_owned(), false, 0, 0));
+        assert_eq!(check(Some((8, 99)), 4), ("row 8".to_owned(), true, 1, 6));
+        assert_eq!(check(None, 100).2, 0);
     }
 
     #[test]

@@ -30,7 +30,9 @@ struct Arguments {
 }
 
 async fn reset(call: &Call, arguments: Arguments) -> Result<Answer> {
-    let session = call.orchestrator.reset_session(&arguments.session_id).await?;
+    let id = call.orchestrator.session(&arguments.session_id).await?.id;
+    let reset = call.orchestrator.reset_session(id.as_str());
+    let session = call.wait(reset, Some((&id, None))).await?;
     let view = SessionView::of(&session);
     Answer::new(view.sentence(), &view)
 }

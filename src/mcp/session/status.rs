@@ -5,10 +5,10 @@ use std::fmt::Write;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use super::list::{megabytes, rounded};
-use super::{kind_word, status_words};
+use super::SessionView;
+use super::list::{kept, megabytes, rounded};
 use crate::clock::{self, Timestamp};
 use crate::error::Result;
 use crate::mcp::answer::{Answer, is_default, spoken};
@@ -18,6 +18,9 @@ use crate::mcp::schema;
 use crate::mcp::tools::{Effect, Tool};
 use crate::model::{Command, Dialect, Profile, Session, Status};
 use crate::orchestrator::{Observation, Usage};
+
+/// Characters of JSON text for each token of the budget.
+const CHARACTERS_PER_TOKEN: usize = 3;
 
 pub(crate) const TOOL: Tool = Tool {
     name: "session_status",
@@ -37,20 +40,16 @@ struct Arguments {
     session_id: String,
     #[serde(default)]
     detailed: bool,
+    /// To read on what an answer left out: its omitted.recordFrom
+    record_from: Option<usize>,
 }
 
-#[derive(Debug, Serialize, JsonSchema)]
+/// A session, as it is at this moment.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct View {
-    session_id: String,
-    name: String,
-    #[serde(rename = "type")]
-    kind: &'static str,
-    #[schemars(extend("enum" = status_words()))]
-    status: &'static str,
-    working_directory: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pid: Option<u32>,
+    #[serde(flatten)]
+    session: SessionView,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_command: Option<LastCommand>,
     /// The program that has the terminal, when it is not the shell.
@@ -67,7 +66,6 @@ struct View {
     memory: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     processes: Option<u32>,
-    created_at: String,
     last_activity: String,
     /// Milliseconds.
     uptime: u64,
@@ -88,9 +86,23 @@ struct View {
     limits: Limits,
     #[serde(skip_serializing_if = "Option::is_none")]
     details: Option<Details>,
+    /// A piece of what did not fit: JSON text of capabilities, constraints, metadata and env.
+    #[serde(skip_serializing_if = "is_default")]
+    record: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    omitted: Option<Omitted>,
 }
 
-#[derive(Debug, Serialize, JsonSchema)]
+/// What did not fit.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct Omitted {
+    bytes: usize,
+    /// Pass it as recordFrom to read them as JSON text.
+    record_from: usize,
+}
+
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct LastCommand {
     command_id: String,
@@ -107,16 +119,17 @@ struct LastCommand {
     awaiting_input: bool,
 }
 
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Foreground {
     pid: u32,
     name: String,
+    /// Shortened.
     command_line: String,
 }
 
 /// Durations are milliseconds.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Limits {
     command_timeout: u64,
@@ -126,7 +139,7 @@ struct Limits {
     constraints: Vec<String>,
 }
 
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Details {
     uuid: String,
@@ -149,7 +162,7 @@ struct Details {
     status_as: StatusAs,
 }
 
-#[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 struct StatusAs {
     /// As a task: running, completed, failed, cancelled, timeout or recovering.
     task: &'static str,
@@ -214,23 +227,17 @@ fn view(observation: Observation, usage: Option<Usage>, detailed: bool, now: Tim
     let Observation { session, last_command: last, foreground, queued, output_cursor } = observation;
     let uptime = session.ended_at.unwrap_or(now).since(session.created_at);
     View {
-        session_id: session.id.to_string(),
-        name: session.name.clone(),
-        kind: kind_word(session.kind),
-        status: session.status.as_str(),
-        working_directory: session.working_directory.display().to_string(),
-        pid: session.pid,
+        session: SessionView::of(&session),
         last_command: last.as_ref().map(last_command),
         foreground: foreground.map(|program| Foreground {
             pid: program.pid,
             name: program.name,
-            command_line: program.command_line,
+            command_line: shortened(&program.command_line),
         }),
         queued,
         cpu: usage.map(|usage| rounded(usage.cpu)),
         memory: usage.map(|usage| megabytes(usage.memory)),
         processes: usage.map(|usage| usage.processes),
-        created_at: session.created_at.to_string(),
         last_activity: session.last_activity.to_string(),
         uptime: u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX),
         ended_at: session.ended_at.map(|at| at.to_string()),
@@ -246,6 +253,8 @@ fn view(observation: Observation, usage: Option<Usage>, detailed: bool, now: Tim
             constraints: session.constraints.clone(),
         },
         details: detailed.then(|| details(&session)),
+        record: String::new(),
+        omitted: None,
     }
 }
 
@@ -257,14 +266,59 @@ async fn status(call: &Call, arguments: Arguments) -> Result<Answer> {
     } else {
         None
     };
-    let view = view(observation, usage, arguments.detailed, clock::now().wall);
-    Answer::new(text(&view)?, &view)
+    let whole = view(observation, usage, arguments.detailed, clock::now().wall);
+    let mut room = call.room();
+    loop {
+        let view = match arguments.record_from {
+            None => within(&whole, room.tokens),
+            Some(from) => read_on(&whole, from, room.tokens),
+        };
+        let answer = Answer::new(text(&view)?, &view)?;
+        if room.holds(&answer) {
+            return Ok(answer);
+        }
+    }
+}
+
+/// The view without those of the parts that callers make large that do not fit.
+fn within(whole: &View, budget_tokens: usize) -> View {
+    let mut view = whole.clone();
+    let (mut left, mut bytes) = (budget_tokens, 0);
+    view.capabilities = kept(&whole.capabilities, &mut left, &mut bytes);
+    view.limits.constraints = kept(&whole.limits.constraints, &mut left, &mut bytes);
+    view.metadata = kept(&whole.metadata, &mut left, &mut bytes);
+    if let Some(details) = &mut view.details {
+        details.env = kept(&details.env, &mut left, &mut bytes);
+    }
+    view.omitted = (bytes > 0).then_some(Omitted { bytes, record_from: 0 });
+    view
+}
+
+/// The view with a piece of its large parts as JSON text in their place.
+fn read_on(whole: &View, from: usize, budget_tokens: usize) -> View {
+    let mut parts = json!({
+        "capabilities": whole.capabilities,
+        "constraints": whole.limits.constraints,
+        "metadata": whole.metadata,
+    });
+    let mut view = within(whole, 0);
+    if let Some(details) = &whole.details {
+        parts["env"] = json!(details.env);
+    }
+    let record = parts.to_string();
+    let from = (0..=from.min(record.len())).rev().find(|at| record.is_char_boundary(*at)).unwrap_or(0);
+    let most = (budget_tokens * CHARACTERS_PER_TOKEN).max(1);
+    view.record = record[from..].chars().take(most).collect();
+    let to = from + view.record.len();
+    view.omitted = (to < record.len()).then_some(Omitted { bytes: record.len() - to, record_from: to });
+    view
 }
 
 /// The head line says what matters; the rest is given as the fields are named.
 fn text(view: &View) -> Result<String> {
     let up = spoken(view.uptime);
-    let mut text = format!("session {} \"{}\" is {} for {up}", view.session_id, view.name, view.status);
+    let SessionView { session_id, name, status, .. } = &view.session;
+    let mut text = format!("session {session_id} \"{name}\" is {status} for {up}");
     let Value::Object(fields) = serde_json::to_value(view)
         .map_err(|error| crate::error::Error::new(crate::error::ErrorCode::Internal, error.to_string()))?
     else {
@@ -285,8 +339,8 @@ fn text(view: &View) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::filter::tests::session;
     use super::*;
+    use crate::model::fixtures::session;
 
     #[test]
     fn only_details_show_settings_and_nothing_empty_is_shown() {

@@ -30,6 +30,9 @@ pub(crate) const TOOL: Tool = Tool {
     run: |call, arguments| Box::pin(async move { update(call, typed(arguments)?).await }),
 };
 
+const STILL_ENDING: &str = "something in it outlives its grace; session_status tells when it has ended, and \
+    session_close with mode emergency ends it at once";
+
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Arguments {
@@ -64,7 +67,13 @@ async fn update(call: &Call, arguments: Arguments) -> Result<Answer> {
             "give at least one of name, status, metadata, capabilities, constraints, rows, cols and env",
         ));
     }
-    let session = call.orchestrator.update_session(&arguments.session_id, change).await?;
-    let view = SessionView::of(&session);
+    let ends = change.status.is_some_and(Status::is_final);
+    let id = call.orchestrator.session(&arguments.session_id).await?.id;
+    let updated = call.orchestrator.update_session(id.as_str(), change);
+    let session = call.wait(updated, Some((&id, None))).await?;
+    let mut view = SessionView::of(&session);
+    if ends && !session.status.is_final() {
+        STILL_ENDING.clone_into(&mut view.hint);
+    }
     Answer::new(view.sentence(), &view)
 }
