@@ -196,7 +196,7 @@ fn serve(flags: Flags) -> Outcome {
 fn surface(config: Config) -> Surface {
     let size = TerminalSize::default();
     let defaults = Defaults {
-        shell: config.shell,
+        shell: config.shell.clone(),
         size: TerminalSize { rows: config.rows.unwrap_or(size.rows), cols: config.cols.unwrap_or(size.cols) },
         command_timeout: config.command_timeout,
         agent_command: config.agent_command,
@@ -205,7 +205,7 @@ fn surface(config: Config) -> Surface {
     let settings = Settings {
         state_dir: config.state_dir,
         program: "/proc/self/exe".into(),
-        shell: config.shell.clone(),
+        shell: config.shell,
         max_concurrent: config.max_concurrent,
         command_timeout: config.command_timeout,
         redact: config.redact,

@@ -53,17 +53,18 @@ impl Engine {
 
     /// The most urgent task of all that have a slot, leaving out lanes that are `stuck`.
     fn next_task(&self, stuck: &BTreeSet<LaneKey>) -> Option<(LaneKey, Key)> {
-        let heads = self.schedule.active().filter(|(_, entry)| self.may_start(entry)).flat_map(|(run, entry)| {
-            let lanes = entry.lanes().iter().enumerate().map(move |(lane, queue)| ((run, lane), queue));
-            let heads = lanes
-                .filter(|(lane, _)| !stuck.contains(lane))
-                .filter_map(|(lane, queue)| Some((lane, queue.head()?)));
-            // The heaviest task would wait for ever if lighter ones behind it took each slot that it needs.
-            let first = heads.min_by_key(|(_, key)| *key);
-            first
-                .filter(|(_, key)| entry.has_slot(key.number))
-                .map(|(lane, key)| ((key.among_runs(entry.run.priority), run), lane, key))
-        });
+        let heads =
+            self.schedule.active().filter(|(_, entry)| self.may_start(entry)).filter_map(|(run, entry)| {
+                let lanes = entry.lanes().iter().enumerate().map(move |(lane, queue)| ((run, lane), queue));
+                let heads = lanes
+                    .filter(|(lane, _)| !stuck.contains(lane))
+                    .filter_map(|(lane, queue)| Some((lane, queue.head()?)));
+                // The heaviest task would wait for ever if lighter ones behind it took each slot that it needs.
+                let first = heads.min_by_key(|(_, key)| *key);
+                first
+                    .filter(|(_, key)| entry.has_slot(key.number))
+                    .map(|(lane, key)| ((key.among_runs(entry.run.priority), run), lane, key))
+            });
         heads.min_by_key(|(urgency, _, _)| *urgency).map(|(_, lane, key)| (lane, key))
     }
 
@@ -282,9 +283,10 @@ impl Engine {
         let starting = self.schedule.pool.values().filter(|pooled| !pooled.is_ready).count();
         let mut wanted: Vec<RunKey> = Vec::new();
         for (run, entry) in self.schedule.active().filter(|(_, entry)| self.may_start(entry)) {
-            let lanes = entry.lanes().iter().filter(|lane| {
-                lane.wish == Wish::default() && entry.run.sessions.is_empty()
-            });
+            let lanes = entry
+                .lanes()
+                .iter()
+                .filter(|lane| lane.wish == Wish::default() && entry.run.sessions.is_empty());
             let ready: usize = lanes.map(Lane::len).sum();
             let slots = usize::try_from(entry.free_slots()).unwrap_or(usize::MAX);
             wanted.extend(std::iter::repeat_n(run, ready.min(slots).min(limits::POOL)));
@@ -363,12 +365,10 @@ fn outcome(command: &Command) -> Outcome {
         (Some(EndReason::MemoryLimit), _) => Outcome::Failed(TaskReason::MemoryLimit),
         (Some(EndReason::CpuLimit), _) => Outcome::Failed(TaskReason::CpuLimit),
         (Some(EndReason::ServerRestart), _) => Outcome::Failed(TaskReason::ServerRestart),
-        (Some(EndReason::SessionLost), _) | (None, None | Some(Ending::Lost)) => {
-            Outcome::Failed(TaskReason::SessionLost)
-        }
         // A task runs in a shell of its own below the session's: only from outside, or by aiming at its
         // parent, is the session's shell ended.
-        (None, Some(Ending::ShellExited(_) | Ending::ShellKilled(_))) => {
+        (Some(EndReason::SessionLost), _)
+        | (None, None | Some(Ending::Lost | Ending::ShellExited(_) | Ending::ShellKilled(_))) => {
             Outcome::Failed(TaskReason::SessionLost)
         }
         (None, Some(Ending::Exited(_))) if command.is_success() => Outcome::Succeeded,

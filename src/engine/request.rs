@@ -200,7 +200,7 @@ pub enum CancelMode {
 }
 
 /// A change to a run; `None` leaves a setting as it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RunChange {
     /// Whether it is held.
     pub paused: Option<bool>,

@@ -88,7 +88,14 @@ impl Engine {
     }
 
     /// Ends a running command for a reason of ours, with the ladder behind it.
-    pub(super) fn stop(&mut self, now: Now, id: &CommandId, reason: EndReason, first: EffectKind, step: &mut Step) {
+    pub(super) fn stop(
+        &mut self,
+        now: Now,
+        id: &CommandId,
+        reason: EndReason,
+        first: EffectKind,
+        step: &mut Step,
+    ) {
         let Some(entry) = self.commands.get_mut(id) else { return };
         if entry.command.state != CommandState::Running || entry.stopped_for.is_some() {
             return;

@@ -178,9 +178,8 @@ impl Engine {
             let Some(entry) = self.schedule.run_mut(run) else { continue };
             let running = entry.cancel(now, &numbers, None);
             let id = &entry.run.id;
-            cancelled.extend(
-                numbers.iter().map(|&number| (id.clone(), entry.tasks[number as usize].id.clone())),
-            );
+            cancelled
+                .extend(numbers.iter().map(|&number| (id.clone(), entry.tasks[number as usize].id.clone())));
             let first = match mode {
                 CancelMode::Graceful => EffectKind::Interrupt,
                 CancelMode::Force => EffectKind::Kill,
@@ -228,7 +227,9 @@ impl Engine {
         let latest = again.last().and_then(|(run, _)| self.schedule.run(*run)).map(|entry| entry.run.clone());
         let Some(latest) = latest else {
             return Err(Error::new(ErrorCode::TaskNotFound, "no task that fits is over and failed")
-                .with_hint("list tasks with task_status; pass onlyFailed: false to run completed ones again"));
+                .with_hint(
+                    "list tasks with task_status; pass onlyFailed: false to run completed ones again",
+                ));
         };
         let tasks = again.iter().filter_map(|key| self.without_what_is_over(*key, &again)).collect();
         let is_live = |id: &SessionId| self.session(id).is_some_and(|session| session.status.is_live());
@@ -237,7 +238,7 @@ impl Engine {
             strategy: latest.strategy,
             max_concurrent: Some(latest.max_concurrent),
             on_failure: latest.on_failure,
-            sessions: latest.sessions.iter().filter(|id| is_live(id)).map(|id| id.to_string()).collect(),
+            sessions: latest.sessions.iter().filter(|id| is_live(id)).map(ToString::to_string).collect(),
             resumable: latest.resumable,
             resources: latest.resources,
         };
@@ -307,10 +308,12 @@ impl Engine {
         });
         let estimates = step.estimates.iter().map(|(&work, &mean_us)| Record::Estimate { work, mean_us });
         runs.map(|entry| Record::Run(Box::new(entry.run.clone())))
-            .chain(graphs.map(|entry| Record::Graph {
-                run: entry.run.id.clone(),
-                tasks: Arc::clone(&entry.tasks),
-            }))
+            .chain(
+                graphs.map(|entry| Record::Graph {
+                    run: entry.run.id.clone(),
+                    tasks: Arc::clone(&entry.tasks),
+                }),
+            )
             .chain(tasks)
             .chain(estimates)
     }
@@ -328,9 +331,10 @@ impl Engine {
         if let Some(key) = self.schedule.key(&RunId::from_text(selector)) {
             return Ok(key);
         }
-        let mut candidates = self.schedule.runs().filter(|(_, entry)| {
-            super::selector::is_prefix(selector, entry.run.id.as_str(), RunId::PREFIX)
-        });
+        let mut candidates = self
+            .schedule
+            .runs()
+            .filter(|(_, entry)| super::selector::is_prefix(selector, entry.run.id.as_str(), RunId::PREFIX));
         match (candidates.next(), candidates.next()) {
             (Some((key, _)), None) => Ok(key),
             (None, _) | (Some(_), Some(_)) => Err(unknown(selector)),

@@ -34,25 +34,26 @@ impl Engine {
         for id in &query.tasks {
             let named = match run {
                 None => self.schedule.latest(id),
-                Some(key) => self
-                    .schedule
-                    .run(key)
-                    .and_then(|entry| entry.number(id))
-                    .map(|number| (key, number)),
+                Some(key) => {
+                    self.schedule.run(key).and_then(|entry| entry.number(id)).map(|number| (key, number))
+                }
             };
             match named {
                 Some(task) => found.push(task),
                 None => unknown.push(id.clone()),
             }
         }
-        let session = query.session.as_deref().map(|selector| {
-            self.resolve(selector).unwrap_or_else(|_| SessionId::from_text(selector.trim()))
-        });
+        let session = query
+            .session
+            .as_deref()
+            .map(|selector| self.resolve(selector).unwrap_or_else(|_| SessionId::from_text(selector.trim())));
         found.retain(|&(key, number)| {
             let Some(entry) = self.schedule.run(key) else { return false };
             let fits = |pattern: &str| glob::matches(pattern, &entry.tasks[number as usize].id);
             query.pattern.as_deref().is_none_or(fits)
-                && session.as_ref().is_none_or(|session| entry.state(number).session.as_ref() == Some(session))
+                && session
+                    .as_ref()
+                    .is_none_or(|session| entry.state(number).session.as_ref() == Some(session))
         });
         Ok(Selection { found, unknown })
     }

@@ -249,6 +249,8 @@ pub(crate) mod tests {
         let settings = Settings {
             state_dir: PathBuf::from("/nowhere"),
             program: PathBuf::from("/nowhere"),
+            shell: None,
+            max_concurrent: limits::MAX_CONCURRENT,
             command_timeout: limits::COMMAND_TIMEOUT,
             redact: Vec::new(),
         };
@@ -256,6 +258,7 @@ pub(crate) mod tests {
             shell: None,
             size: TerminalSize::default(),
             command_timeout: limits::COMMAND_TIMEOUT,
+            agent_command: String::new(),
             result_tokens: limits::RESULT_TOKENS,
         };
         Surface::with_tools(Orchestrator::new(settings), defaults, &[&FAKE])

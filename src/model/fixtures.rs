@@ -62,6 +62,7 @@ pub(crate) fn command(session: &SessionId) -> Command {
         env: BTreeMap::new(),
         directory: None,
         stdin: None,
+        confined: false,
         timeout_ms: 300_000,
         on_timeout: OnTimeout::Leave,
         timed_out: false,

@@ -17,5 +17,6 @@ pub use record::Record;
 pub use run::{OnFailure, Run, RunResources, Strategy, Workplace};
 pub use session::{Dialect, Profile, Session, SessionKind, Status, TerminalSize};
 pub use task::{
-    Condition, Dependency, Priority, Task, TaskDetail, TaskKind, TaskReason, TaskRetries, TaskState, TaskStatus,
+    Condition, Dependency, Priority, Task, TaskDetail, TaskKind, TaskReason, TaskRetries, TaskState,
+    TaskStatus,
 };

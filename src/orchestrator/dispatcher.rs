@@ -151,12 +151,11 @@ impl Dispatcher {
     pub(super) fn open(settings: Settings, events: mpsc::Sender<Input>) -> Result<Self> {
         let configured = super::secrets::configured(&settings.redact)?;
         let (store, restored) = Store::open(&settings.state_dir)?;
-        let defaults =
-            Defaults {
-                command_timeout: settings.command_timeout,
-                output_bytes: limits::OUTPUT_ARCHIVE,
-                max_concurrent: settings.max_concurrent,
-            };
+        let defaults = Defaults {
+            command_timeout: settings.command_timeout,
+            output_bytes: limits::OUTPUT_ARCHIVE,
+            max_concurrent: settings.max_concurrent,
+        };
         let mut dispatcher = Self {
             settings,
             engine: Engine::new(defaults),
@@ -189,7 +188,8 @@ impl Dispatcher {
     pub(super) async fn run(mut self, mut inputs: mpsc::Receiver<Input>) {
         let mut batch = Vec::with_capacity(limits::DISPATCHER_BATCH);
         loop {
-            let deadline = self.engine.next_deadline().into_iter().chain(self.sweep_at).chain(self.load_at).min();
+            let deadline =
+                self.engine.next_deadline().into_iter().chain(self.sweep_at).chain(self.load_at).min();
             let deadline = deadline.map(clock::instant);
             tokio::select! {
                 count = inputs.recv_many(&mut batch, limits::DISPATCHER_BATCH) => {
@@ -305,7 +305,9 @@ impl Dispatcher {
             Reply::Commands(commands) => {
                 commands.iter().filter_map(|command| self.command_watch(&command.id)).collect()
             }
-            Reply::Session(_) | Reply::Run(_) | Reply::Tasks(_) | Reply::RunView(_) | Reply::Done => Vec::new(),
+            Reply::Session(_) | Reply::Run(_) | Reply::Tasks(_) | Reply::RunView(_) | Reply::Done => {
+                Vec::new()
+            }
         };
         Answer { reply: self.told(reply), commands }
     }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::dispatcher::Read;
 use super::Orchestrator;
+use super::dispatcher::Read;
 use crate::engine::report::{Accepted, Plan, Progress, RunView, TaskReport, TaskView};
 use crate::engine::request::{CancelMode, NewRun, RunChange, TaskQuery};
 use crate::engine::{Reply, Request};
@@ -69,7 +69,9 @@ impl Orchestrator {
                 };
                 let is_come = match until {
                     TasksUntil::Over => now.counts.over() == now.counts.total(),
-                    TasksUntil::Changed => !now.tasks.iter().map(standing).eq(first.tasks.iter().map(standing)),
+                    TasksUntil::Changed => {
+                        !now.tasks.iter().map(standing).eq(first.tasks.iter().map(standing))
+                    }
                 };
                 if is_come {
                     return Ok(true);

@@ -6,16 +6,15 @@ use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
 #[derive(Debug)]
 pub struct Machine(System);
 
-impl Default for Machine {
-    fn default() -> Self {
-        let what = RefreshKind::nothing()
-            .with_cpu(CpuRefreshKind::nothing().with_cpu_usage())
-            .with_memory(MemoryRefreshKind::nothing().with_ram());
-        Self(System::new_with_specifics(what))
-    }
-}
-
 impl Machine {
+    /// The machine; nothing where the system tells nothing of it.
+    pub fn new() -> Option<Self> {
+        let what = RefreshKind::nothing()
+            .with_cpu(CpuRefreshKind::nothing().with_usage())
+            .with_memory(MemoryRefreshKind::nothing().with_ram());
+        System::new_with_specifics(what).ok().map(Self)
+    }
+
     /// Percent of all processors in use since the last look, and percent of the memory in use.
     pub fn usage(&mut self) -> (f64, f64) {
         self.0.refresh_cpu_usage();
@@ -33,7 +32,7 @@ mod tests {
 
     #[test]
     fn usage_is_given_in_percent() {
-        let (cpu, memory) = Machine::default().usage();
+        let (cpu, memory) = Machine::new().expect("a machine").usage();
         assert!((0.0..=100.0).contains(&cpu), "{cpu}");
         assert!((0.0..=100.0).contains(&memory) && memory > 0.0, "{memory}");
     }

@@ -70,7 +70,8 @@ pub(super) fn read(connection: &Connection, server: &str) -> Result<Vec<StoredRu
     for row in rows {
         let (id, record, graph) = row?;
         let of_run = states.query_map([&id], |row| Ok((row.get::<_, u32>(0)?, row.get::<_, String>(1)?)))?;
-        let of_run = of_run.map(|row| row.map_err(Failure::from).and_then(|(number, state)| Ok((number, parse(&state)?))));
+        let of_run = of_run
+            .map(|row| row.map_err(Failure::from).and_then(|(number, state)| Ok((number, parse(&state)?))));
         runs.push(StoredRun {
             run: parse(&record)?,
             tasks: parse(&graph)?,
@@ -83,7 +84,8 @@ pub(super) fn read(connection: &Connection, server: &str) -> Result<Vec<StoredRu
 
 /// What is known of how long work takes, in microseconds.
 pub(super) fn estimates(connection: &Connection) -> Result<Vec<(u64, u64)>, Failure> {
-    let mut statement = connection.prepare("SELECT work, mean_us FROM estimates ORDER BY rowid DESC LIMIT ?1")?;
+    let mut statement =
+        connection.prepare("SELECT work, mean_us FROM estimates ORDER BY rowid DESC LIMIT ?1")?;
     let rows = statement.query_map([count(limits::ESTIMATES)], |row| {
         Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, i64>(1)?.cast_unsigned()))
     })?;

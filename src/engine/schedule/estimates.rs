@@ -19,9 +19,8 @@ impl Estimates {
     pub fn work(task: &Task) -> u64 {
         let directory = task.directory.as_ref().map_or(&[][..], |path| path.as_os_str().as_encoded_bytes());
         let bytes = task.text.bytes().chain([0]).chain(directory.iter().copied());
-        bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        })
+        bytes
+            .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
     }
 
     /// Takes in what the store knows.

@@ -71,7 +71,8 @@ impl Graph {
     fn sort(&mut self) {
         let mut waiting: Vec<u32> =
             (0..length(&self.begins) - 1).map(|number| self.dependencies(number)).collect();
-        self.order.extend((0_u32..).zip(&waiting).filter(|(_, count)| **count == 0).map(|(number, _)| number));
+        self.order
+            .extend((0_u32..).zip(&waiting).filter(|(_, count)| **count == 0).map(|(number, _)| number));
         let mut next = 0;
         while let Some(&number) = self.order.get(next) {
             next += 1;

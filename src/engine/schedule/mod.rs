@@ -5,6 +5,7 @@ mod estimates;
 mod graph;
 mod progress;
 mod ready;
+mod rules;
 mod run;
 #[cfg(test)]
 mod tests;
@@ -16,8 +17,9 @@ use crate::limits;
 pub use estimates::Estimates;
 pub(super) use progress::status;
 pub(super) use ready::{Key, Lane, Wish};
+pub use rules::Counts;
+pub(super) use run::RunEntry;
 pub(super) use run::{Next, Outcome};
-pub use run::{Counts, RunEntry};
 
 /// Names a run within the engine, in the order of acceptance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -154,7 +156,6 @@ impl Schedule {
     pub(super) fn latest(&self, id: &str) -> Option<TaskKey> {
         self.latest.get(id).copied()
     }
-
 }
 
 /// Scrambles the bits of a number (the finalizer of `SplitMix64`, Steele, Lea and Flood 2014), to draw

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::run::{Counts, RATE_WINDOW, RunEntry};
+use super::rules::Counts;
+use super::run::{RATE_WINDOW, RunEntry};
 use crate::clock::Timestamp;
 use crate::engine::report::{Plan, Progress, RunStatus, RunView, SessionProgress};
 use crate::model::TaskStatus;
@@ -138,7 +139,11 @@ impl RunEntry {
         let by_rate = rate.map(|rate| {
             #[expect(clippy::cast_precision_loss, reason = "at most the tasks of a run")]
             let seconds = open as f64 / rate;
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a saturating cast of a positive number")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a saturating cast of a positive number"
+            )]
             let ms = (seconds * 1_000.0) as u64;
             ms
         });

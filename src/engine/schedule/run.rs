@@ -3,16 +3,15 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::graph::Graph;
 use super::ready::{Key, Lane, Wish};
+use super::rules::{Counts, Verdict, pause, verdict};
 use crate::clock::{Moment, Now, Timestamp};
-use crate::engine::backoff;
 use crate::error::Result;
 use crate::id::{CommandId, SessionId};
 use crate::model::{
-    Condition, OnFailure, Run, Strategy, Task, TaskDetail, TaskReason, TaskRetries, TaskState, TaskStatus,
+    Condition, OnFailure, Run, Strategy, Task, TaskDetail, TaskReason, TaskState, TaskStatus,
 };
 
 /// Ends that the moving rate of a run is taken from.
@@ -69,44 +68,9 @@ struct Node {
     cancelling: bool,
 }
 
-/// Tasks and their weight, by status.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Not started.
-    pub queued: usize,
-    /// With an attempt.
-    pub running: usize,
-    /// Over, and as wished.
-    pub completed: usize,
-    /// Over, and not as wished.
-    pub failed: usize,
-}
-
-impl Counts {
-    /// All of them.
-    pub fn total(self) -> usize {
-        self.queued + self.running + self.completed + self.failed
-    }
-
-    /// Those that are over.
-    pub fn over(self) -> usize {
-        self.completed + self.failed
-    }
-
-    /// The one for a status.
-    pub fn of(&mut self, status: TaskStatus) -> &mut usize {
-        match status {
-            TaskStatus::Queued => &mut self.queued,
-            TaskStatus::Running => &mut self.running,
-            TaskStatus::Completed => &mut self.completed,
-            TaskStatus::Failed => &mut self.failed,
-        }
-    }
-}
-
 /// A run with its tasks.
 #[derive(Clone, Debug)]
-pub struct RunEntry {
+pub(in crate::engine) struct RunEntry {
     pub(in crate::engine) run: Run,
     pub(in crate::engine) tasks: Arc<[Task]>,
     graph: Graph,
@@ -378,9 +342,8 @@ impl RunEntry {
         let gives_up = self.run.on_failure == OnFailure::CancelAll && !self.run.aborted;
         if gives_up && reason != TaskReason::Cancelled {
             self.run.aborted = true;
-            let cleans_up = |task: &Task| {
-                task.dependencies.iter().any(|before| before.condition != Condition::Success)
-            };
+            let cleans_up =
+                |task: &Task| task.dependencies.iter().any(|before| before.condition != Condition::Success);
             let given_up: Vec<u32> =
                 self.numbers().filter(|&other| !cleans_up(&self.tasks[other as usize])).collect();
             return Next::Stop(self.cancel(now, &given_up, Some(number)));
@@ -541,36 +504,4 @@ impl RunEntry {
         state.status = new;
         self.changed.push(number);
     }
-}
-
-/// What the end of a task means for one that waits for it.
-enum Verdict {
-    Met,
-    Blocked,
-    Unneeded,
-}
-
-fn verdict(condition: Condition, state: &TaskState, on_failure: OnFailure) -> Verdict {
-    let failed = state.status == TaskStatus::Failed;
-    let unneeded = state.reason == Some(TaskReason::NotNeeded);
-    match condition {
-        Condition::Always => Verdict::Met,
-        Condition::Failure if failed => Verdict::Met,
-        Condition::Failure => Verdict::Unneeded,
-        Condition::Success if failed && on_failure == OnFailure::Continue => Verdict::Met,
-        Condition::Success if failed => Verdict::Blocked,
-        Condition::Success if unneeded => Verdict::Unneeded,
-        Condition::Success => Verdict::Met,
-    }
-}
-
-/// The pause after a failed attempt. Chance only shortens it, so that the bounds of a caller hold, and
-/// is drawn from the run's own id, so that the same inputs give the same pause.
-fn pause(retries: TaskRetries, attempt: u32, seed: u128, number: u32) -> Duration {
-    let whole = backoff(retries.delay_ms, retries.backoff, attempt - 1);
-    #[expect(clippy::cast_possible_truncation, reason = "half of a random number is random")]
-    let mixed = super::mix(seed as u64 ^ (u64::from(number) << 32) ^ u64::from(attempt));
-    #[expect(clippy::cast_precision_loss, reason = "53 random bits are enough")]
-    let chance = (mixed >> 11) as f64 / (1_u64 << 53) as f64;
-    whole.mul_f64(1.0 - retries.jitter.clamp(0.0, 1.0) * chance)
 }

@@ -47,7 +47,8 @@ const SPREAD: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
 
 impl Play {
     fn new() -> Self {
-        let defaults = Defaults { command_timeout: COMMAND_TIMEOUT, output_bytes: 1 << 20 };
+        let defaults =
+            Defaults { command_timeout: COMMAND_TIMEOUT, output_bytes: 1 << 20, max_concurrent: 4 };
         Self {
             engine: Engine::new(defaults),
             clock: Duration::from_secs(100),
@@ -81,6 +82,10 @@ impl Play {
             let id = match record {
                 Record::Session(session) => session.id.to_string(),
                 Record::Command(command) => command.id.to_string(),
+                Record::Run(run) => run.id.to_string(),
+                Record::Graph { run, .. } => format!("graph of {run}"),
+                Record::Task { run, number, .. } => format!("{run} {number}"),
+                Record::Estimate { work, .. } => format!("work {work}"),
                 Record::Event(_) => continue,
             };
             assert!(ids.insert(id.clone()), "{id} is committed twice");
@@ -140,7 +145,7 @@ impl Play {
         })?;
         match reply {
             Reply::Session(session) => Ok(session.id),
-            Reply::Commands(_) | Reply::Done => panic!("{reply:?} for a creation"),
+            reply => panic!("{reply:?} for a creation"),
         }
     }
 
@@ -212,7 +217,7 @@ impl Play {
     fn events(&self) -> Vec<&EventKind> {
         let events = self.records.iter().filter_map(|record| match record {
             Record::Event(event) => Some(&event.kind),
-            Record::Session(_) | Record::Command(_) => None,
+            _ => None,
         });
         events.collect()
     }
@@ -364,7 +369,7 @@ impl Stage {
         if let Some(name) = first {
             let record = self.play.records.iter().find_map(|record| match record {
                 Record::Command(command) => Some(command.id.clone()),
-                Record::Session(_) | Record::Event(_) => None,
+                _ => None,
             });
             self.commands.insert(name, record.expect("its first command"));
         }

@@ -253,7 +253,7 @@ impl World {
                     self.accepted.push(command.id.clone());
                 }
                 Record::Event(event) => self.check_event(&event.kind),
-                Record::Command(_) | Record::Session(_) => {}
+                _ => {}
             }
         }
         // Commands of one request are committed in the order of their ids; the queue has the true one.

@@ -7,7 +7,7 @@ use crate::clock::Moment;
 use crate::engine::{Load, RestoredRun};
 use crate::id::SessionId;
 use crate::limits;
-use crate::sample;
+use crate::sample::{self, Machine};
 use crate::store::StoredRun;
 
 impl Dispatcher {
@@ -22,7 +22,10 @@ impl Dispatcher {
             return;
         }
         self.load_at = Some(now.after(limits::LOAD_EVERY));
-        let (cpu, memory) = self.machine.get_or_insert_default().usage();
+        if self.machine.is_none() {
+            self.machine = Machine::new();
+        }
+        let (cpu, memory) = self.machine.as_mut().map_or((0.0, 0.0), Machine::usage);
         let sessions = self.session_loads();
         self.engine.load(Load { cpu, memory, sessions });
     }
