@@ -6,8 +6,8 @@ use serde_json::Map;
 use uuid::Uuid;
 
 use super::{
-    Command, CommandState, Dialect, OnTimeout, Profile, ResourceLimits, Session, SessionKind, Status,
-    TerminalSize,
+    Command, CommandState, Dialect, OnTimeout, Priority, Profile, ResourceLimits, Session, SessionKind,
+    Status, Task, TaskKind, TerminalSize,
 };
 use crate::clock::Timestamp;
 use crate::id::{CommandId, SessionId};
@@ -77,5 +77,27 @@ pub(crate) fn command(session: &SessionId) -> Command {
         output_to: None,
         working_directory: None,
         awaiting_input: None,
+    }
+}
+
+/// A task that waits for nothing.
+pub(crate) fn task(id: &str) -> Task {
+    Task {
+        id: id.to_owned(),
+        kind: TaskKind::Command,
+        text: "true".to_owned(),
+        directory: None,
+        env: BTreeMap::new(),
+        stdin: None,
+        priority: Priority::Normal,
+        dependencies: Vec::new(),
+        timeout_ms: 60_000,
+        retries: None,
+        requirements: Vec::new(),
+        session: None,
+        weight: 1,
+        ok_exit_codes: Some(vec![0]),
+        limits: ResourceLimits::default(),
+        metadata: Map::new(),
     }
 }

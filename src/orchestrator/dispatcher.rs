@@ -4,6 +4,7 @@
 //! The commit runs inline on the runtime: at 20–60 µs it costs less than waking a thread for it.
 
 mod load;
+mod reading;
 mod secrets;
 mod shutdown;
 mod sweeping;
@@ -16,28 +17,26 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
 
-use load::unstored;
-
 use super::host::Host;
 use super::output::Output;
 use super::secrets::Secrets;
 use super::worker::{self, CloseOrder, Order};
 use super::{CommandWatch, Settings};
 use crate::clock::{self, Moment, Now};
-use crate::engine::report::{Plan, Progress, RunView, TaskReport};
-use crate::engine::request::{NewRun, TaskQuery};
 use crate::engine::{
     Defaults, Effect, EffectKind, Engine, Reply, Request, Spawn, Step, WorkerEvent, WorkerEventKind,
 };
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::Result;
 use crate::id::{CommandId, SessionId};
 use crate::limits;
-use crate::model::{Command, Event, Record, Session, Workplace};
+use crate::model::{Command, Record, Session};
 use crate::pty::brand::Slot;
 use crate::sample::Machine;
 use crate::store::{SegmentArchive, Store};
 use crate::term::log::OutputLog;
 use crate::term::redact::Redactor;
+use load::unstored;
+pub(super) use reading::{Access, Read};
 
 /// What comes to the dispatcher.
 #[derive(Debug)]
@@ -52,51 +51,12 @@ pub(super) enum Input {
     Shutdown(oneshot::Sender<()>),
 }
 
-/// What a caller wants to know; answered after everything before it is committed.
-#[derive(Debug)]
-pub(super) enum Read {
-    Sessions(oneshot::Sender<Vec<Session>>),
-    Access(String, oneshot::Sender<Result<Access>>),
-    Command(String, oneshot::Sender<Result<CommandWatch>>),
-    Members(Vec<SessionId>, oneshot::Sender<Vec<Members>>),
-    Runs(oneshot::Sender<watch::Receiver<u64>>),
-    Run(String, oneshot::Sender<Result<RunView>>),
-    Plan(Box<NewRun>, Workplace, oneshot::Sender<Result<Plan>>),
-    Tasks(TaskQuery, usize, oneshot::Sender<Result<TaskReport>>),
-    Progress(TaskQuery, usize, oneshot::Sender<Result<Progress>>),
-    Events { session: SessionId, since: u64, max: usize, reply: oneshot::Sender<Result<Vec<Event>>> },
-}
-
-/// The processes of a session's tree.
-#[derive(Debug)]
-pub(super) struct Members {
-    pub(super) session: SessionId,
-    /// Stands for the tree while it lives.
-    pub(super) slot: u64,
-    pub(super) pids: Vec<u32>,
-    /// When its shell started.
-    pub(super) since: Moment,
-}
-
 /// The answer to a change.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) reply: Reply,
     /// One for each command of the reply.
     pub(super) commands: Vec<CommandWatch>,
-}
-
-/// A session with the ways to reach it.
-#[derive(Clone, Debug)]
-pub(super) struct Access {
-    pub(super) session: Session,
-    pub(super) watch: watch::Receiver<Session>,
-    pub(super) output: Arc<Output>,
-    pub(super) secrets: Secrets,
-    pub(super) queued: usize,
-    /// To its worker, while there is one.
-    pub(super) orders: Option<mpsc::Sender<Order>>,
-    pub(super) last_command: Option<Command>,
 }
 
 /// What belongs to a session besides its record.
@@ -317,103 +277,6 @@ impl Dispatcher {
             Some(watch) => Some(watch.subscribe()),
             None => self.engine.command(id).map(|command| watch::channel(self.told_command(command)).1),
         }
-    }
-
-    fn read(&mut self, read: Read) {
-        match read {
-            Read::Sessions(reply) => {
-                let sessions = self.engine.sessions().map(|session| self.current(session)).collect();
-                let _ = reply.send(sessions);
-            }
-            Read::Access(selector, reply) => {
-                let found = self.engine.resolve(&selector).map_err(|error| self.told_error(error));
-                let _ = reply.send(found.and_then(|id| self.access(&id)));
-            }
-            Read::Command(selector, reply) => {
-                let _ = reply.send(self.find_command(&selector));
-            }
-            Read::Members(sessions, reply) => {
-                let _ = reply.send(self.members(&sessions));
-            }
-            Read::Runs(reply) => {
-                let _ = reply.send(self.runs.subscribe());
-            }
-            Read::Run(selector, reply) => {
-                let _ = reply.send(self.engine.run_view(&selector));
-            }
-            Read::Plan(new, workplace, reply) => {
-                let _ = reply.send(self.engine.plan(clock::now(), *new, workplace));
-            }
-            Read::Tasks(query, most, reply) => {
-                let _ = reply.send(self.engine.report(clock::now(), &query, most));
-            }
-            Read::Progress(query, most, reply) => {
-                let _ = reply.send(self.engine.progress(clock::now(), &query, most));
-            }
-            Read::Events { session, since, max, reply } => {
-                let _ = reply.send(self.store.events(&session, since, max));
-            }
-        }
-    }
-
-    fn members(&self, sessions: &[SessionId]) -> Vec<Members> {
-        let workers = sessions
-            .iter()
-            .filter_map(|id| Some((id, self.live.get(id)?.worker.as_ref()?)))
-            .collect::<Vec<_>>();
-        let Some(host) = self.host.as_ref().filter(|_| !workers.is_empty()) else { return Vec::new() };
-        let mut census = host.brand().census();
-        workers
-            .into_iter()
-            .map(|(id, worker)| Members {
-                session: id.clone(),
-                slot: worker.slot.number(),
-                pids: census.remove(&worker.slot.number()).unwrap_or_default(),
-                since: worker.since,
-            })
-            .collect()
-    }
-
-    fn find_command(&self, selector: &str) -> Result<CommandWatch> {
-        if let Some(watch) = self.engine.resolve_command(selector).and_then(|id| self.command_watch(&id)) {
-            return Ok(watch);
-        }
-        if let Some(command) = self.store.command(&CommandId::from_text(selector.trim()))? {
-            return Ok(watch::channel(command).1);
-        }
-        let shown: String = selector.chars().take(80).collect();
-        Err(Error::new(ErrorCode::CommandNotFound, format!("no command has the id '{shown}'"))
-            .with_hint("session_status names a session's last command"))
-    }
-
-    /// The record with the time of the last output, which the engine is not told of byte by byte.
-    fn current(&self, session: &Session) -> Session {
-        let mut session = self.secrets(&session.id).session(session.clone());
-        if let Some(at) = self.live.get(&session.id).and_then(|live| live.output.last_output()) {
-            session.last_activity = session.last_activity.max(at);
-        }
-        session
-    }
-
-    fn access(&mut self, id: &SessionId) -> Result<Access> {
-        let session = self
-            .engine
-            .session(id)
-            .map(|session| self.current(session))
-            .ok_or_else(|| Error::new(ErrorCode::Internal, "a resolved session is unknown"))?;
-        let queued = self.engine.queued(id);
-        let last_command = session.last_command.as_ref().and_then(|id| self.engine.command(id));
-        let last_command = last_command.map(|command| self.told_command(command));
-        let live = self.live_entry(&session);
-        Ok(Access {
-            watch: live.watch.subscribe(),
-            output: Arc::clone(&live.output),
-            secrets: live.secrets.clone(),
-            queued,
-            orders: live.worker.as_ref().map(|worker| worker.orders.clone()),
-            last_command,
-            session,
-        })
     }
 
     /// What belongs to a session; opened when first needed, which for one of an earlier server is now.

@@ -1,9 +1,15 @@
 //! The store over real files.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::clock::Timestamp;
+use crate::id::RunId;
 use crate::limits;
-use crate::model::{Command, EventKind, Session, Status, fixtures};
+use crate::model::{
+    Command, Dialect, EventKind, OnFailure, Priority, Run, RunResources, Session, Status, Strategy, Task,
+    TaskState, TaskStatus, Workplace, fixtures,
+};
 use crate::term::log::{Archive, Chunk, OutputLog};
 
 fn directory() -> PathBuf {
@@ -167,5 +173,74 @@ fn an_archive_gives_back_every_byte_and_drops_the_oldest_segments() {
         }
         at += count as u64;
     }
+    let _ = fs::remove_dir_all(directory);
+}
+
+/// Text instead of the file itself, so that a reader sees what it holds.
+const STATE_1: &str = include_str!("../../tests/fixtures/state-1.sql");
+
+#[test]
+fn what_the_first_version_wrote_still_opens() {
+    let directory = directory();
+    create_private(&directory).expect("a directory");
+    let old = Connection::open(directory.join("shellherd.db")).expect("a database");
+    old.execute_batch(STATE_1).expect("the statements of a dump");
+    drop(old);
+    let (store, restored) = Store::open(&directory).expect("opens");
+    let [session] = restored.sessions.as_slice() else { panic!("{:?}", restored.sessions) };
+    assert_eq!((session.name.as_str(), session.status), ("old", Status::Terminated));
+    let [command] = restored.commands.as_slice() else { panic!("{:?}", restored.commands) };
+    assert_eq!((command.exit_code(), command.confined), (Some(1), false));
+    assert!(!store.events(&session.id, 0, 10).expect("reads").is_empty());
+    assert!(restored.runs.is_empty());
+    let _ = fs::remove_dir_all(directory);
+}
+
+fn run(number: i64) -> (Run, Arc<[Task]>) {
+    let uuid = Uuid::new_v4();
+    let run = Run {
+        id: RunId::unique(uuid, |_| false),
+        uuid,
+        strategy: Strategy::Dependency,
+        max_concurrent: 2,
+        on_failure: OnFailure::SkipDependents,
+        sessions: Vec::new(),
+        resumable: false,
+        resources: RunResources::default(),
+        priority: Priority::Normal,
+        workplace: Workplace { shell: "/bin/sh".into(), dialect: Dialect::Posix, directory: "/".into() },
+        paused: false,
+        aborted: false,
+        created_at: Timestamp(number),
+        ended_at: None,
+    };
+    (run, Arc::from([fixtures::task("a"), fixtures::task("b")]))
+}
+
+#[test]
+fn runs_come_back_with_their_tasks_and_how_far_these_were() {
+    let directory = directory();
+    let (mut first, restored) = Store::open(&directory).expect("opens");
+    assert!(restored.runs.is_empty() && restored.estimates.is_empty());
+    let (run, tasks) = run(1);
+    let state = TaskState { status: TaskStatus::Running, attempt: 1, ..TaskState::default() };
+    let records = [
+        Record::Run(Box::new(run.clone())),
+        Record::Graph { run: run.id.clone(), tasks: Arc::clone(&tasks) },
+        Record::Task { run: run.id.clone(), number: 1, state: Box::new(state.clone()) },
+        Record::Estimate { work: u64::MAX, mean_us: 7 },
+    ];
+    first.commit(&records).expect("commits");
+    let (second, restored) = Store::open(&directory).expect("opens beside it");
+    assert!(restored.runs.is_empty(), "a run of a living server is its own");
+    drop((first, second));
+    let (mut third, restored) = Store::open(&directory).expect("opens after it");
+    let stored = StoredRun { run: run.clone(), tasks: tasks.to_vec(), states: vec![(1, state)] };
+    assert_eq!(restored.runs, [stored]);
+    assert_eq!(restored.estimates, [(u64::MAX, 7)]);
+    let over = Run { ended_at: Some(Timestamp(2)), ..run };
+    third.commit(&[Record::Run(Box::new(over.clone()))]).expect("commits");
+    let (_fourth, restored) = Store::open(&directory).expect("opens beside it");
+    assert_eq!(restored.runs.iter().map(|stored| &stored.run).collect::<Vec<_>>(), [&over]);
     let _ = fs::remove_dir_all(directory);
 }

@@ -1,30 +1,7 @@
 //! Tasks for tests, and the properties of a run at work.
 
-use std::collections::BTreeMap;
-
-use crate::model::{Condition, Dependency, Priority, ResourceLimits, Task, TaskKind};
-
-/// A task that waits for nothing.
-pub(in crate::engine) fn task(id: &str) -> Task {
-    Task {
-        id: id.to_owned(),
-        kind: TaskKind::Command,
-        text: "true".to_owned(),
-        directory: None,
-        env: BTreeMap::new(),
-        stdin: None,
-        priority: Priority::Normal,
-        dependencies: Vec::new(),
-        timeout_ms: 60_000,
-        retries: None,
-        requirements: Vec::new(),
-        session: None,
-        weight: 1,
-        ok_exit_codes: Some(vec![0]),
-        limits: ResourceLimits::default(),
-        metadata: serde_json::Map::new(),
-    }
-}
+pub(in crate::engine) use crate::model::fixtures::task;
+use crate::model::{Condition, Dependency, Task};
 
 /// Tasks from lines like `c < a b`: c waits for a and b. `!a` is for a's failure, `~a` for any end of it.
 pub(in crate::engine) fn tasks(lines: &[&str]) -> Vec<Task> {
