@@ -100,6 +100,7 @@ impl Engine {
             env: new.env,
             directory: new.directory,
             stdin: new.stdin,
+            confined: new.confined,
             timeout_ms: new
                 .timeout
                 .map_or(default_ms, |timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),

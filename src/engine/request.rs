@@ -84,6 +84,8 @@ pub struct NewCommand {
     pub directory: Option<PathBuf>,
     /// What it reads instead of the terminal.
     pub stdin: Option<String>,
+    /// Whether it runs in a subshell and leaves nothing behind: no state of the shell, no process.
+    pub confined: bool,
     /// Exit codes that count as success; `None` takes any.
     pub ok_exit_codes: Option<Vec<i32>>,
     /// Tries after a failure.
@@ -103,6 +105,7 @@ impl NewCommand {
             env: BTreeMap::new(),
             directory: None,
             stdin: None,
+            confined: false,
             ok_exit_codes: Some(vec![0]),
             retries: None,
             limits: ResourceLimits::default(),

@@ -138,6 +138,9 @@ pub struct Command {
     pub directory: Option<PathBuf>,
     /// What the command reads, instead of the terminal.
     pub stdin: Option<String>,
+    /// Whether it runs in a subshell and leaves nothing behind: no state of the shell, no process.
+    #[serde(default)]
+    pub confined: bool,
     /// Milliseconds from its start to its timeout.
     pub timeout_ms: u64,
     /// What happens then.

@@ -65,6 +65,7 @@ fn command(session: &Session) -> Command {
         env: BTreeMap::new(),
         directory: None,
         stdin: None,
+        confined: false,
         timeout_ms: 1,
         on_timeout: crate::model::OnTimeout::Leave,
         timed_out: false,
@@ -112,6 +113,14 @@ fn what_was_committed_is_there_for_the_next_server() {
     assert_eq!(store.events(&session.id, 0, 10).expect("reads").len(), 1);
     assert!(store.events(&session.id, 8, 10).expect("reads").is_empty());
     let _ = fs::remove_dir_all(directory);
+}
+
+#[test]
+fn a_command_of_an_older_server_is_read_as_one_that_was_not_confined() {
+    let command = command(&session("one", Status::Idle));
+    let mut stored = serde_json::to_value(&command).expect("writes");
+    stored.as_object_mut().and_then(|fields| fields.remove("confined")).expect("it was there");
+    assert_eq!(serde_json::from_value::<Command>(stored).expect("reads"), command);
 }
 
 #[test]

@@ -11,6 +11,7 @@
 mod architecture;
 mod cli;
 mod commands;
+mod confined;
 mod endings;
 mod hostile;
 mod limits;

@@ -110,6 +110,7 @@ fn request(arguments: Arguments) -> Result<NewCommand> {
         env: check::env(arguments.env)?,
         directory: directory.map(|given| check::directory("workingDirectory", given)).transpose()?,
         stdin: arguments.stdin,
+        confined: false,
         ok_exit_codes: match arguments.ok_exit_codes {
             None => Some(vec![0]),
             Some(ExitCodes::These(codes)) => Some(codes),

@@ -341,6 +341,7 @@ mod tests {
             env: BTreeMap::new(),
             directory: None,
             stdin: None,
+            confined: false,
             timeout_ms: 300_000,
             on_timeout: OnTimeout::Leave,
             timed_out: false,
