@@ -12,6 +12,7 @@ mod sweeping;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -147,6 +148,9 @@ impl Dispatcher {
     /// Serves until told to shut down, or until nobody is left to ask.
     pub(super) async fn run(mut self, mut inputs: mpsc::Receiver<Input>) {
         let mut batch = Vec::with_capacity(limits::DISPATCHER_BATCH);
+        let mut ended_children = signal(SignalKind::child())
+            .inspect_err(|error| warn!(%error, "processes that lose their parents are not reaped"))
+            .ok();
         loop {
             let deadline =
                 self.engine.next_deadline().into_iter().chain(self.sweep_at).chain(self.load_at).min();
@@ -158,6 +162,12 @@ impl Dispatcher {
                     }
                 }
                 () = sleep_until(deadline) => {}
+                Some(()) = received(&mut ended_children) => {
+                    if let Some(host) = &self.host {
+                        host.brand().reap();
+                    }
+                    continue;
+                }
             }
             if let Some(done) = self.take(&mut batch) {
                 self.shut_down(&mut inputs).await;
@@ -396,6 +406,14 @@ impl Dispatcher {
 async fn sleep_until(deadline: Option<std::time::Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The next signal of this kind; none comes where signals cannot be listened to.
+async fn received(signals: &mut Option<Signal>) -> Option<()> {
+    match signals {
+        Some(signals) => signals.recv().await,
         None => std::future::pending().await,
     }
 }

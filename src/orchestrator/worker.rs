@@ -2,6 +2,7 @@
 //! sees their ends, and reports. It decides nothing that the engine could.
 
 mod closing;
+mod confining;
 mod handing;
 mod keyboard;
 mod looking;
@@ -36,6 +37,7 @@ use crate::pty::{self, Launch, Signal, Slot, Terminal, handover};
 use crate::term::marks::Mark;
 use crate::term::screen::QueryScanner;
 use closing::Closing;
+use confining::Confined;
 use keyboard::Keyboard;
 use looking::LimitWatch;
 
@@ -101,6 +103,8 @@ struct Running {
     wiring: Wiring,
     directory: PathBuf,
     dialect: Dialect,
+    /// Whether the shell has the terminal's modes in its hands.
+    edits_lines: bool,
     terminal: Terminal,
     stream: Stream,
     queries: QueryScanner,
@@ -142,6 +146,8 @@ struct Waiting {
 
 struct Current {
     command: CommandId,
+    /// Set when nothing of it may outlive it.
+    confined: Option<Confined>,
     number: u64,
     typed_at: Moment,
     /// The line that was typed, to type it again if the shell lost it.
@@ -199,6 +205,7 @@ impl Worker {
 
 struct Parts {
     directory: PathBuf,
+    edits_lines: bool,
     terminal: Terminal,
     nonce: String,
 }
@@ -219,7 +226,8 @@ fn start(wiring: &Wiring, spawn: &Spawn, environment: BTreeMap<OsString, OsStrin
         private_directory: directory.clone(),
     };
     let terminal = pty::launch(launch, &wiring.slot)?;
-    Ok(Parts { directory, terminal, nonce })
+    let edits_lines = pty::shell::edits_lines(&spawn.shell, spawn.dialect, spawn.profile);
+    Ok(Parts { directory, edits_lines, terminal, nonce })
 }
 
 async fn report(wiring: &Wiring, kind: WorkerEventKind) {
@@ -246,6 +254,7 @@ impl Running {
             wiring,
             directory: parts.directory,
             dialect,
+            edits_lines: parts.edits_lines,
             terminal: parts.terminal,
             stream,
             queries: QueryScanner::default(),
@@ -374,6 +383,9 @@ impl Running {
         let Some(current) = self.current.take_if(|current| current.number == number) else { return };
         handing::answer_held(std::mem::take(&mut self.held));
         let begun = current.begun.unwrap_or(Begun { at: current.typed_at, cursor, is_reported: false });
+        if let Some(confined) = &current.confined {
+            self.clear_away(confined).await;
+        }
         // A shell that reports success for what was aborted means Ctrl-C.
         let status = if aborted && status == 0 { 130 } else { status };
         let event = WorkerEvent {
@@ -407,6 +419,9 @@ impl Running {
                 if self.terminal.signal_foreground(Signal::INT).is_err() {
                     self.keyboard.send(INTERRUPT_KEY, &self.terminal);
                 }
+                if self.runs_confined() {
+                    self.interrupt_confined();
+                }
             }
             Order::Kill => {
                 if let Err(error) = self.terminal.signal_foreground(Signal::KILL) {
@@ -414,6 +429,9 @@ impl Running {
                 }
                 // What runs in the shell itself ends by an interrupt or not at all.
                 let _ = self.terminal.signal_foreground(Signal::INT);
+                if self.runs_confined() {
+                    self.kill_confined().await;
+                }
             }
             Order::Resize(size) => {
                 self.wiring.output.resize(size);

@@ -6,20 +6,27 @@
 //! the size of POSIX message queues (which nobody reaches) to a random value that no other process
 //! has, and sets the soft limit to a number of the session just before it starts a shell. Finding all
 //! that ever came from a session is then one scan of `/proc/*/limits`, for the server and for whoever
-//! outlives it. Rejected: cgroups (not writable in most containers), a subreaper with a walk of
-//! parents (sees nothing after the server's death), `PDEATHSIG` (fires when a *thread* ends).
+//! outlives it. Rejected: cgroups (not writable in most containers), a walk of parents alone (sees
+//! nothing after the server's death), `PDEATHSIG` (fires when a *thread* ends).
+//!
+//! A slot has a second value, which a shell carries only while it runs a confined command: so what that
+//! command left running is told from what the session had before, and from what that starts meanwhile.
+//!
+//! The server is also the parent of whatever loses its own (a subreaper). So all that is left of a
+//! command hangs below a child of the shell or of the server, and that nothing is left, the ordinary
+//! case, shows in a look at these children, without a scan. It has to reap them, then.
 //!
 //! Misses: a privileged descendant that raises its limits, as `sudo` with `pam_limits` may.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
-    Pid, PidfdFlags, Resource, Rlimit, Signal, getpid, getppid, getrlimit, pidfd_open, pidfd_send_signal,
-    setrlimit,
+    Pid, PidfdFlags, Resource, Rlimit, Signal, WaitId, WaitIdOptions, getpid, getppid, getrlimit, pidfd_open,
+    pidfd_send_signal, prlimit, set_child_subreaper, setrlimit, waitid,
 };
 
 use super::procfs;
@@ -40,7 +47,8 @@ const ROUNDS: usize = 64;
 pub(super) struct Fingerprint {
     /// The hard limit that all of them have.
     pub(super) hard: u64,
-    /// The soft limit of the server itself; that of slot n is n + 1 above it.
+    /// The soft limit of the server itself; that of slot n is n + 1 above it, and while the slot's shell
+    /// runs a confined command as much below it.
     pub(super) base: u64,
 }
 
@@ -49,6 +57,8 @@ pub(super) struct Fingerprint {
 pub enum Which {
     /// Those of one session.
     Slot(u64),
+    /// Those of them that a confined command started.
+    Confined(u64),
     /// Those of every session of this server.
     All,
 }
@@ -58,7 +68,7 @@ impl Fingerprint {
     fn draw(hard: Option<u64>) -> Option<Self> {
         let highest = hard.unwrap_or(HIGHEST).min(HIGHEST);
         let lowest = highest / 2;
-        if lowest <= SLOTS + 1 {
+        if lowest <= 2 * (SLOTS + 1) {
             return None;
         }
         let used: Vec<u64> = procfs::pids().into_iter().filter_map(|pid| Some(limits_of(pid)?.1)).collect();
@@ -74,8 +84,14 @@ impl Fingerprint {
     fn soft(self, which: Which) -> u64 {
         match which {
             Which::Slot(slot) => self.base + 1 + slot,
+            Which::Confined(slot) => self.base - 1 - slot,
             Which::All => self.base,
         }
+    }
+
+    /// What carries the mark of `which`.
+    fn limit(self, which: Which) -> Rlimit {
+        Rlimit { current: Some(self.soft(which)), maximum: Some(self.hard) }
     }
 
     /// Whether `pid` carries the mark. The server and its guard have the hard limit as well, but the
@@ -83,7 +99,8 @@ impl Fingerprint {
     fn marks(self, pid: Pid, which: Which) -> bool {
         let Some((soft, hard)) = limits_of(pid) else { return false };
         let by_limit = match which {
-            Which::Slot(_) => soft == self.soft(which),
+            Which::Slot(slot) => soft == self.soft(which) || soft == self.soft(Which::Confined(slot)),
+            Which::Confined(_) => soft == self.soft(which),
             Which::All => soft != self.base,
         };
         hard == self.hard && by_limit
@@ -118,7 +135,11 @@ fn limits_of(pid: Pid) -> Option<(u64, u64)> {
 /// Kills what `find` finds until it finds nothing, or the deadline passes; returns how many are left.
 /// A process id may change hands between a look and a signal, so each is held by a pidfd and looked
 /// at again before it is hit.
-fn kill_to_fixpoint(find: impl Fn() -> Vec<Pid>, is_member: impl Fn(Pid) -> bool, deadline: Moment) -> usize {
+pub(super) fn kill_to_fixpoint(
+    find: impl Fn() -> Vec<Pid>,
+    is_member: impl Fn(Pid) -> bool,
+    deadline: Moment,
+) -> usize {
     for _ in 0..ROUNDS {
         let held: Vec<_> = find()
             .into_iter()
@@ -157,8 +178,9 @@ struct Inner {
     fingerprint: Option<Fingerprint>,
     /// The slots in use, each with the shells started in it.
     slots: Mutex<BTreeMap<u64, Vec<Pid>>>,
-    /// Held while the server's own soft limit is that of a slot.
-    limit: Mutex<()>,
+    /// What the server started itself, and therefore reaps itself. Held while it starts something,
+    /// because its own soft limit is then that of a slot.
+    started: Mutex<HashSet<Pid>>,
 }
 
 /// This server's fingerprint. There is one for the whole process: clones share it.
@@ -170,8 +192,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Brand {
-    /// Lowers this process's own limit at the first call, for good, and returns the same brand ever
-    /// after. Where limits leave no room the brand falls back to parents and session ids, which a
+    /// Lowers this process's own limit at the first call, for good, makes it the parent of whatever its
+    /// sessions leave without one (see [`Brand::reap`]), and returns the same brand ever after. Where limits leave no room the brand falls back to parents and session ids, which a
     /// process can escape, and says so in the log.
     pub fn claim() -> io::Result<Brand> {
         static BRAND: OnceLock<Brand> = OnceLock::new();
@@ -191,7 +213,8 @@ impl Brand {
                  one that leaves its session and its parents will outlive it"
             );
         }
-        let inner = Inner { fingerprint, slots: Mutex::default(), limit: Mutex::default() };
+        set_child_subreaper(Some(getpid()))?;
+        let inner = Inner { fingerprint, slots: Mutex::default(), started: Mutex::default() };
         Ok(BRAND.get_or_init(|| Brand(Arc::new(inner))).clone())
     }
 
@@ -205,25 +228,62 @@ impl Brand {
 
     /// The living processes that descend from the sessions meant.
     pub fn members(&self, which: Which) -> Vec<Pid> {
+        let Some(fingerprint) = self.0.fingerprint else { return self.walk(which) };
+        let mut members = fingerprint.members(which);
+        members.retain(|pid| !self.is_spared(*pid, which));
+        members
+    }
+
+    /// Whether `pid` is one of those meant.
+    pub(super) fn has(&self, pid: Pid, which: Which) -> bool {
         match self.0.fingerprint {
-            Some(fingerprint) => fingerprint.members(which),
-            None => self.walk(which),
+            Some(fingerprint) => !self.is_spared(pid, which) && fingerprint.marks(pid, which),
+            None => self.walk(which).contains(&pid),
+        }
+    }
+
+    /// Leaves out what this process started itself.
+    pub(super) fn retain_adopted(&self, pids: &mut Vec<Pid>) {
+        let started = lock(&self.0.started);
+        pids.retain(|pid| !started.contains(pid));
+    }
+
+    /// A shell carries the mark of its confined command, but is not part of it.
+    fn is_spared(&self, pid: Pid, which: Which) -> bool {
+        matches!(which, Which::Confined(_)) && lock(&self.0.started).contains(&pid)
+    }
+
+    /// Gives a process that was started by this one another mark.
+    pub(super) fn mark(&self, pid: Pid, which: Which) -> io::Result<()> {
+        let Some(fingerprint) = self.0.fingerprint else { return Ok(()) };
+        prlimit(Some(pid), Resource::Msgqueue, fingerprint.limit(which))?;
+        Ok(())
+    }
+
+    /// Takes the statuses of those that lost their parents and have ended. To be called whenever a
+    /// child of this process has ended.
+    pub fn reap(&self) {
+        let started = lock(&self.0.started);
+        let is_ours = |pid: &Pid| {
+            !started.contains(pid) && self.0.fingerprint.is_none_or(|mark| mark.marks(*pid, Which::All))
+        };
+        for pid in procfs::children(getpid()).unwrap_or_default().into_iter().filter(is_ours) {
+            // Nobody else waits for it: it is there, ended or not.
+            let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
         }
     }
 
     /// Kills them with SIGKILL, round after round until none is left, and returns how many outlived
     /// the deadline. Blocks for about a millisecond; longer only for processes that the kernel holds.
     pub fn kill_all(&self, which: Which, deadline: Moment) -> usize {
-        match self.0.fingerprint {
-            Some(fingerprint) => fingerprint.kill_all(which, deadline),
-            None => kill_to_fixpoint(|| self.walk(which), |pid| self.walk(which).contains(&pid), deadline),
-        }
+        kill_to_fixpoint(|| self.members(which), |pid| self.has(pid, which), deadline)
     }
 
     /// The slot whose mark `pid` carries.
     pub(super) fn slot_of(&self, pid: Pid) -> Option<u64> {
         if let Some(fingerprint) = self.0.fingerprint {
-            return limits_of(pid)?.0.checked_sub(fingerprint.base + 1);
+            let slot = limits_of(pid)?.0.abs_diff(fingerprint.base).checked_sub(1)?;
+            return (slot < SLOTS).then_some(slot);
         }
         let slots: Vec<u64> = lock(&self.0.slots).keys().copied().collect();
         slots.into_iter().find(|slot| self.walk(Which::Slot(*slot)).contains(&pid))
@@ -233,17 +293,23 @@ impl Brand {
         self.0.fingerprint
     }
 
-    /// Runs `start` while this process has the limits that children of `which` are to inherit.
-    pub(super) fn branding<T>(&self, which: Which, start: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        let _changing = lock(&self.0.limit);
-        let Some(fingerprint) = self.0.fingerprint else { return start() };
-        set_limit(fingerprint, which)?;
-        let started = start();
-        set_limit(fingerprint, Which::All)?;
-        started
+    /// Runs `start`, which starts a process, while this one has the limits that children of `which` are
+    /// to inherit.
+    pub(super) fn branding(&self, which: Which, start: impl FnOnce() -> io::Result<Pid>) -> io::Result<Pid> {
+        let mut started = lock(&self.0.started);
+        if let Some(fingerprint) = self.0.fingerprint {
+            set_limit(fingerprint, which)?;
+        }
+        let pid = start();
+        started.extend(pid.as_ref().ok());
+        if let Some(fingerprint) = self.0.fingerprint {
+            set_limit(fingerprint, Which::All)?;
+        }
+        pid
     }
 
-    /// The fallback: the shells, what descends from them, and what is left in their sessions.
+    /// The fallback: the shells, what descends from them, and what is left in their sessions. It cannot
+    /// tell what a confined command left there from what the session had before: that stays.
     fn walk(&self, which: Which) -> Vec<Pid> {
         let shells: Vec<Pid> = lock(&self.0.slots)
             .iter()
@@ -265,8 +331,7 @@ impl Brand {
 }
 
 fn set_limit(fingerprint: Fingerprint, which: Which) -> io::Result<()> {
-    let limit = Rlimit { current: Some(fingerprint.soft(which)), maximum: Some(fingerprint.hard) };
-    Ok(setrlimit(Resource::Msgqueue, limit)?)
+    Ok(setrlimit(Resource::Msgqueue, fingerprint.limit(which))?)
 }
 
 /// One session's share of the brand, free again when dropped: kill its members before that.
@@ -284,6 +349,11 @@ impl Slot {
 
     pub(super) fn brand(&self) -> &Brand {
         &self.brand
+    }
+
+    /// What was started in this slot.
+    pub(super) fn shells(&self) -> Vec<Pid> {
+        lock(&self.brand.0.slots).get(&self.number).cloned().unwrap_or_default()
     }
 
     /// What [`Brand::members`] and [`Brand::kill_all`] take.
@@ -313,7 +383,11 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        lock(&self.brand.0.slots).remove(&self.number);
+        let shells = lock(&self.brand.0.slots).remove(&self.number).unwrap_or_default();
+        let mut started = lock(&self.brand.0.started);
+        for shell in shells {
+            started.remove(&shell);
+        }
     }
 }
 
@@ -330,6 +404,7 @@ mod tests {
         let first = Fingerprint::draw(None).unwrap();
         assert!((HIGHEST / 2..HIGHEST).contains(&first.hard));
         assert!(first.soft(Which::Slot(SLOTS - 1)) < first.hard);
+        assert!(first.soft(Which::Confined(SLOTS - 1)) > 0);
         let nested = Fingerprint::draw(Some(first.hard)).unwrap();
         assert!(nested.hard < first.hard);
     }
@@ -337,12 +412,12 @@ mod tests {
     #[test]
     fn without_room_there_is_no_fingerprint() {
         assert_eq!(Fingerprint::draw(Some(0)), None);
-        assert_eq!(Fingerprint::draw(Some(SLOTS)), None);
+        assert_eq!(Fingerprint::draw(Some(4 * SLOTS)), None);
     }
 
     #[test]
     fn without_a_fingerprint_parents_and_sessions_are_walked() {
-        let inner = Inner { fingerprint: None, slots: Mutex::default(), limit: Mutex::default() };
+        let inner = Inner { fingerprint: None, slots: Mutex::default(), started: Mutex::default() };
         let slot = Brand(Arc::new(inner)).slot().unwrap();
         let (ours, theirs) = std::io::pipe().unwrap();
         // One child stays in the session, the other keeps its parent; `read` ends with the pipe.

@@ -11,7 +11,10 @@
 //!
 //! The files are `w`, the wrapper; `c`, the command's text; and where there is something to prepare
 //! `b`, which sets variables and the directory and tells the hooks how to undo that, and `i`, the
-//! command's standard input. Each command's files take the place of the last one's.
+//! command's standard input; a confined command (see [`confined`]) also has a `p`. Each command's files
+//! take the place of the last one's.
+
+mod confined;
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
@@ -42,6 +45,9 @@ pub struct HandoverCommand<'a> {
     pub directory: Option<&'a Path>,
     /// What it reads as standard input, instead of the terminal.
     pub stdin: Option<&'a str>,
+    /// Whether it runs in a subshell, and so changes nothing in the shell. Without `stdin` it reads
+    /// nothing. See the module `confined`.
+    pub confined: bool,
 }
 
 /// Writes the files of command `number` into the session's private directory, over those of the one
@@ -67,13 +73,17 @@ pub fn write(
         })?;
         save(&file, stdin.as_bytes())?;
     }
-    let prepared = !command.env.is_empty() || !command.exports.is_empty() || command.directory.is_some();
-    if prepared {
-        let script = Script::new(dialect, command);
+    let script = Script::new(dialect, command);
+    if script.is_needed() {
         save(&directory.join("b"), &script.prepare())?;
     }
     let words = Words { number, text: word("c"), before: word("b"), stdin: word("i") };
-    save(&directory.join(WRAPPER), &words.wrapper(dialect, prepared, command.stdin.is_some()))?;
+    let run = if command.confined {
+        confined::write(directory, dialect, command)?
+    } else {
+        words.run(dialect, command.stdin.is_some())
+    };
+    save(&directory.join(WRAPPER), &words.wrapper(dialect, script.is_needed(), run))?;
     Ok(match dialect {
         Dialect::Fish => b" source $__sh\r".to_vec(),
         Dialect::Zsh => b" \\. \"$__sh\"\r".to_vec(),
@@ -150,17 +160,21 @@ struct Words {
 }
 
 impl Words {
+    /// What runs the text in the shell itself.
+    fn run(&self, dialect: Dialect, with_stdin: bool) -> Vec<u8> {
+        let source: &[u8] = if dialect == Dialect::Fish { b"source " } else { b"\\. " };
+        let run = [source, &self.text].concat();
+        match (with_stdin, dialect) {
+            (false, _) => run,
+            (true, Dialect::Fish) => [b"begin; ".as_slice(), &run, b"; end <", &self.stdin].concat(),
+            (true, _) => [&run, b" <".as_slice(), &self.stdin].concat(),
+        }
+    }
+
     /// One line, because `set -v` shows lines as they are read: so it shows this one before the
     /// command's output begins. The calls' own traces (`set -x`) are thrown away with their stderr.
-    fn wrapper(&self, dialect: Dialect, prepared: bool, with_stdin: bool) -> Vec<u8> {
+    fn wrapper(&self, dialect: Dialect, prepared: bool, mut run: Vec<u8>) -> Vec<u8> {
         let number = self.number;
-        let source: &[u8] = if dialect == Dialect::Fish { b"source " } else { b"\\. " };
-        let mut run = [source, &self.text].concat();
-        if with_stdin && dialect == Dialect::Fish {
-            run = [b"begin; ".as_slice(), &run, b"; end <", &self.stdin].concat();
-        } else if with_stdin {
-            run = [&run, b" <".as_slice(), &self.stdin].concat();
-        }
         if prepared && dialect == Dialect::Fish {
             run = [
                 b"if source ".as_slice(),
@@ -192,6 +206,9 @@ impl Words {
     }
 }
 
+/// A confined command has nothing set in the shell for it alone.
+static NO_ENV: BTreeMap<String, String> = BTreeMap::new();
+
 /// What a command needs to have prepared, and undone however it ends.
 struct Script<'a> {
     dialect: Dialect,
@@ -202,18 +219,17 @@ struct Script<'a> {
 
 impl<'a> Script<'a> {
     fn new(dialect: Dialect, command: &HandoverCommand<'a>) -> Self {
+        if command.confined {
+            // What is for the command alone is set where it runs.
+            return Self { dialect, env: &NO_ENV, exports: command.exports, directory: None };
+        }
         // An explicit `./` keeps CDPATH and names like `-` out of it.
         let directory = command.directory.map(|path| Path::new(".").join(path));
         Self { dialect, env: command.env, exports: command.exports, directory }
     }
 
-    fn cd(&self) -> &'static str {
-        match self.dialect {
-            Dialect::Bash => "\\builtin cd --",
-            Dialect::Fish => "builtin cd --",
-            Dialect::Zsh => "__shellherd_cd",
-            Dialect::Posix | Dialect::Plain => "\\command cd --",
-        }
+    fn is_needed(&self) -> bool {
+        !self.env.is_empty() || !self.exports.is_empty() || self.directory.is_some()
     }
 
     /// Keeps the old value of each variable beside the new one, then changes the directory. The hooks
@@ -249,7 +265,7 @@ impl<'a> Script<'a> {
         if let Some(directory) = &self.directory {
             let word = quoted(directory, self.dialect);
             script.extend(b"__shellherd_from=$PWD; __shellherd_oldpwd=${OLDPWD-}\n");
-            script.extend([self.cd().as_bytes(), b" ", &word, b" || return\n"].concat());
+            script.extend([cd(self.dialect).as_bytes(), b" ", &word, b" || return\n"].concat());
             script.extend(b"__shellherd_at=$PWD\n");
         }
         script
@@ -261,7 +277,7 @@ impl<'a> Script<'a> {
         }
         let mut script = String::new();
         if self.directory.is_some() {
-            let cd = self.cd();
+            let cd = cd(self.dialect);
             // By way of the old OLDPWD, which zsh sets only so.
             let back = format!(
                 "case $PWD in \"$__shellherd_at\")\n\
@@ -306,7 +322,7 @@ impl<'a> Script<'a> {
         if let Some(directory) = &self.directory {
             let word = quoted(directory, self.dialect);
             script.extend(b"set -g __shellherd_from $PWD\n");
-            script.extend([self.cd().as_bytes(), b" ", &word, b"; or return 1\n"].concat());
+            script.extend([cd(self.dialect).as_bytes(), b" ", &word, b"; or return 1\n"].concat());
             script.extend(b"set -g __shellherd_at $PWD\n");
         }
         // A bare `set` leaves the status of what came before it.
@@ -331,6 +347,16 @@ impl<'a> Script<'a> {
     }
 }
 
+/// What changes the directory, whatever functions and aliases there are.
+fn cd(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Bash => "\\builtin cd --",
+        Dialect::Fish => "builtin cd --",
+        Dialect::Zsh => "__shellherd_cd",
+        Dialect::Posix | Dialect::Plain => "\\command cd --",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -340,8 +366,14 @@ mod tests {
         let directory = std::env::temp_dir();
         let refused = |text: &str, name: &str, dialect| {
             let env = BTreeMap::from([(name.to_owned(), String::new())]);
-            let command =
-                HandoverCommand { text, env: &env, exports: &BTreeMap::new(), directory: None, stdin: None };
+            let command = HandoverCommand {
+                text,
+                env: &env,
+                exports: &BTreeMap::new(),
+                directory: None,
+                stdin: None,
+                confined: false,
+            };
             write(&directory, dialect, 0, &command).map_err(|error| error.kind())
         };
         assert_eq!(refused("a\0b", "A", Dialect::Bash), Err(io::ErrorKind::InvalidInput));

@@ -9,6 +9,7 @@
 
 pub mod brand;
 mod census;
+mod confinement;
 pub mod guard;
 pub mod handover;
 mod probe;
@@ -30,7 +31,7 @@ use std::path::{Path, PathBuf};
 pub use brand::{Brand, Slot, Which};
 pub use guard::Guard;
 pub use signal::Signal;
-pub use terminal::{Exit, Foreground, Target, Terminal};
+pub use terminal::{Exit, Foreground, Modes, Target, Terminal};
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::session::{Dialect, Profile, TerminalSize};

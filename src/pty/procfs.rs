@@ -37,6 +37,13 @@ pub(super) fn pids() -> Vec<Pid> {
         .collect()
 }
 
+/// The children of `pid` that its first thread has, which are all those that lost their own parents to
+/// it: ended ones until they are reaped. None where the kernel does not tell.
+pub(super) fn children(pid: Pid) -> Option<Vec<Pid>> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+    Some(text.split_ascii_whitespace().filter_map(|child| Pid::from_raw(child.parse().ok()?)).collect())
+}
+
 /// Reads the beginning of a small file of `/proc` into `buffer`; one read, as the kernel makes these
 /// files whole at the first.
 pub(super) fn read<'b>(path: &str, buffer: &'b mut [u8]) -> Option<&'b [u8]> {

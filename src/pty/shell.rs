@@ -76,6 +76,17 @@ pub(super) fn missing(program: &str) -> Error {
     refused(program, "was not found")
 }
 
+/// Whether the shell may have a line editor, which changes the terminal's modes at every prompt.
+pub fn edits_lines(program: &Path, dialect: Dialect, profile: Profile) -> bool {
+    match dialect {
+        Dialect::Bash => profile != Profile::Clean,
+        Dialect::Posix => {
+            fs::canonicalize(program).map_or(true, |path| path.file_name() != Some(OsStr::new("dash")))
+        }
+        Dialect::Zsh | Dialect::Fish | Dialect::Plain => true,
+    }
+}
+
 /// Writes the hook file for a shell into `directory`, which is created, changes `environment` as the
 /// shell needs it, and returns the arguments to start it with, its name first.
 pub(super) fn prepare(

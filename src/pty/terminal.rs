@@ -14,7 +14,7 @@ use rustix::process::{
     Pid, PidfdFlags, WaitId, WaitIdOptions, kill_process, kill_process_group, pidfd_open, pidfd_send_signal,
     waitid,
 };
-use rustix::termios::{LocalModes, tcgetattr, tcgetpgrp};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -93,6 +93,10 @@ impl fmt::Display for Target {
         }
     }
 }
+
+/// How a terminal treats what is typed and shown.
+#[derive(Clone, Debug)]
+pub struct Modes(Termios);
 
 /// A terminal with its program. Dropping it kills the program, and only that: what the program
 /// started is found by its slot.
@@ -211,6 +215,18 @@ impl Terminal {
         tcgetattr(self.master.get_ref()).is_ok_and(|modes| {
             modes.local_modes.contains(LocalModes::ICANON) && !modes.local_modes.contains(LocalModes::ECHO)
         })
+    }
+
+    /// The modes, unless a line editor has changed them for itself. To be set again only for a shell
+    /// without one (see [`edits_lines`](super::shell::edits_lines)), which leaves them alone.
+    pub fn line_modes(&self) -> Option<Modes> {
+        let modes = tcgetattr(self.master.get_ref()).ok()?;
+        modes.local_modes.contains(LocalModes::ICANON).then_some(Modes(modes))
+    }
+
+    /// Sets the modes as they were.
+    pub fn set_modes(&self, modes: &Modes) -> io::Result<()> {
+        Ok(tcsetattr(self.master.get_ref(), OptionalActions::Now, &modes.0)?)
     }
 
     /// The shell's working directory.

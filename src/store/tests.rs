@@ -59,6 +59,14 @@ fn what_was_committed_is_there_for_the_next_server() {
 }
 
 #[test]
+fn a_command_of_an_older_server_is_read_as_one_that_was_not_confined() {
+    let command = command(&session("one", Status::Idle));
+    let mut stored = serde_json::to_value(&command).expect("writes");
+    stored.as_object_mut().and_then(|fields| fields.remove("confined")).expect("it was there");
+    assert_eq!(serde_json::from_value::<Command>(stored).expect("reads"), command);
+}
+
+#[test]
 fn live_sessions_of_a_living_server_are_its_own() {
     let directory = directory();
     let (mut first, _) = Store::open(&directory).expect("opens");

@@ -12,6 +12,7 @@ mod architecture;
 mod budget;
 mod cli;
 mod commands;
+mod confined;
 mod endings;
 mod hostile;
 mod limits;

@@ -44,6 +44,7 @@ impl Running {
             exports: &run.exports,
             directory: command.directory.as_deref(),
             stdin: command.stdin.as_deref(),
+            confined: command.confined,
         };
         let line = match handover::write(&self.directory, self.dialect, number, &handover) {
             Ok(line) => line,
@@ -57,12 +58,14 @@ impl Running {
         for value in secret::values(command.env.iter().chain(&run.exports)) {
             self.stream.add_secret(value.as_bytes());
         }
+        let confined = command.confined.then(|| self.confine());
         self.stream.expect_echo(&line, &command.text);
         self.keyboard.send(&line, &self.terminal);
         let limits = command.limits;
         let is_limited = limits.memory_bytes.is_some() || limits.cpu_ms.is_some();
         self.current = Some(Current {
             command: command.id.clone(),
+            confined,
             number,
             typed_at: now,
             line,

@@ -133,6 +133,9 @@ impl Running {
             current.typed_at = now;
             self.keyboard.send(&current.line, &self.terminal);
         } else if let Some(current) = self.current.take() {
+            if let Some(confined) = &current.confined {
+                self.clear_away(confined).await;
+            }
             self.cannot_run(current.command, "the shell does not take commands any more; reset the session")
                 .await;
         }

@@ -5,6 +5,8 @@ set -g __shellherd_number ''
 set -g __shellherd_status 0
 set -g __shellherd_undo ''
 status job-control full
+# There are no subshells: a child of the same program stands in for one.
+set -g __shellherd_fish (status fish-path)
 
 # What the server types sources this file.
 set -g __sh @WRAPPER@

@@ -1,5 +1,6 @@
 //! Real shells on real terminals. A shell that this machine lacks is skipped, by name.
 
+mod confinement;
 mod killing;
 mod matrix;
 mod preparation;
@@ -250,6 +251,7 @@ impl Session {
             exports: &NO_EXPORTS,
             directory: None,
             stdin: None,
+            confined: false,
         })
         .await;
     }

@@ -3,7 +3,7 @@
 use super::*;
 
 fn with<'a>(text: &'a str, env: &'a BTreeMap<String, String>) -> HandoverCommand<'a> {
-    HandoverCommand { text, env, exports: &NO_EXPORTS, directory: None, stdin: None }
+    HandoverCommand { text, env, exports: &NO_EXPORTS, directory: None, stdin: None, confined: false }
 }
 
 fn env(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -67,6 +67,7 @@ async fn directories(s: &mut Session, fish: bool) {
         exports: &NO_EXPORTS,
         directory: Some(directory),
         stdin: None,
+        confined: false,
     };
     let (relative, absolute, missing) = (Path::new("b c"), home.join("d"), home.join("missing"));
     check(s, here("basename \"$PWD\"", relative), 0, "b c\r\n").await;
@@ -95,6 +96,7 @@ async fn standard_input(s: &mut Session) {
         exports: &NO_EXPORTS,
         directory: None,
         stdin: Some(stdin),
+        confined: false,
     };
     check(s, fed("cat", "one\ntwo"), 0, "one\r\ntwo").await;
     check(s, fed("cat; false", ""), 1, "").await;
@@ -110,6 +112,7 @@ async fn standard_input(s: &mut Session) {
         exports: &NO_EXPORTS,
         directory: Some(Path::new("/usr")),
         stdin: Some("in\n"),
+        confined: false,
     };
     check(s, command, 0, "in\r\n1/usr\r\n").await;
 }
@@ -123,6 +126,7 @@ async fn aborted(s: &mut Session, fish: bool) {
         exports: &NO_EXPORTS,
         directory: Some(Path::new("/usr")),
         stdin: Some("unread\n"),
+        confined: false,
     };
     s.start_command(&command).await;
     s.await_job("sleep").await;
