@@ -419,9 +419,6 @@ impl Running {
                 if self.terminal.signal_foreground(Signal::INT).is_err() {
                     self.keyboard.send(INTERRUPT_KEY, &self.terminal);
                 }
-                if self.runs_confined() {
-                    self.interrupt_confined();
-                }
             }
             Order::Kill => {
                 if let Err(error) = self.terminal.signal_foreground(Signal::KILL) {

@@ -7,7 +7,6 @@ use rustix::process::{Pid, getpid};
 
 use super::brand::{Slot, Which, kill_to_fixpoint};
 use super::procfs;
-use super::signal::Signal;
 use crate::clock::Moment;
 
 /// Looks at children that keep dying under the look.
@@ -28,11 +27,6 @@ impl Slot {
     /// Whether a confined command that has ended left anything running.
     pub fn has_leftovers(&self) -> bool {
         !self.leftovers().is_empty()
-    }
-
-    /// Sends a signal to what a confined command started: see [`Brand::signal`](super::Brand::signal).
-    pub fn signal_confined(&self, signal: Signal) {
-        self.brand().signal(self.confined(), signal);
     }
 
     /// Kills what a confined command that has ended left running, until nothing is left or the deadline

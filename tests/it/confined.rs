@@ -8,7 +8,7 @@ use shellherd::id::SessionId;
 use shellherd::model::{Command, OnTimeout, Profile};
 use shellherd::orchestrator::{CommandWatch, Orchestrator, OutputQuery, Settings};
 
-use crate::support::{self, Scratch, marker, processes_with, shells};
+use crate::support::{self, Client, Scratch, children, marker, processes_with, shells};
 
 /// An orchestrator within the test, with a session of this shell.
 struct Herd {
@@ -81,6 +81,7 @@ async fn leaves_nothing(shell: &str) {
     assert_eq!(failed.exit_code(), Some(1), "{shell}");
     assert!(herd.output(&failed).await.contains("/no/such"), "{shell}");
     stops(&herd, shell).await;
+    stops_early(&herd, shell).await;
     herd.orchestrator.shutdown().await;
     assert_eq!(processes_with(&own), [] as [u32; 0], "{shell}");
 }
@@ -99,11 +100,23 @@ async fn stops(herd: &Herd, shell: &str) {
     }
 }
 
+/// An interrupt that comes just as the command begins, before it has the foreground, ends it as well: long
+/// before the kill that would follow.
+async fn stops_early(herd: &Herd, shell: &str) {
+    for timeout_ms in (0..4).cycle().take(40) {
+        let timeout = Some(Duration::from_millis(timeout_ms));
+        let new = NewCommand { timeout, on_timeout: OnTimeout::Interrupt, ..confined("sleep 1000") };
+        let start = Instant::now();
+        let command = herd.run(new).await;
+        assert!(start.elapsed() < Duration::from_secs(4), "{shell}: {timeout_ms} ms: {command:?}");
+    }
+}
+
 /// Prints what confinement costs, for whoever asks with `--nocapture`.
 async fn costs(shell: &str) {
     let herd = Herd::start(shell).await;
     let mut times: BTreeMap<&str, Vec<Duration>> = BTreeMap::new();
-    for round in 0..60 {
+    for round in 0..30 {
         for (what, new) in [
             ("plain", NewCommand::line("true")),
             ("confined", confined("true")),
@@ -124,11 +137,39 @@ async fn costs(shell: &str) {
     herd.orchestrator.shutdown().await;
 }
 
+/// Makes a test of this binary play its part.
+const PART: &str = "SHELLHERD_TEST_PART";
+
+/// In a process of its own: an orchestrator marks what its process starts, and ends all that is marked,
+/// and other tests start things, too.
+#[test]
+fn a_confined_command_leaves_nothing_behind_in_any_shell() {
+    let part = std::process::Command::new(std::env::current_exe().expect("a test has a program"))
+        .args(["--exact", "confined::part_of_the_orchestrator", "--nocapture"])
+        .env(PART, "")
+        .output()
+        .expect("it starts");
+    println!("{}", String::from_utf8_lossy(&part.stdout));
+    assert!(part.status.success(), "{}", String::from_utf8_lossy(&part.stderr));
+}
+
 #[tokio::test]
-async fn a_confined_command_leaves_nothing_behind_in_any_shell() {
+async fn part_of_the_orchestrator() {
+    if std::env::var_os(PART).is_none() {
+        return;
+    }
     for (_, shell) in shells() {
-        // One after the other: what ends one orchestrator's processes ends those of the whole process.
         leaves_nothing(&shell).await;
         costs(&shell).await;
     }
+}
+
+/// What loses its parent becomes the server's child, and no zombie of it.
+#[test]
+fn processes_without_a_parent_are_reaped() {
+    let mut client = Client::start();
+    let session = client.clean("bash");
+    let before = children(client.pid());
+    client.run(&session, "for i in 1 2 3; do sh -c '(sleep 0.01 &)'; done");
+    support::until("they are reaped", || children(client.pid()).len() == before.len());
 }

@@ -7,7 +7,7 @@ use tracing::warn;
 use super::Running;
 use super::closing::KILL_TIME;
 use crate::clock::{self, Moment};
-use crate::pty::{Modes, Signal};
+use crate::pty::Modes;
 
 /// What a confined command may change beside its own processes.
 #[derive(Debug)]
@@ -43,14 +43,6 @@ impl Running {
             && let Err(error) = self.terminal.set_modes(modes)
         {
             warn!(session = %self.wiring.session, %error, "the terminal keeps the modes of its last command");
-        }
-    }
-
-    /// SIGINT to all that the confined command started, if it has yet to take the foreground: the shell,
-    /// which was interrupted instead, may have forked already.
-    pub(super) fn interrupt_confined(&self) {
-        if self.terminal.is_shell_foreground() {
-            self.wiring.slot.signal_confined(Signal::INT);
         }
     }
 

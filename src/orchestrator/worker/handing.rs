@@ -1,5 +1,7 @@
 //! What a worker types: commands, handed over by file when the shell is at its prompt, and input.
 
+use std::time::Duration;
+
 use super::looking::{LIMIT_PAUSE, LOST_LINE};
 use super::{Current, LimitWatch, Order, Prompt, Running, nothing};
 use crate::clock::{self, Moment};
@@ -12,6 +14,8 @@ use crate::orchestrator::Input;
 use crate::pty::handover::{self, HandoverCommand};
 use crate::sample;
 
+/// A shell is done with the fork of a job within this.
+const FORK_TIME: Duration = Duration::from_millis(20);
 /// The status that shells use for a command that was found and could not be run.
 const CANNOT_RUN: i32 = 126;
 
@@ -83,7 +87,8 @@ impl Running {
     }
 
     /// A signal that comes while the shell still reads the line, or has yet to be given it, would be
-    /// swallowed there, and the command run on: it waits for the command's begin, but not for ever.
+    /// swallowed there, and the command run on, as it would by a child that the shell has just forked: it
+    /// waits until a moment after the command's begin, but not for ever.
     pub(super) fn hold_back(&mut self, order: Order) -> Option<Order> {
         let is_early = self.is_about_to_begin(clock::now().moment) && self.held.len() < limits::WORKER_QUEUE;
         match order {
@@ -95,14 +100,19 @@ impl Running {
         }
     }
 
-    /// Whether a command was accepted a moment ago and has not begun, or none may have been accepted and
-    /// the prompt that says so is just coming.
+    /// Whether a command was accepted a moment ago and has not begun, or only just, or none may have been
+    /// accepted and the prompt that says so is just coming.
     fn is_about_to_begin(&self, now: Moment) -> bool {
         match (&self.waiting, &self.current) {
             (Some(waiting), _) => now < waiting.since.after(LOST_LINE),
-            (None, Some(current)) => current.begun.is_none() && now < current.typed_at.after(LOST_LINE),
+            (None, Some(current)) => now < takes_signals_at(current),
             (None, None) => self.returning_since.is_some_and(|at| now < at.after(limits::PROMPT_WAIT)),
         }
+    }
+
+    /// When to let go of what is held back for a command that has begun.
+    pub(super) fn held_due(&self) -> Option<Moment> {
+        self.current.as_ref().filter(|_| !self.held.is_empty()).map(takes_signals_at)
     }
 
     /// What was held back, once it is of no use to hold it any longer.
@@ -170,6 +180,15 @@ impl Running {
         let directory = self.terminal.working_directory();
         let ended = WorkerEventKind::Ended { command, status: CANNOT_RUN, from, duration_us: 0, directory };
         self.report(ended).await;
+    }
+}
+
+/// When a command is expected to take signals at the latest: when it has begun, its processes stand in the
+/// foreground, with handlers of their own, a moment later.
+fn takes_signals_at(current: &Current) -> Moment {
+    match &current.begun {
+        Some(begun) => begun.at.after(FORK_TIME),
+        None => current.typed_at.after(LOST_LINE),
     }
 }
 

@@ -82,7 +82,8 @@ impl Running {
     pub(super) fn next_look(&self) -> Option<Moment> {
         let limit = self.current.as_ref().and_then(|current| current.limits.as_ref()).map(|watch| watch.next);
         let closing = self.closing.as_ref().and_then(|closing| closing.next_check);
-        self.look_at.into_iter().chain(self.begin_due()).chain(limit).chain(closing).min()
+        let others = [self.begin_due(), self.held_due(), limit, closing];
+        self.look_at.into_iter().chain(others.into_iter().flatten()).min()
     }
 
     fn begin_due(&self) -> Option<Moment> {
@@ -97,6 +98,9 @@ impl Running {
         self.check_limits(now).await;
         if self.begin_due().is_some_and(|due| now >= due) {
             self.report_begin().await;
+        }
+        if self.held_due().is_some_and(|due| now >= due) {
+            self.release_held(now).await;
         }
         if self.look_at.is_none_or(|at| now < at) {
             return;

@@ -170,6 +170,11 @@ async fn a_command_costs_little() {
     cost("a wait seen", &|| assert!(s.terminal.awaiting_input()));
     cost("the foreground", &|| assert!(s.terminal.foreground().is_some()));
     cost("all members", &|| assert!(!s.slot.members().is_empty()));
+    cost("a mark for confined commands and back", &|| {
+        s.slot.confine().and_then(|()| s.slot.release()).unwrap();
+    });
+    s.slot.brand().reap();
+    cost("nothing left of a confined command", &|| assert!(!s.slot.has_leftovers()));
     s.type_bytes(b"\x04").await;
     s.ending().await;
     s.start_text("sleep 1000").await;
