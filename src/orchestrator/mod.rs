@@ -9,7 +9,7 @@ mod reading;
 mod secrets;
 mod sessions;
 mod stream;
-mod tasks;
+pub mod tasks;
 mod waiting;
 mod worker;
 
