@@ -83,6 +83,9 @@ pub const SECRETS: usize = 64;
 pub const SECRET_BYTES: usize = 6;
 /// Events kept in the store; the oldest go first.
 pub const EVENTS: usize = 100_000;
+/// How long the events that only repeat a command's record may be missing from the store. A server that
+/// is killed loses these lines of the history, and nothing else.
+pub const EVENTS_WRITTEN_WITHIN: Duration = Duration::from_secs(1);
 /// Entries of one `session_logs`.
 pub const LOG_ENTRIES: usize = 1_000;
 

@@ -112,6 +112,8 @@ pub(super) struct Dispatcher {
     watches: HashMap<CommandId, watch::Sender<Command>>,
     /// Records that a full disk kept from being written, in order.
     unwritten: Vec<Record>,
+    /// When events that the store holds back are written if nothing else is before.
+    settle_at: Option<Moment>,
     events: mpsc::Sender<Input>,
     workers: TaskTracker,
     /// Set when everything is killed at once, so that no worker does it again for itself.
@@ -135,6 +137,7 @@ impl Dispatcher {
             live: HashMap::new(),
             watches: HashMap::new(),
             unwritten: Vec::new(),
+            settle_at: None,
             events,
             workers: TaskTracker::new(),
             stopping: CancellationToken::new(),
@@ -150,7 +153,8 @@ impl Dispatcher {
     pub(super) async fn run(mut self, mut inputs: mpsc::Receiver<Input>) {
         let mut batch = Vec::with_capacity(limits::DISPATCHER_BATCH);
         loop {
-            let deadline = self.engine.next_deadline().map(clock::instant);
+            let deadline =
+                self.engine.next_deadline().into_iter().chain(self.settle_at).min().map(clock::instant);
             tokio::select! {
                 count = inputs.recv_many(&mut batch, limits::DISPATCHER_BATCH) => {
                     if count == 0 {
@@ -195,6 +199,7 @@ impl Dispatcher {
         for read in reads {
             self.read(read);
         }
+        self.settle(now.moment);
         shutdown
     }
 
@@ -225,6 +230,21 @@ impl Dispatcher {
             self.unwritten = records;
         }
         result
+    }
+
+    /// Has the store write what it holds back for too long.
+    fn settle(&mut self, now: Moment) {
+        if !self.store.is_unsettled() {
+            self.settle_at = None;
+            return;
+        }
+        let later = now.after(limits::EVENTS_WRITTEN_WITHIN);
+        if now >= *self.settle_at.get_or_insert(later) {
+            self.settle_at = Some(later);
+            if let Err(error) = self.store.settle() {
+                error!(%error, "events are kept in memory");
+            }
+        }
     }
 
     /// Refuses changes once everything is being ended, and while earlier records cannot be written.

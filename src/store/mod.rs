@@ -22,7 +22,7 @@ use uuid::Uuid;
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::{CommandId, SessionId};
 use crate::limits;
-use crate::model::{Command, Event, Record, Session};
+use crate::model::{Command, Event, EventKind, Record, Session};
 
 pub use archive::SegmentArchive;
 
@@ -34,6 +34,8 @@ pub struct Store {
     server: String,
     /// Held until the process ends: other servers take a free lock for a death certificate.
     _lock: File,
+    /// Events that wait to be written with others, in order.
+    late: Vec<Event>,
     events_until_trim: usize,
 }
 
@@ -59,14 +61,31 @@ impl Store {
         })
     }
 
-    /// Writes all records in one transaction.
+    /// Writes all records in one transaction, but for events that only say when a command began and
+    /// ended, which its record says too: every page counts in the time of a short command. They are
+    /// written with the next event of another kind, in numbers, or by [`Store::settle`].
     pub fn commit(&mut self, records: &[Record]) -> Result<()> {
         if records.is_empty() {
             return Ok(());
         }
-        self.write(records).map_err(|error| {
+        self.write(records, LATE_EVENTS).map_err(|error| {
             Error::new(ErrorCode::StorageFailed, format!("cannot write to the store: {error}"))
                 .with_hint("free disk space in the state directory; the call may have taken effect: look with session_list")
+        })
+    }
+
+    /// Whether events wait to be written.
+    pub fn is_unsettled(&self) -> bool {
+        !self.late.is_empty()
+    }
+
+    /// Writes the events that wait.
+    pub fn settle(&mut self) -> Result<()> {
+        if self.late.is_empty() {
+            return Ok(());
+        }
+        self.write(&[], 0).map_err(|error| {
+            Error::new(ErrorCode::StorageFailed, format!("cannot write to the store: {error}"))
         })
     }
 
@@ -83,7 +102,8 @@ impl Store {
     }
 
     /// The latest `max` events of a session at or behind an output cursor, in order.
-    pub fn events(&self, session: &SessionId, since: u64, max: usize) -> Result<Vec<Event>> {
+    pub fn events(&mut self, session: &SessionId, since: u64, max: usize) -> Result<Vec<Event>> {
+        self.settle()?;
         let read = || -> std::result::Result<Vec<Event>, Failure> {
             let mut statement = self.connection.prepare_cached(
                 "SELECT event FROM events WHERE session = ?1 AND output_cursor >= ?2 ORDER BY cursor DESC LIMIT ?3",
@@ -107,51 +127,101 @@ impl Store {
         self.directory.join("logs").join(session.as_str())
     }
 
-    fn write(&mut self, records: &[Record]) -> std::result::Result<(), Failure> {
-        let transaction = self.connection.transaction()?;
+    /// Leaves up to `most_late` events for later, unless another kind of event is among them.
+    fn write(&mut self, records: &[Record], most_late: usize) -> std::result::Result<(), Failure> {
+        let new = records.iter().filter_map(|record| match record {
+            Record::Event(event) => Some(event),
+            Record::Session(_) | Record::Command(_) => None,
+        });
+        let events: Vec<&Event> = self.late.iter().chain(new).collect();
+        let can_wait = events.len() <= most_late && events.iter().all(|event| is_told_by_a_command(event));
+        let transaction = Transaction::begin(&self.connection)?;
         for record in records {
             match record {
-                Record::Session(session) => transaction
-                    .prepare_cached(
-                        "INSERT INTO sessions (id, server, live, created_at, record) VALUES (?1, ?2, ?3, ?4, ?5)
-                         ON CONFLICT (id) DO UPDATE SET server = ?2, live = ?3, record = ?5",
-                    )?
-                    .execute(params![
-                        session.id.as_str(),
-                        self.server,
-                        !session.status.is_final(),
-                        session.created_at.0,
-                        serde_json::to_string(session)?
-                    ])?,
-                Record::Command(command) => transaction
-                    .prepare_cached(
-                        "INSERT INTO commands (id, session, queued_at, record) VALUES (?1, ?2, ?3, ?4)
-                         ON CONFLICT (id) DO UPDATE SET record = ?4",
-                    )?
-                    .execute(params![
-                        command.id.as_str(),
-                        command.session.as_str(),
-                        command.queued_at.0,
-                        serde_json::to_string(command)?
-                    ])?,
-                Record::Event(event) => {
-                    self.events_until_trim = self.events_until_trim.saturating_sub(1);
-                    transaction
-                        .prepare_cached("INSERT INTO events (session, output_cursor, event) VALUES (?1, ?2, ?3)")?
+                Record::Session(session) => {
+                    self.connection
+                        .prepare_cached(
+                            "INSERT INTO sessions (id, server, live, created_at, record) VALUES (?1, ?2, ?3, ?4, ?5)
+                             ON CONFLICT (id) DO UPDATE SET server = ?2, live = ?3, record = ?5",
+                        )?
                         .execute(params![
-                            event.session.as_str(),
-                            clamp(event.output_cursor),
-                            serde_json::to_string(event)?
-                        ])?
+                            session.id.as_str(),
+                            self.server,
+                            !session.status.is_final(),
+                            session.created_at.0,
+                            serde_json::to_string(session)?
+                        ])?;
                 }
-            };
+                Record::Command(command) => {
+                    self.connection
+                        .prepare_cached(
+                            "INSERT INTO commands (id, session, queued_at, record) VALUES (?1, ?2, ?3, ?4)
+                             ON CONFLICT (id) DO UPDATE SET record = ?4",
+                        )?
+                        .execute(params![
+                            command.id.as_str(),
+                            command.session.as_str(),
+                            command.queued_at.0,
+                            serde_json::to_string(command)?
+                        ])?;
+                }
+                Record::Event(_) => {}
+            }
         }
+        if can_wait {
+            transaction.commit()?;
+            self.late = events.into_iter().cloned().collect();
+            return Ok(());
+        }
+        for event in &events {
+            self.connection
+                .prepare_cached("INSERT INTO events (session, output_cursor, event) VALUES (?1, ?2, ?3)")?
+                .execute(params![
+                    event.session.as_str(),
+                    clamp(event.output_cursor),
+                    serde_json::to_string(event)?
+                ])?;
+        }
+        self.events_until_trim = self.events_until_trim.saturating_sub(events.len());
         if self.events_until_trim == 0 {
             self.events_until_trim = EVENTS_BETWEEN_TRIMS;
-            schema::trim(&transaction)?;
+            schema::trim(&self.connection)?;
         }
         transaction.commit()?;
+        self.late.clear();
         Ok(())
+    }
+}
+
+/// Events that may wait for others before they are written.
+const LATE_EVENTS: usize = 64;
+
+/// Whether a command's record says the same, so that the event may wait, and be lost with the server.
+fn is_told_by_a_command(event: &Event) -> bool {
+    matches!(event.kind, EventKind::CommandStarted { .. } | EventKind::CommandEnded { .. })
+}
+
+/// A transaction whose statements are prepared once, rolled back unless it is committed.
+struct Transaction<'c> {
+    connection: &'c Connection,
+}
+
+impl<'c> Transaction<'c> {
+    fn begin(connection: &'c Connection) -> rusqlite::Result<Self> {
+        connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        Ok(Self { connection })
+    }
+
+    fn commit(self) -> rusqlite::Result<()> {
+        self.connection.prepare_cached("COMMIT")?.execute([]).map(|_| ())
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        if !self.connection.is_autocommit() {
+            let _ = self.connection.execute_batch("ROLLBACK");
+        }
     }
 }
 
@@ -185,6 +255,7 @@ fn open(directory: &Path) -> std::result::Result<(Store, Restored), Failure> {
         directory: directory.to_path_buf(),
         server,
         _lock: lock,
+        late: Vec::new(),
         events_until_trim: EVENTS_BETWEEN_TRIMS,
     };
     Ok((store, restored))
@@ -278,6 +349,7 @@ fn create_private(directory: &Path) -> io::Result<()> {
 impl Drop for Store {
     /// A server that ends in order leaves no lock file; what it left behind has ended already.
     fn drop(&mut self) {
+        let _ = self.settle();
         let _ = self.connection.execute("DELETE FROM servers WHERE id = ?1", [&self.server]);
         let _ = fs::remove_file(lock_path(&self.directory, &self.server));
     }

@@ -106,11 +106,35 @@ fn what_was_committed_is_there_for_the_next_server() {
         store.commit(&records(&session, &command)).expect("commits");
         assert_eq!(store.command(&command.id).expect("reads"), Some(command.clone()));
     }
-    let (store, restored) = Store::open(&directory).expect("opens again");
+    let (mut store, restored) = Store::open(&directory).expect("opens again");
     assert_eq!(restored.sessions, std::slice::from_ref(&session));
     assert_eq!(restored.commands, [command]);
     assert_eq!(store.events(&session.id, 0, 10).expect("reads").len(), 1);
     assert!(store.events(&session.id, 8, 10).expect("reads").is_empty());
+    let _ = fs::remove_dir_all(directory);
+}
+
+#[test]
+fn events_that_repeat_a_command_wait_for_others_and_keep_their_place() {
+    let directory = directory();
+    let (mut store, _) = Store::open(&directory).expect("opens");
+    let session = session("one", Status::Idle);
+    let command = command(&session);
+    let event =
+        |kind: EventKind| Event { session: session.id.clone(), at: Timestamp(1), output_cursor: 0, kind };
+    let started = event(EventKind::CommandStarted { command: command.id.clone() });
+    let decision = event(EventKind::Decision { reason: "told".to_owned() });
+    store.commit(&[Record::Event(started.clone())]).expect("commits");
+    assert!(store.is_unsettled());
+    store.commit(&[Record::Event(decision.clone())]).expect("commits");
+    assert!(!store.is_unsettled());
+    store.commit(&[Record::Event(started.clone())]).expect("commits");
+    let told = [started.clone(), decision, started.clone()];
+    assert_eq!(store.events(&session.id, 0, 10).expect("reads"), told, "a reader sees them all");
+    store.commit(&vec![Record::Event(started.clone()); LATE_EVENTS]).expect("commits");
+    assert!(store.is_unsettled());
+    store.commit(&[Record::Event(started)]).expect("commits");
+    assert!(!store.is_unsettled(), "only so many wait");
     let _ = fs::remove_dir_all(directory);
 }
 
