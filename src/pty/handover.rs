@@ -153,9 +153,11 @@ impl Words {
         let (begin, end) = if dialect == Dialect::Fish {
             (format!("__shellherd_begin {number}; "), format!("; __shellherd_end {number}\n"))
         } else {
+            // bash saves and restores a closed descriptor in less than half the time of a redirected one.
+            let away = if dialect == Dialect::Bash { "2>&-" } else { "2>/dev/null" };
             (
-                format!("{{ __shellherd_begin {number}; }} 2>/dev/null; "),
-                format!("; {{ __shellherd_end {number}; }} 2>/dev/null\n"),
+                format!("{{ __shellherd_begin {number}; }} {away}; "),
+                format!("; {{ __shellherd_end {number}; }} {away}\n"),
             )
         };
         [begin.as_bytes(), &run, end.as_bytes()].concat()
