@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
 
+use super::alarm::Alarm;
 use super::host::Host;
 use super::output::Output;
 use super::worker::{self, CloseOrder, Order};
@@ -152,16 +153,16 @@ impl Dispatcher {
     /// Serves until told to shut down, or until nobody is left to ask.
     pub(super) async fn run(mut self, mut inputs: mpsc::Receiver<Input>) {
         let mut batch = Vec::with_capacity(limits::DISPATCHER_BATCH);
+        let mut alarm = Alarm::new();
         loop {
-            let deadline =
-                self.engine.next_deadline().into_iter().chain(self.settle_at).min().map(clock::instant);
+            let deadline = self.engine.next_deadline().into_iter().chain(self.settle_at).min();
             tokio::select! {
                 count = inputs.recv_many(&mut batch, limits::DISPATCHER_BATCH) => {
                     if count == 0 {
                         return;
                     }
                 }
-                () = sleep_until(deadline) => {}
+                () = alarm.wait(deadline) => {}
             }
             if let Some(done) = self.take(&mut batch) {
                 self.shut_down(&mut inputs).await;
@@ -474,12 +475,5 @@ impl Dispatcher {
         let host = Arc::new(Host::set_up(&self.settings)?);
         self.host = Some(Arc::clone(&host));
         Ok(host)
-    }
-}
-
-async fn sleep_until(deadline: Option<std::time::Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
-        None => std::future::pending().await,
     }
 }

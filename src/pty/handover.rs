@@ -107,8 +107,10 @@ fn check(command: &HandoverCommand<'_>) -> io::Result<()> {
 }
 
 fn save(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(bytes)
+    // Cut to its length afterwards: an empty file's page would be given back and taken anew.
+    let mut file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    file.set_len(bytes.len() as u64)
 }
 
 /// The files of one command, as words of its shell.
