@@ -373,8 +373,8 @@ impl Dispatcher {
 
     /// What belongs to a session; opened when first needed, which for one of an earlier server is now.
     fn live_entry(&mut self, session: &Session) -> &mut Live {
-        let directory = self.store.output_directory(&session.id);
         self.live.entry(session.id.clone()).or_insert_with(|| {
+            let directory = self.store.output_directory(&session.id);
             let archive = SegmentArchive::open(&directory, session.output_bytes);
             Live {
                 watch: watch::channel(session.clone()).0,

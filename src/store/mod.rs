@@ -133,8 +133,8 @@ impl Store {
             Record::Event(event) => Some(event),
             Record::Session(_) | Record::Command(_) => None,
         });
-        let events: Vec<&Event> = self.late.iter().chain(new).collect();
-        let can_wait = events.len() <= most_late && events.iter().all(|event| is_told_by_a_command(event));
+        let can_wait =
+            self.late.len() + new.clone().count() <= most_late && new.clone().all(is_told_by_a_command);
         let transaction = Transaction::begin(&self.connection)?;
         for record in records {
             match record {
@@ -170,10 +170,12 @@ impl Store {
         }
         if can_wait {
             transaction.commit()?;
-            self.late = events.into_iter().cloned().collect();
+            self.late.extend(new.cloned());
             return Ok(());
         }
-        for event in &events {
+        let events = self.late.iter().chain(new);
+        self.events_until_trim = self.events_until_trim.saturating_sub(events.clone().count());
+        for event in events {
             self.connection
                 .prepare_cached("INSERT INTO events (session, output_cursor, event) VALUES (?1, ?2, ?3)")?
                 .execute(params![
@@ -182,7 +184,6 @@ impl Store {
                     serde_json::to_string(event)?
                 ])?;
         }
-        self.events_until_trim = self.events_until_trim.saturating_sub(events.len());
         if self.events_until_trim == 0 {
             self.events_until_trim = EVENTS_BETWEEN_TRIMS;
             schema::trim(&self.connection)?;
