@@ -159,6 +159,9 @@ pub enum Reply {
 pub struct Step {
     sessions: BTreeSet<SessionId>,
     commands: BTreeSet<CommandId>,
+    /// Sessions that became active, which need not survive a crash: no session does, and that a command
+    /// ran says its own record.
+    activated: BTreeSet<SessionId>,
     /// Commands of which something changed that need not survive a crash.
     noticed: BTreeSet<CommandId>,
     /// Runs of which anything changed.
@@ -176,9 +179,9 @@ pub struct Step {
 }
 
 impl Step {
-    /// Sessions whose record changed.
+    /// Sessions whose record changed, be it only in what is not committed.
     pub fn sessions(&self) -> impl Iterator<Item = &SessionId> {
-        self.sessions.iter()
+        self.sessions.union(&self.activated)
     }
 
     /// Commands whose record changed, be it only in what is not committed.

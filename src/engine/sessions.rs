@@ -87,8 +87,12 @@ impl Engine {
 
     /// Puts what an earlier server left into the tables, and ends what it left running.
     pub fn restore(&mut self, now: Now, sessions: Vec<Session>, commands: Vec<Command>, step: &mut Step) {
+        let mut running = BTreeMap::new();
         for mut command in commands {
             if !command.is_ended() {
+                if command.state == CommandState::Running {
+                    running.insert(command.session.clone(), command.id.clone());
+                }
                 command.state = CommandState::Ended;
                 command.ending = Some(crate::model::Ending::Lost);
                 command.reason = Some(EndReason::ServerRestart);
@@ -110,9 +114,11 @@ impl Engine {
                 },
             );
         }
-        for session in sessions {
+        for mut session in sessions {
             let id = session.id.clone();
             let was_live = session.status.is_live();
+            // What a session began to run was committed with the command alone.
+            session.last_command = running.remove(&id).or(session.last_command);
             self.order.push(id.clone());
             // What was redacted is lost: better unset than set to the redaction.
             let mut env = session.env.clone();
@@ -327,7 +333,8 @@ impl Engine {
         entry.session.status = new;
         entry.session.last_activity = now.wall;
         entry.active_at = now.moment;
-        step.sessions.insert(id.clone());
+        let changed = if new == Status::Active { &mut step.activated } else { &mut step.sessions };
+        changed.insert(id.clone());
         self.session_changed(id, new);
         Some(old)
     }

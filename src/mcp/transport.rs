@@ -8,7 +8,9 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rmcp::RoleServer;
-use rmcp::model::{ClientRequest, GetMeta, JsonRpcMessage, ProtocolVersion, RequestId};
+use rmcp::model::{
+    CallToolRequest, ClientRequest, GetMeta, JsonRpcMessage, JsonRpcRequest, ProtocolVersion, RequestId,
+};
 use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
 use serde::Deserialize;
@@ -261,6 +263,13 @@ fn parse_line(line: &[u8]) -> Result<Option<RxJsonRpcMessage<RoleServer>>, Refus
     let line = line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line).trim_ascii();
     if line.is_empty() {
         return Ok(None);
+    }
+    // Most lines are calls, and rmcp's own type tries everything else first.
+    if memchr::memmem::find(line, b"tools/call").is_some()
+        && let Ok(call) = serde_json::from_slice::<JsonRpcRequest<CallToolRequest>>(line)
+    {
+        let request = ClientRequest::CallToolRequest(call.request);
+        return Ok(Some(JsonRpcMessage::Request(JsonRpcRequest::new(call.id, request))));
     }
     let error = match serde_json::from_slice::<RxJsonRpcMessage<RoleServer>>(line) {
         Ok(message) => return Ok(Some(message)),

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
 
+use super::alarm::Alarm;
 use super::host::Host;
 use super::output::Output;
 use super::secrets::Secrets;
@@ -151,17 +152,17 @@ impl Dispatcher {
         let mut ended_children = signal(SignalKind::child())
             .inspect_err(|error| warn!(%error, "processes that lose their parents are not reaped"))
             .ok();
+        let mut alarm = Alarm::new();
         loop {
             let deadline =
                 self.engine.next_deadline().into_iter().chain(self.sweep_at).chain(self.load_at).min();
-            let deadline = deadline.map(clock::instant);
             tokio::select! {
                 count = inputs.recv_many(&mut batch, limits::DISPATCHER_BATCH) => {
                     if count == 0 {
                         return;
                     }
                 }
-                () = sleep_until(deadline) => {}
+                () = alarm.wait(deadline) => {}
                 Some(()) = received(&mut ended_children) => {
                     if let Some(host) = &self.host {
                         host.brand().reap();
@@ -291,9 +292,9 @@ impl Dispatcher {
 
     /// What belongs to a session; opened when first needed, which for one of an earlier server is now.
     fn live_entry(&mut self, session: &Session) -> &mut Live {
-        let directory = self.store.output_directory(&session.id);
         let configured = &self.configured;
         self.live.entry(session.id.clone()).or_insert_with(|| {
+            let directory = self.store.output_directory(&session.id);
             let archive = SegmentArchive::open(&directory, session.output_bytes);
             Live {
                 watch: watch::channel(session.clone()).0,
@@ -400,13 +401,6 @@ impl Dispatcher {
         let host = Arc::new(Host::set_up(&self.settings)?);
         self.host = Some(Arc::clone(&host));
         Ok(host)
-    }
-}
-
-async fn sleep_until(deadline: Option<std::time::Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
-        None => std::future::pending().await,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The handle that every surface uses: plain data in and out, cloneable, one dispatcher behind it.
 
+mod alarm;
 mod closing;
 mod commands;
 mod dispatcher;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::dispatcher::Access;
 use super::output::Output;
 use super::{Orchestrator, OutputQuery, RawOutput, ScreenShot};
 use crate::error::{Error, ErrorCode, Result};
@@ -27,8 +28,8 @@ impl Orchestrator {
     /// A part of a session's output as text.
     pub async fn output(&self, session: &SessionId, query: OutputQuery) -> Result<Excerpt> {
         let access = self.access(session.as_str()).await?;
+        let range = self.range(&access, query.command.as_ref(), query.since).await?;
         let output = access.output;
-        let range = self.range(&output, query.command.as_ref(), query.since).await?;
         let size = output.size();
         let query = Query {
             from: range.from,
@@ -61,8 +62,9 @@ impl Orchestrator {
         since: Option<u64>,
         max: usize,
     ) -> Result<RawOutput> {
-        let output = self.access(session.as_str()).await?.output;
-        let range = self.range(&output, command, since).await?;
+        let access = self.access(session.as_str()).await?;
+        let range = self.range(&access, command, since).await?;
+        let output = access.output;
         let from = match since {
             Some(_) => range.from,
             None => range.from.max(range.to.saturating_sub(max as u64)),
@@ -96,12 +98,16 @@ impl Orchestrator {
         })
     }
 
-    async fn range(&self, output: &Output, command: Option<&CommandId>, since: Option<u64>) -> Result<Range> {
+    async fn range(&self, access: &Access, command: Option<&CommandId>, since: Option<u64>) -> Result<Range> {
+        let output = &access.output;
         let (first, to, grows) = match command {
             // What is gone from behind a cursor was dropped, and is reported as such.
             None => (since.map_or_else(|| output.oldest(), |_| 0), output.end(), true),
             Some(id) => {
-                let command = self.command(id.as_str()).await?.borrow().clone();
+                let command = match &access.last_command {
+                    Some(last) if last.id == *id => last.clone(),
+                    _ => self.command(id.as_str()).await?.borrow().clone(),
+                };
                 match (command.output_from, command.output_to) {
                     (Some(from), Some(to)) => (from, to, false),
                     (Some(from), None) => (from, output.end(), true),

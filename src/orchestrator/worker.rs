@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 use uuid::Uuid;
 
+use super::alarm::Alarm;
 use super::dispatcher::Input as DispatcherInput;
 use super::host::Host;
 use super::output::Output;
@@ -278,11 +279,12 @@ impl Running {
         self.report(WorkerEventKind::Started { pid: self.terminal.pid() }).await;
         let mut buffer = vec![0; limits::TERMINAL_READ];
         let mut open = true;
+        let (mut look_alarm, mut type_alarm) = (Alarm::new(), Alarm::new());
         let mut close = self.wiring.close.clone();
         let stopping = self.wiring.stopping.clone();
         loop {
-            let look_at = self.next_look().map(clock::instant);
-            let type_at = self.keyboard.again_at().map(clock::instant);
+            let look_at = self.next_look();
+            let type_at = self.keyboard.again_at();
             let shell_is_alive = self.closing.as_ref().is_none_or(|closing| closing.exit.is_none());
             tokio::select! {
                 read = self.terminal.read(&mut buffer), if open => match read {
@@ -294,7 +296,7 @@ impl Running {
                     }
                 },
                 Some(order) = self.wiring.orders.recv() => self.obey(order).await,
-                () = sleep_until(type_at) => self.keyboard.go_on(&self.terminal),
+                () = type_alarm.wait(type_at) => self.keyboard.go_on(&self.terminal),
                 exit = self.terminal.exited(), if shell_is_alive => self.shell_exited(seen(exit)),
                 Ok(()) = close.changed() => {
                     let order = *close.borrow_and_update();
@@ -303,7 +305,7 @@ impl Running {
                     }
                 }
                 () = stopping.cancelled(), if self.closing.is_none() => self.closing = Some(Closing::by_shutdown()),
-                () = sleep_until(look_at) => self.look().await,
+                () = look_alarm.wait(look_at) => self.look().await,
             }
             if self.is_over() {
                 break;
@@ -482,13 +484,6 @@ fn seen(exit: pty::Exit) -> Exit {
 
 /// Stands for an exit code that nobody saw.
 const UNKNOWN_EXIT: i32 = 255;
-
-async fn sleep_until(moment: Option<std::time::Instant>) {
-    match moment {
-        Some(moment) => tokio::time::sleep_until(moment.into()).await,
-        None => std::future::pending().await,
-    }
-}
 
 /// The complete environment of a session's program.
 pub(super) fn environment(spawn: &Spawn, session: &SessionId) -> BTreeMap<OsString, OsString> {

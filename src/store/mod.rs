@@ -132,54 +132,83 @@ impl Store {
     }
 
     fn write(&mut self, records: &[Record]) -> std::result::Result<(), Failure> {
-        let transaction = self.connection.transaction()?;
+        let transaction = Transaction::begin(&self.connection)?;
         for record in records {
             match record {
-                Record::Session(session) => transaction
-                    .prepare_cached(
-                        "INSERT INTO sessions (id, server, live, created_at, record) VALUES (?1, ?2, ?3, ?4, ?5)
-                         ON CONFLICT (id) DO UPDATE SET server = ?2, live = ?3, record = ?5",
-                    )?
-                    .execute(params![
-                        session.id.as_str(),
-                        self.server,
-                        !session.status.is_final(),
-                        session.created_at.0,
-                        serde_json::to_string(session)?
-                    ])?,
-                Record::Command(command) => transaction
-                    .prepare_cached(
-                        "INSERT INTO commands (id, session, queued_at, record) VALUES (?1, ?2, ?3, ?4)
-                         ON CONFLICT (id) DO UPDATE SET record = ?4",
-                    )?
-                    .execute(params![
-                        command.id.as_str(),
-                        command.session.as_str(),
-                        command.queued_at.0,
-                        serde_json::to_string(command)?
-                    ])?,
+                Record::Session(session) => {
+                    self.connection
+                        .prepare_cached(
+                            "INSERT INTO sessions (id, server, live, created_at, record) VALUES (?1, ?2, ?3, ?4, ?5)
+                             ON CONFLICT (id) DO UPDATE SET server = ?2, live = ?3, record = ?5",
+                        )?
+                        .execute(params![
+                            session.id.as_str(),
+                            self.server,
+                            !session.status.is_final(),
+                            session.created_at.0,
+                            serde_json::to_string(session)?
+                        ])?;
+                }
+                Record::Command(command) => {
+                    self.connection
+                        .prepare_cached(
+                            "INSERT INTO commands (id, session, queued_at, record) VALUES (?1, ?2, ?3, ?4)
+                             ON CONFLICT (id) DO UPDATE SET record = ?4",
+                        )?
+                        .execute(params![
+                            command.id.as_str(),
+                            command.session.as_str(),
+                            command.queued_at.0,
+                            serde_json::to_string(command)?
+                        ])?;
+                }
                 Record::Event(event) => {
                     self.events_until_trim = self.events_until_trim.saturating_sub(1);
-                    transaction
-                        .prepare_cached("INSERT INTO events (session, output_cursor, event) VALUES (?1, ?2, ?3)")?
+                    self.connection
+                        .prepare_cached(
+                            "INSERT INTO events (session, output_cursor, event) VALUES (?1, ?2, ?3)",
+                        )?
                         .execute(params![
                             event.session.as_str(),
                             clamp(event.output_cursor),
                             serde_json::to_string(event)?
-                        ])?
+                        ])?;
                 }
                 Record::Run(_) | Record::Graph { .. } | Record::Task { .. } | Record::Estimate { .. } => {
-                    runs::write(&transaction, &self.server, record)?;
-                    0
+                    runs::write(&self.connection, &self.server, record)?;
                 }
-            };
+            }
         }
         if self.events_until_trim == 0 {
             self.events_until_trim = EVENTS_BETWEEN_TRIMS;
-            schema::trim(&transaction)?;
+            schema::trim(&self.connection)?;
         }
         transaction.commit()?;
         Ok(())
+    }
+}
+
+/// A transaction whose statements are prepared once, rolled back unless it is committed.
+struct Transaction<'c> {
+    connection: &'c Connection,
+}
+
+impl<'c> Transaction<'c> {
+    fn begin(connection: &'c Connection) -> rusqlite::Result<Self> {
+        connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        Ok(Self { connection })
+    }
+
+    fn commit(self) -> rusqlite::Result<()> {
+        self.connection.prepare_cached("COMMIT")?.execute([]).map(|_| ())
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        if !self.connection.is_autocommit() {
+            let _ = self.connection.execute_batch("ROLLBACK");
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Runs, their tasks, and how long work takes. The tasks of a run are written once, as a whole; how far
 //! each has come, on every change.
 
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, params};
 
 use super::{Failure, count, parse};
 use crate::limits;
@@ -24,9 +24,9 @@ const ENDED_RUNS: usize = 2_000;
 const RESTORED_TASKS: i64 = 20_000;
 
 /// Writes a record of a run; `server` is who works it off.
-pub(super) fn write(transaction: &Transaction<'_>, server: &str, record: &Record) -> Result<(), Failure> {
+pub(super) fn write(connection: &Connection, server: &str, record: &Record) -> Result<(), Failure> {
     match record {
-        Record::Run(run) => transaction
+        Record::Run(run) => connection
             .prepare_cached(
                 "INSERT INTO runs (id, server, live, created_at, record) VALUES (?1, ?2, ?3, ?4, ?5)
                  ON CONFLICT (id) DO UPDATE SET server = ?2, live = ?3, record = ?5",
@@ -38,13 +38,13 @@ pub(super) fn write(transaction: &Transaction<'_>, server: &str, record: &Record
                 run.created_at.0,
                 serde_json::to_string(run)?
             ])?,
-        Record::Graph { run, tasks } => transaction
+        Record::Graph { run, tasks } => connection
             .prepare_cached("UPDATE runs SET graph = ?2, tasks = ?3 WHERE id = ?1")?
             .execute(params![run.as_str(), serde_json::to_string(tasks.as_ref())?, count(tasks.len())])?,
-        Record::Task { run, number, state } => transaction
+        Record::Task { run, number, state } => connection
             .prepare_cached("INSERT OR REPLACE INTO tasks (run, number, state) VALUES (?1, ?2, ?3)")?
             .execute(params![run.as_str(), number, serde_json::to_string(state)?])?,
-        Record::Estimate { work, mean_us } => transaction
+        Record::Estimate { work, mean_us } => connection
             .prepare_cached("INSERT OR REPLACE INTO estimates (work, mean_us) VALUES (?1, ?2)")?
             .execute(params![work.cast_signed(), mean_us.cast_signed()])?,
         Record::Session(_) | Record::Command(_) | Record::Event(_) => 0,

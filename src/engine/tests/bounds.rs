@@ -135,9 +135,11 @@ fn left_behind() -> (Vec<Session>, Vec<Command>) {
 #[test]
 fn a_restart_ends_what_was_live_and_leaves_the_rest() {
     let (sessions, commands) = left_behind();
+    let mut stored = sessions.clone();
+    stored[0].last_command = None; // That a session became active is not committed.
     let mut play = Play::new();
     let mut step = Step::default();
-    play.engine.restore(play.now(), sessions.clone(), commands.clone(), &mut step);
+    play.engine.restore(play.now(), stored, commands.clone(), &mut step);
     play.take(step);
     assert_eq!((&play.effects, play.engine.next_deadline()), (&vec![], None));
     for before in &sessions {
@@ -145,6 +147,7 @@ fn a_restart_ends_what_was_live_and_leaves_the_rest() {
         if before.status.is_live() {
             assert_eq!((after.status, after.pid), (Status::Terminated, None));
             assert_eq!(after.end_reason.as_deref(), Some("server_restart"));
+            assert_eq!(after.last_command, before.last_command);
         } else {
             assert_eq!(after, before);
         }

@@ -28,37 +28,30 @@ esac
 __sh=@WRAPPER@
 
 __shellherd_begin() {
-    \builtin local - __shellherd_flags="$-"
-    \builtin set +euxv
+    # Under set -e a status other than 0 would end the shell before the command began.
+    case $- in *e*) __shellherd_status=0 ;; esac
+    case $- in *[euvx]*) \builtin local - && \builtin set +euvx ;; esac
     if [[ -n ${__shellherd_undo-} ]]; then __shellherd_restore; fi
-    __shellherd_arm
+    case ${PROMPT_COMMAND[*]-} in __shellherd_both | *__shellherd_prompt*__shellherd_ready*) ;; *) __shellherd_arm ;; esac
     # The number first: an interrupt between the two must not lose the end.
     __shellherd_number=$1
     \builtin printf '\033]133;C;k=@NONCE@;n=%s\007' "$1" >|/dev/tty
-    # Under set -e a status other than 0 would end the shell before the command began.
-    if [[ $__shellherd_flags == *e* ]]; then \builtin return 0; fi
     \builtin return "${__shellherd_status:-0}"
 }
 
 # The previous command's status again, for a command that needed preparation.
-__shellherd_recall() {
-    \builtin local - __shellherd_flags="$-"
-    \builtin set +euxv
-    if [[ $__shellherd_flags == *e* ]]; then \builtin return 0; fi
-    \builtin return "${__shellherd_status:-0}"
-}
+__shellherd_recall() { \builtin return "${__shellherd_status:-0}"; }
 
 __shellherd_fail() { \builtin return 1; }
 
 __shellherd_end() {
-    \builtin local - __shellherd_code="$?"
-    \builtin set +euxv
-    __shellherd_status=$__shellherd_code
+    __shellherd_status=$?
+    case $- in *[euvx]*) \builtin local - && \builtin set +euvx ;; esac
     if [[ -n ${__shellherd_undo-} ]]; then __shellherd_restore; fi
-    __shellherd_arm
-    \builtin printf '\033]133;D;%s;k=@NONCE@;n=%s\007' "$__shellherd_code" "$1" >|/dev/tty
+    case ${PROMPT_COMMAND[*]-} in __shellherd_both | *__shellherd_prompt*__shellherd_ready*) ;; *) __shellherd_arm ;; esac
+    \builtin printf '\033]133;D;%s;k=@NONCE@;n=%s\007' "$__shellherd_status" "$1" >|/dev/tty
     __shellherd_number=
-    \builtin return "$__shellherd_code"
+    \builtin return "$__shellherd_status"
 }
 
 # Undoes what a command's preparation changed.
@@ -70,37 +63,50 @@ __shellherd_restore() {
 
 # First in PROMPT_COMMAND: reports the end of a command that never reached its own end mark.
 __shellherd_prompt() {
-    { \builtin local - __shellherd_code="$?"; \builtin set +euxv; } 2>/dev/null
-    if [[ -n ${__shellherd_number-} ]]; then
-        __shellherd_status=$__shellherd_code
-        if [[ -n ${__shellherd_undo-} ]]; then __shellherd_restore; fi
-        \builtin printf '\033]133;D;%s;k=@NONCE@;n=%s;x=1\007' "$__shellherd_code" "$__shellherd_number" >|/dev/tty
-        __shellherd_number=
-    fi
+    { \builtin local - __shellherd_code="$?"; \builtin set +euvx; } 2>&-
+    if [[ -n ${__shellherd_number-} ]]; then __shellherd_abort; fi
     \builtin return "$__shellherd_code"
+}
+
+__shellherd_abort() {
+    __shellherd_status=$__shellherd_code
+    if [[ -n ${__shellherd_undo-} ]]; then __shellherd_restore; fi
+    \builtin printf '\033]133;D;%s;k=@NONCE@;n=%s;x=1\007' "$__shellherd_code" "$__shellherd_number" >|/dev/tty
+    __shellherd_number=
 }
 
 # Last in PROMPT_COMMAND, after the user's own, which may read the terminal or take their time.
 __shellherd_ready() {
-    { \builtin local - __shellherd_code="$?"; \builtin set +euxv; } 2>/dev/null
+    { \builtin local - __shellherd_code="$?"; \builtin set +euvx; } 2>&-
     \builtin printf '\033]133;A;k=@NONCE@\007' >|/dev/tty
     \builtin return "$__shellherd_code"
 }
 
-# Puts both hooks (back) in their places around whatever else stands there.
+# In place of the two where the user has none between them.
+__shellherd_both() {
+    { \builtin local - __shellherd_code="$?"; \builtin set +euvx; } 2>&-
+    if [[ -n ${__shellherd_number-} ]]; then __shellherd_abort; fi
+    \builtin printf '\033]133;A;k=@NONCE@\007' >|/dev/tty
+    \builtin return "$__shellherd_code"
+}
+
+# Puts the hooks (back) in their places around whatever else stands there.
 __shellherd_arm() {
-    if [[ ${PROMPT_COMMAND[*]-} == *__shellherd_prompt*__shellherd_ready* ]]; then \builtin return; fi
     \builtin local __shellherd_item __shellherd_list __shellherd_line=$'\n'
     __shellherd_list=()
     for __shellherd_item in "${PROMPT_COMMAND[@]}"; do
         __shellherd_item=${__shellherd_item//"__shellherd_prompt$__shellherd_line"/}
         __shellherd_item=${__shellherd_item//"${__shellherd_line}__shellherd_ready"/}
         case $__shellherd_item in
-            '' | __shellherd_prompt | __shellherd_ready) ;;
-            *) __shellherd_list+=("$__shellherd_item") ;;
+            '' | __shellherd_prompt | __shellherd_ready | __shellherd_both) ;;
+            # The user put something beside it.
+            *) __shellherd_list+=("${__shellherd_item//__shellherd_both/__shellherd_prompt}") ;;
         esac
     done
-    if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 501)); then
+    if ((${#__shellherd_list[@]} == 0)); then
+        \builtin unset -v PROMPT_COMMAND
+        PROMPT_COMMAND=__shellherd_both
+    elif ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 501)); then
         PROMPT_COMMAND=(__shellherd_prompt "${__shellherd_list[@]}" __shellherd_ready)
     else
         PROMPT_COMMAND=__shellherd_prompt$__shellherd_line${__shellherd_list[0]-}${__shellherd_line}__shellherd_ready
