@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use tokio::sync::Semaphore;
+
 use super::Settings;
+use super::census::Census;
 use crate::clock;
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits;
@@ -20,6 +23,9 @@ const DESCRIPTORS_PER_SESSION: usize = 4;
 #[derive(Debug)]
 pub(super) struct Host {
     brand: Brand,
+    census: Census,
+    /// One shell is started at a time, and others are served in between.
+    starting: Semaphore,
     private: PathBuf,
     /// Ends with the server; it then finds nothing left to do.
     _guard: Guard,
@@ -37,7 +43,9 @@ impl Host {
         let private = pty::private_root().map_err(failed("the private directory"))?;
         let brand = Brand::claim().map_err(failed("the mark of the sessions' processes"))?;
         let guard = Guard::start(&brand, &private, &settings.program).map_err(failed("the guard process"))?;
-        Ok(Self { brand, private, _guard: guard })
+        let looked_at = brand.clone();
+        let census = Census::new(move || looked_at.census());
+        Ok(Self { brand, census, starting: Semaphore::new(1), private, _guard: guard })
     }
 
     pub(super) fn slot(&self) -> Result<Slot> {
@@ -48,6 +56,20 @@ impl Host {
 
     pub(super) fn brand(&self) -> &Brand {
         &self.brand
+    }
+
+    pub(super) fn census(&self) -> &Census {
+        &self.census
+    }
+
+    /// Starts something that takes a millisecond or two. Of a hundred that are to be started at once
+    /// each waits for its turn, and between two turns the runtime looks at what else there is to do.
+    pub(super) async fn in_turn<T>(&self, start: impl FnOnce() -> T) -> T {
+        // The semaphore is never closed; without a permit the start goes on all the same.
+        let _turn = self.starting.acquire().await;
+        let started = start();
+        tokio::task::yield_now().await;
+        started
     }
 
     /// An empty directory of a session's own; its path is short because it is typed.

@@ -105,7 +105,7 @@ async fn close(call: &Call, arguments: Arguments) -> Result<Answer> {
     let (ended, going, forced) = match call.wait(closing, watched).await {
         Ok(closed) => {
             let closed = closed?;
-            (closed.sessions, Vec::new(), closed.forced)
+            (closed.sessions, closed.going, closed.forced)
         }
         Err(_) => so_far(call, chosen).await?,
     };
