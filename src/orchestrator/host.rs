@@ -17,9 +17,6 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::limits;
 use crate::pty::{self, Brand, Guard, Signal, Slot, Which};
 
-/// The terminal, the process and the log of a session, and one to spare.
-const DESCRIPTORS_PER_SESSION: usize = 4;
-
 #[derive(Debug)]
 pub(super) struct Host {
     brand: Brand,
@@ -101,7 +98,7 @@ impl Host {
 /// Many systems start programs with a soft limit of 1,024 descriptors, which is 300 sessions. Not more
 /// than is needed: programs inherit it, and some close every descriptor that they could have.
 fn raise_descriptor_limit() {
-    let wanted = (limits::SESSIONS * DESCRIPTORS_PER_SESSION) as u64;
+    let wanted = (limits::SESSIONS * limits::SESSION_DESCRIPTORS) as u64;
     let limit = getrlimit(Resource::Nofile);
     let reachable = limit.maximum.map_or(wanted, |hard| hard.min(wanted));
     if limit.current.is_some_and(|soft| soft < reachable) {
