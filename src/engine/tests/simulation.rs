@@ -121,13 +121,10 @@ impl World {
             Record::Command(command) => {
                 self.stored.commands.insert(command.id.clone(), *command);
             }
-            Record::Run(run) => match self.stored.runs.get_mut(&run.id) {
-                Some(known) => known.run = *run,
-                None => {
-                    let restored = RestoredRun { run: *run, tasks: Vec::new(), states: Vec::new() };
-                    self.stored.runs.insert(restored.run.id.clone(), restored);
-                }
-            },
+            Record::Run(run) => {
+                let new = RestoredRun { run: (*run).clone(), tasks: Vec::new(), states: Vec::new() };
+                self.stored.runs.entry(run.id.clone()).or_insert(new).run = *run;
+            }
             Record::Graph { run, tasks } => {
                 self.stored.runs.get_mut(&run).expect("the run first").tasks = tasks.to_vec();
             }
@@ -215,7 +212,7 @@ impl World {
                 let command = state.command.as_ref().expect("what it runs");
                 assert!(!self.stored.commands[command].is_ended(), "{} has no attempt", task.id);
             }
-            self.check_skips(stored);
+            check_skips(stored);
             let entry = self.engine.run_view(stored.run.id.as_str()).expect("a known run");
             assert_eq!(entry.counts.total(), stored.tasks.len());
             let over = stored.states.iter().filter(|(_, state)| state.status.is_terminal()).count();
@@ -224,30 +221,6 @@ impl World {
         }
         let idle = self.engine.startable();
         assert_eq!(idle, None, "a task is ready and a session is free");
-    }
-
-    /// Exactly what must be skipped is skipped.
-    fn check_skips(&self, stored: &RestoredRun) {
-        for (number, state) in &stored.states {
-            let task = &stored.tasks[*number as usize];
-            let verdicts: Vec<Option<bool>> =
-                task.dependencies.iter().map(|before| met(before, stored)).collect();
-            match state.reason {
-                Some(TaskReason::DependencyFailed | TaskReason::NotNeeded) => {
-                    assert_eq!(state.attempt, 0, "{} was skipped and ran", task.id);
-                    assert!(verdicts.contains(&Some(false)), "{} was skipped for nothing", task.id);
-                }
-                Some(TaskReason::Cancelled) => {}
-                _ if state.attempt > 0 => {
-                    assert!(verdicts.iter().all(|met| *met == Some(true)), "{} should not run", task.id);
-                }
-                _ => assert!(
-                    !verdicts.contains(&Some(false)) || state.status.is_terminal(),
-                    "{} can never run and still waits",
-                    task.id
-                ),
-            }
-        }
     }
 
     /// Something happens.
@@ -454,6 +427,30 @@ fn running(stored: &RestoredRun) -> impl Iterator<Item = (&Task, &TaskState)> {
     running.map(|(number, state)| (&stored.tasks[*number as usize], state))
 }
 
+/// Exactly what must be skipped is skipped.
+fn check_skips(stored: &RestoredRun) {
+    for (number, state) in &stored.states {
+        let task = &stored.tasks[*number as usize];
+        let verdicts: Vec<Option<bool>> =
+            task.dependencies.iter().map(|before| met(before, stored)).collect();
+        match state.reason {
+            Some(TaskReason::DependencyFailed | TaskReason::NotNeeded) => {
+                assert_eq!(state.attempt, 0, "{} was skipped and ran", task.id);
+                assert!(verdicts.contains(&Some(false)), "{} was skipped for nothing", task.id);
+            }
+            Some(TaskReason::Cancelled) => {}
+            _ if state.attempt > 0 => {
+                assert!(verdicts.iter().all(|met| *met == Some(true)), "{} should not run", task.id);
+            }
+            _ => assert!(
+                !verdicts.contains(&Some(false)) || state.status.is_terminal(),
+                "{} can never run and still waits",
+                task.id
+            ),
+        }
+    }
+}
+
 /// Whether a dependency is as it should be; nothing while it is not over.
 fn met(before: &Dependency, stored: &RestoredRun) -> Option<bool> {
     let number = stored.tasks.iter().position(|task| task.id == before.id)?;
@@ -462,11 +459,10 @@ fn met(before: &Dependency, stored: &RestoredRun) -> Option<bool> {
     let goes_on = stored.run.on_failure == OnFailure::Continue;
     match (state.status, before.condition) {
         (TaskStatus::Queued | TaskStatus::Running, _) => None,
-        (_, Condition::Always) => Some(true),
+        (_, Condition::Always) | (TaskStatus::Failed, Condition::Failure) => Some(true),
         (TaskStatus::Completed, Condition::Success) => Some(!unneeded),
         (TaskStatus::Completed, Condition::Failure) => Some(false),
         (TaskStatus::Failed, Condition::Success) => Some(goes_on),
-        (TaskStatus::Failed, Condition::Failure) => Some(true),
     }
 }
 
