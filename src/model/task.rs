@@ -39,6 +39,16 @@ pub enum Priority {
 }
 
 impl Priority {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Normal => "normal",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+
     /// 1 to 4.
     pub fn level(self) -> u8 {
         match self {

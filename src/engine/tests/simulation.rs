@@ -123,7 +123,8 @@ impl World {
             }
             Record::Run(run) => {
                 let new = RestoredRun { run: (*run).clone(), tasks: Vec::new(), states: Vec::new() };
-                self.stored.runs.entry(run.id.clone()).or_insert(new).run = *run;
+                let id = run.id.clone();
+                self.stored.runs.entry(id).or_insert(new).run = *run;
             }
             Record::Graph { run, tasks } => {
                 self.stored.runs.get_mut(&run).expect("the run first").tasks = tasks.to_vec();
