@@ -38,8 +38,18 @@ fn new_run(arguments: &Map<String, Value>) -> Result<NewRun> {
 }
 
 fn task(number: usize, given: &Value) -> Result<Task> {
-    const KNOWN: [&str; 9] =
-        ["id", "type", "command", "payload", "dependencies", "retries", "timeout", "workingDirectory", "env"];
+    const KNOWN: [&str; 10] = [
+        "id",
+        "priority",
+        "type",
+        "command",
+        "payload",
+        "dependencies",
+        "retries",
+        "timeout",
+        "workingDirectory",
+        "env",
+    ];
     let fields =
         given.as_object().ok_or_else(|| Error::invalid(format!("'tasks[{number}]' must be an object")))?;
     if let Some(unknown) = fields.keys().find(|name| !KNOWN.contains(&name.as_str())) {
