@@ -6,7 +6,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::support::{Scratch, marker, processes_with, program, until};
+use crate::support::{Client, Scratch, marker, processes_with, program, until};
 
 /// What a run left.
 struct Ran {
@@ -284,6 +284,31 @@ fn stdin_and_the_slots_of_the_command_line_are_taken() {
     child.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("it reads");
     let ran = Ran::of(child.wait_with_output().expect("it ends"));
     assert_eq!(ran.code, Some(0), "{} {}", ran.out, ran.errors);
+}
+
+#[test]
+fn on_a_terminal_there_are_bars_which_leave_nothing_behind() {
+    let home = Scratch::new("run-bars");
+    let file = home.path().join("bars.json");
+    let tasks =
+        json!([task("counts", "echo counted; sleep 1", json!([])), task("fails", "exit 4", json!([]))]);
+    std::fs::write(&file, tasks.to_string()).expect("the file can be written");
+    let mut client = Client::start();
+    let session = client.clean("bash");
+    let binary = env!("CARGO_BIN_EXE_shellherd");
+    let state = home.path().join("state");
+    let command = format!("{binary} run {} --state-dir {}", file.display(), state.display());
+    let ran = client.run(&session, &command);
+    assert_eq!(ran.exit(), Some(1), "{ran:?}");
+    let lines: Vec<&str> = ran.output().lines().filter(|line| !line.is_empty()).collect();
+    assert!(lines[0].starts_with("started   fails") || lines[0].starts_with("failed    fails"), "{lines:?}");
+    assert!(lines.iter().any(|line| line.starts_with("counts  completed")), "{lines:?}");
+    assert!(!ran.output().contains('%'), "the total is gone: {lines:?}");
+    let raw =
+        client.ok("session_output", json!({"sessionId": session, "commandId": ran.command(), "mode": "raw"}));
+    let raw = raw.to_string();
+    assert!(raw.contains("0 of 2 tasks") || raw.contains("1 of 2 tasks"), "{raw}");
+    assert!(raw.contains("0:00 counted"), "the last line of output: {raw}");
 }
 
 /// A run of two tasks, of which one runs and says so by its marker.

@@ -6,8 +6,9 @@ use std::io::{self, Write as _};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use unicode_width::UnicodeWidthStr;
 
-use super::words::{Standing, clean, counted, cut, duration, duration_ms, reason};
+use super::words::{Standing, clean, counted, cut, duration, duration_ms, padded, reason};
 use crate::clock;
 use crate::engine::report::{Overall, TaskView};
 use crate::model::TaskStatus;
@@ -36,6 +37,8 @@ struct Bars {
     all: MultiProgress,
     total: ProgressBar,
     running: HashMap<String, ProgressBar>,
+    /// Columns of the names.
+    columns: usize,
 }
 
 impl Screen {
@@ -78,7 +81,7 @@ impl Screen {
             }
         }
         if let Kind::Bars(bars) = &mut self.kind {
-            bars.update(overall, watched);
+            bars.update(tasks, overall, watched);
         }
     }
 
@@ -137,14 +140,14 @@ impl Bars {
     fn new() -> Self {
         let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
         let total = all.add(ProgressBar::new(WHOLE).with_style(style("{bar:24} {wide_msg}")));
-        Self { all, total, running: HashMap::new() }
+        Self { all, total, running: HashMap::new(), columns: 0 }
     }
 
     fn say(&self, line: &str) {
         let _ = self.all.println(line);
     }
 
-    fn update(&mut self, overall: &Overall, watched: &[(&TaskView, String)]) {
+    fn update(&mut self, tasks: &[TaskView], overall: &Overall, watched: &[(&TaskView, String)]) {
         self.running.retain(|id, bar| {
             let runs = watched.iter().any(|(task, _)| task.id == *id);
             if !runs {
@@ -154,6 +157,9 @@ impl Bars {
             runs
         });
         let now = clock::now().wall;
+        let widths = watched.iter().map(|(task, _)| task.id.width());
+        // It only grows: names that move about cannot be read.
+        self.columns = widths.max().unwrap_or(0).min(NAME_COLUMNS).max(self.columns);
         for (task, line) in watched {
             let elapsed = task.started_at.map_or(Duration::ZERO, |started| now.since(started));
             let bar = self.running.entry(task.id.clone()).or_insert_with(|| {
@@ -162,25 +168,29 @@ impl Bars {
             });
             let seconds = elapsed.as_secs();
             let elapsed = format!("{}:{:02}", seconds / 60, seconds % 60);
-            bar.set_prefix(format!("{:NAME_COLUMNS$} {elapsed:>6}", cut(&clean(&task.id), NAME_COLUMNS)));
+            let name = padded(&cut(&clean(&task.id), self.columns), self.columns);
+            bar.set_prefix(format!("{name} {elapsed:>6}"));
             bar.set_message(clean(line));
             bar.tick();
         }
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 1000")]
         self.total.set_position((overall.percentage * 10.0) as u64);
-        self.total.set_message(total(overall));
+        self.total.set_message(total(tasks, overall));
         self.total.tick();
     }
 }
 
 /// All tasks in a line.
-fn total(overall: &Overall) -> String {
+fn total(tasks: &[TaskView], overall: &Overall) -> String {
     let counts = overall.counts;
     let mut line =
         format!("{}%  {} of {}", overall.percentage, counts.over(), counted(counts.total(), "task"));
-    for (count, word) in [(counts.failed, "failed"), (counts.running, "running"), (counts.queued, "queued")] {
+    for standing in
+        [Standing::Failed, Standing::Skipped, Standing::Cancelled, Standing::Running, Standing::Queued]
+    {
+        let count = tasks.iter().filter(|task| Standing::of(task) == standing).count();
         if count > 0 {
-            let _ = write!(line, ", {count} {word}");
+            let _ = write!(line, ", {count} {}", standing.word());
         }
     }
     let _ = write!(line, "  {}", whole_seconds(overall.elapsed_ms));
