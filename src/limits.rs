@@ -4,8 +4,10 @@ use std::time::Duration;
 
 // Sessions and commands
 
-/// Live sessions. A bash takes 0.5 MB and three descriptors; a thousand fit an ordinary limit of 4,096.
+/// Live sessions. A bash takes 0.5 MB; the descriptors of a thousand fit an ordinary limit of 4,096.
 pub const SESSIONS: usize = 1_000;
+/// Descriptors that a session takes: its terminal, its process, its log, and one to spare.
+pub const SESSION_DESCRIPTORS: usize = 4;
 /// Ended sessions kept in memory for `session_list`; older ones stay in the store.
 pub const ENDED_SESSIONS: usize = 1_000;
 /// Commands that wait behind a running one in a session. A caller that far ahead has lost control.

@@ -11,8 +11,6 @@ use crate::limits;
 
 /// Shells that are talked to in full.
 const SHELLS: [&str; 5] = ["bash", "zsh", "fish", "dash", "sh"];
-/// Descriptors that a session takes.
-const DESCRIPTORS_PER_SESSION: u64 = 3;
 
 /// How a check came out.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -155,11 +153,11 @@ fn descriptors() -> Finding {
     let Some(hard) = limit.maximum.or(limit.current) else {
         return Finding::ok("no limit on descriptors");
     };
-    let wanted = limits::SESSIONS as u64 * DESCRIPTORS_PER_SESSION;
+    let wanted = (limits::SESSIONS * limits::SESSION_DESCRIPTORS) as u64;
     if hard >= wanted {
         return Finding::ok(format!("{hard} descriptors, enough for {} sessions", limits::SESSIONS));
     }
-    let sessions = hard / DESCRIPTORS_PER_SESSION;
+    let sessions = hard / limits::SESSION_DESCRIPTORS as u64;
     Finding::warn(
         format!("{hard} descriptors, enough for about {sessions} sessions"),
         "raise the limit (ulimit -n 4096, or LimitNOFILE) for more",

@@ -68,6 +68,15 @@ impl Engine {
         heads.min_by_key(|(urgency, _, _)| *urgency).map(|(_, lane, key)| (lane, key))
     }
 
+    /// A task that could start at once: none is left when [`Engine::dispatch`] is done.
+    #[cfg(test)]
+    pub(super) fn startable(&self) -> Option<String> {
+        let ((run, _), key) = self.next_task(&BTreeSet::new())?;
+        let entry = self.schedule.run(run)?;
+        let session = self.suitable(entry, entry.wish(key.number), key.number)?;
+        Some(format!("{} in {session}", entry.tasks[key.number as usize].id))
+    }
+
     /// Whether a run may start anything.
     fn may_start(&self, entry: &RunEntry) -> bool {
         !entry.run.paused && entry.free_slots() > 0 && !self.is_held_back(entry)

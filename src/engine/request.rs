@@ -151,8 +151,10 @@ pub enum BroadcastTarget {
 /// What a close left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Closed {
-    /// The sessions, in the order in which they were closed.
+    /// Those that have ended, in the order in which they were closed.
     pub sessions: Vec<SessionId>,
+    /// Those that had not ended when patience did; they go on ending.
+    pub going: Vec<SessionId>,
     /// Whether any needed SIGKILL.
     pub forced: bool,
 }

@@ -10,7 +10,9 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
 use super::answer::Answer;
 use super::arguments::shortened;
+use super::progress;
 use super::traffic::Traffic;
+use crate::engine::request::TaskQuery;
 use crate::id::{CommandId, SessionId};
 use crate::limits;
 use crate::model::TerminalSize;
@@ -37,8 +39,16 @@ const _: () = assert!(
     limits::CLOSE_GRACE.as_millis() + limits::READY_WAIT.as_millis() < limits::SILENT_WAIT.as_millis()
 );
 
-/// Whose last line is the message of progress.
-pub(crate) type Watched<'a> = Option<(&'a SessionId, Option<&'a CommandId>)>;
+/// What a wait reports progress of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Watched<'a> {
+    /// Nothing in particular.
+    Nothing,
+    /// The last line of a session, or of one of its commands.
+    Output(&'a SessionId, Option<&'a CommandId>),
+    /// How far tasks have come.
+    Tasks(&'a TaskQuery),
+}
 
 /// Where progress goes.
 pub(crate) struct Reporter {
@@ -103,7 +113,7 @@ impl Call {
         asked.unwrap_or(self.patience).min(limits::LONGEST_WAIT)
     }
 
-    /// Waits without a permit, and reports progress with the last line of what is `watched`. Every wait
+    /// Waits without a permit, and reports progress of what is `watched`. Every wait
     /// for more than the orchestrator's next answer goes through here.
     pub(crate) async fn wait<T>(&self, what: impl Future<Output = T>, watched: Watched<'_>) -> T {
         self.traffic.handed_over(&self.id);
@@ -132,9 +142,18 @@ impl Call {
         if !self.traffic.takes_progress() {
             return;
         }
+        let mut progress = ProgressNotificationParam::new(reporter.token.clone(), f64::from(reports + 1));
         let line = match watched {
-            None => String::new(),
-            Some((session, command)) => {
+            Watched::Nothing => String::new(),
+            Watched::Tasks(query) => match self.orchestrator.progress(query, 0).await {
+                Ok(now) => {
+                    progress = ProgressNotificationParam::new(reporter.token.clone(), now.overall.percentage)
+                        .with_total(100.0);
+                    progress::line(&now.overall)
+                }
+                Err(_) => String::new(),
+            },
+            Watched::Output(session, command) => {
                 let query = OutputQuery {
                     command: command.cloned(),
                     tail_lines: Some(1),
@@ -148,9 +167,7 @@ impl Call {
         // Blanks cost next to nothing in tokens: the budget alone bounds no line.
         let line = shortened(line.trim());
         let message = if line.is_empty() { "waiting".to_owned() } else { line };
-        let progress = ProgressNotificationParam::new(reporter.token.clone(), f64::from(reports + 1))
-            .with_message(message);
-        if let Err(error) = reporter.peer.notify_progress(progress).await {
+        if let Err(error) = reporter.peer.notify_progress(progress.with_message(message)).await {
             tracing::debug!(%error, "progress could not be reported");
         }
     }

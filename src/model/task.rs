@@ -39,6 +39,16 @@ pub enum Priority {
 }
 
 impl Priority {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Normal => "normal",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+
     /// 1 to 4.
     pub fn level(self) -> u8 {
         match self {
@@ -255,8 +265,11 @@ pub struct TaskState {
     /// Why, when it is over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<TaskReason>,
-    /// Attempts begun.
+    /// Attempts begun, but for one that a server cut short and the next one makes up for.
     pub attempt: u32,
+    /// Whether the attempt was told to end: its end is a cancellation.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cancelling: bool,
     /// Where the latest attempt runs or ran.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionId>,

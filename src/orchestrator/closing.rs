@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use super::Orchestrator;
+use crate::clock::{self, Moment};
 use crate::engine::Request;
 use crate::engine::request::{CloseMode, Closed, Targets};
 use crate::error::Result;
 use crate::id::SessionId;
 use crate::limits;
-use crate::model::{SessionKind, Status};
+use crate::model::{Session, SessionKind};
 
 /// Beyond the grace period: SIGKILL, draining the terminal, reporting.
 const AFTER_GRACE: Duration = Duration::from_secs(5);
@@ -25,7 +28,7 @@ impl Orchestrator {
     ) -> Result<Closed> {
         let (directors, others): (Vec<_>, Vec<_>) =
             self.targeted(&targets).await?.into_iter().partition(|(_, kind)| *kind == SessionKind::Director);
-        let mut closed = Closed { sessions: Vec::new(), forced: false };
+        let mut closed = Closed { sessions: Vec::new(), going: Vec::new(), forced: false };
         for group in [others, directors] {
             let ids: Vec<SessionId> = group.into_iter().map(|(id, _)| id).collect();
             if ids.is_empty() {
@@ -33,9 +36,13 @@ impl Orchestrator {
             }
             let request = Request::Close { sessions: ids.clone(), mode, grace, reason: reason.clone() };
             self.change(request).await?;
+            let patience = grace.unwrap_or(limits::CLOSE_GRACE) + AFTER_GRACE;
+            let deadline = clock::now().moment.after(patience);
             for id in ids {
-                closed.forced |= self.until_gone(&id, grace.unwrap_or(limits::CLOSE_GRACE)).await?;
-                closed.sessions.push(id);
+                let watch = self.access(id.as_str()).await?.watch;
+                let (is_gone, forced) = until_gone(watch, deadline).await;
+                closed.forced |= forced;
+                if is_gone { closed.sessions.push(id) } else { closed.going.push(id) }
             }
         }
         Ok(closed)
@@ -61,12 +68,11 @@ impl Orchestrator {
         });
         Ok(matching.map(|session| (session.id, session.kind)).collect())
     }
+}
 
-    /// Waits for the end that was ordered. Returns whether it took SIGKILL.
-    async fn until_gone(&self, id: &SessionId, grace: Duration) -> Result<bool> {
-        let mut watch = self.access(id.as_str()).await?.watch;
-        let ended = watch.wait_for(|session| session.status.is_final() || session.status == Status::Error);
-        let _ = tokio::time::timeout(grace + AFTER_GRACE, ended).await;
-        Ok(watch.borrow().ended_by_force)
-    }
+/// Waits for the end that was ordered. Returns whether it came, and whether it took SIGKILL.
+async fn until_gone(mut watch: watch::Receiver<Session>, deadline: Moment) -> (bool, bool) {
+    let ended = watch.wait_for(|session| !session.status.is_live());
+    let is_gone = tokio::time::timeout_at(clock::instant(deadline).into(), ended).await.is_ok();
+    (is_gone, watch.borrow().ended_by_force)
 }

@@ -8,18 +8,21 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use tokio::sync::Semaphore;
+
 use super::Settings;
+use super::census::Census;
 use crate::clock;
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits;
 use crate::pty::{self, Brand, Guard, Signal, Slot, Which};
 
-/// The terminal, the process and the log of a session, and one to spare.
-const DESCRIPTORS_PER_SESSION: usize = 4;
-
 #[derive(Debug)]
 pub(super) struct Host {
     brand: Brand,
+    census: Census,
+    /// One shell is started at a time, and others are served in between.
+    starting: Semaphore,
     private: PathBuf,
     /// Ends with the server; it then finds nothing left to do.
     _guard: Guard,
@@ -37,7 +40,9 @@ impl Host {
         let private = pty::private_root().map_err(failed("the private directory"))?;
         let brand = Brand::claim().map_err(failed("the mark of the sessions' processes"))?;
         let guard = Guard::start(&brand, &private, &settings.program).map_err(failed("the guard process"))?;
-        Ok(Self { brand, private, _guard: guard })
+        let looked_at = brand.clone();
+        let census = Census::new(move || looked_at.census());
+        Ok(Self { brand, census, starting: Semaphore::new(1), private, _guard: guard })
     }
 
     pub(super) fn slot(&self) -> Result<Slot> {
@@ -48,6 +53,20 @@ impl Host {
 
     pub(super) fn brand(&self) -> &Brand {
         &self.brand
+    }
+
+    pub(super) fn census(&self) -> &Census {
+        &self.census
+    }
+
+    /// Starts something that takes a millisecond or two. Of a hundred that are to be started at once
+    /// each waits for its turn, and between two turns the runtime looks at what else there is to do.
+    pub(super) async fn in_turn<T>(&self, start: impl FnOnce() -> T) -> T {
+        // The semaphore is never closed; without a permit the start goes on all the same.
+        let _turn = self.starting.acquire().await;
+        let started = start();
+        tokio::task::yield_now().await;
+        started
     }
 
     /// An empty directory of a session's own; its path is short because it is typed.
@@ -79,7 +98,7 @@ impl Host {
 /// Many systems start programs with a soft limit of 1,024 descriptors, which is 300 sessions. Not more
 /// than is needed: programs inherit it, and some close every descriptor that they could have.
 fn raise_descriptor_limit() {
-    let wanted = (limits::SESSIONS * DESCRIPTORS_PER_SESSION) as u64;
+    let wanted = (limits::SESSIONS * limits::SESSION_DESCRIPTORS) as u64;
     let limit = getrlimit(Resource::Nofile);
     let reachable = limit.maximum.map_or(wanted, |hard| hard.min(wanted));
     if limit.current.is_some_and(|soft| soft < reachable) {

@@ -1,6 +1,7 @@
 //! The handle that every surface uses: plain data in and out, cloneable, one dispatcher behind it.
 
 mod alarm;
+mod census;
 mod closing;
 mod commands;
 mod dispatcher;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -15,9 +16,12 @@ use crate::engine::{Reply, Request};
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::SessionId;
 use crate::limits;
-use crate::model::{Event, Session, SessionKind, Status};
+use crate::model::{Dialect, Event, Session, SessionKind, Status};
 use crate::pty;
 use crate::sample;
+
+/// How long a program other than a shell is given to fail at once.
+const PLAIN_START: Duration = Duration::from_millis(100);
 
 impl Orchestrator {
     /// Creates a session and waits for its first prompt (at most [`limits::READY_WAIT`]).
@@ -36,7 +40,19 @@ impl Orchestrator {
             command_uuid: Uuid::new_v4(),
         };
         let session = self.changed(request).await?;
-        let ready = self.until_settled(&session.id).await?;
+        let mut ready = self.until_settled(&session.id).await?;
+        if dialect == Dialect::Plain && ready.status == Status::Active {
+            // Such a program says nothing when it is ready; one that cannot work ends at once.
+            ready = self.until(&ready.id, PLAIN_START, |session| !session.status.is_live()).await?;
+        }
+        if ready.status == Status::Terminated {
+            let reason = ready.end_reason.as_deref().unwrap_or("it was closed");
+            return Err(Error::new(
+                ErrorCode::SessionClosed,
+                format!("session {} was closed while it started: {reason}", ready.id),
+            )
+            .with_hint("make a new one with session_create"));
+        }
         if ready.status == Status::Error {
             let reason = ready.end_reason.as_deref().unwrap_or("it ended at once");
             return Err(Error::new(

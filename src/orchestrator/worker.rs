@@ -189,13 +189,14 @@ impl Worker {
 
     async fn serve(self, spawn: Spawn, environment: BTreeMap<OsString, OsString>) {
         let wiring = self.wiring;
-        // Nothing is started any more when the processes of all sessions are, or were, being killed.
-        if wiring.stopping.is_cancelled() {
-            let message = "the server is shutting down".to_owned();
-            report(&wiring, WorkerEventKind::SpawnFailed { message }).await;
-            return;
-        }
-        match start(&wiring, &spawn, environment) {
+        let started = wiring.host.in_turn(|| {
+            // Nothing is started any more when the processes of all sessions are, or were, being killed.
+            if wiring.stopping.is_cancelled() {
+                return Err(Error::new(ErrorCode::ShuttingDown, "the server is shutting down"));
+            }
+            start(&wiring, &spawn, environment)
+        });
+        match started.await {
             Ok(parts) => Running::new(wiring, spawn.dialect, parts).serve().await,
             Err(error) => {
                 report(&wiring, WorkerEventKind::SpawnFailed { message: error.message }).await;
@@ -297,11 +298,11 @@ impl Running {
                 },
                 Some(order) = self.wiring.orders.recv() => self.obey(order).await,
                 () = type_alarm.wait(type_at) => self.keyboard.go_on(&self.terminal),
-                exit = self.terminal.exited(), if shell_is_alive => self.shell_exited(seen(exit)),
+                exit = self.terminal.exited(), if shell_is_alive => self.shell_exited(seen(exit)).await,
                 Ok(()) = close.changed() => {
                     let order = *close.borrow_and_update();
                     if let Some(order) = order {
-                        self.begin_closing(order);
+                        self.begin_closing(order).await;
                     }
                 }
                 () = stopping.cancelled(), if self.closing.is_none() => self.closing = Some(Closing::by_shutdown()),

@@ -95,6 +95,16 @@ fn a_missing_shell_is_named_with_those_that_exist() {
 }
 
 #[test]
+fn a_program_that_fails_at_once_is_no_session() {
+    let mut client = Client::start();
+    let refused = client.call("session_create", json!({"shell": "false"}));
+    assert_eq!(refused.code(), "spawn_failed", "{refused:?}");
+    assert!(refused.error().to_string().contains("code 1"), "{refused:?}");
+    let done = client.ok("session_create", json!({"shell": "true"}));
+    client.until_status(done["sessionId"].as_str().expect("an id"), "completed");
+}
+
+#[test]
 fn a_first_command_runs_while_creation_returns() {
     let scratch = Scratch::new("first");
     let mut client = Client::start();

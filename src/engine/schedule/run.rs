@@ -64,8 +64,6 @@ struct Node {
     lane: u32,
     /// The task before it that was over last.
     kin: Option<u32>,
-    /// Whether its attempt was told to end, and its end is a cancellation.
-    cancelling: bool,
 }
 
 /// A run with its tasks.
@@ -120,7 +118,6 @@ impl RunEntry {
                 waiting: graph.dependencies(number),
                 lane,
                 kin: None,
-                cancelling: false,
             }
         });
         let nodes: Vec<Node> = nodes.collect();
@@ -172,7 +169,11 @@ impl RunEntry {
         }
         self.propagate(now, over);
         for number in interrupted {
-            if self.run.resumable {
+            if self.nodes[number as usize].state.cancelling {
+                self.end(now, number, TaskStatus::Failed, Some(TaskReason::Cancelled), None);
+            } else if self.run.resumable {
+                // It was no fault of the task: what the server cut short does not count.
+                self.nodes[number as usize].state.attempt -= 1;
                 self.set_status(number, TaskStatus::Queued);
             } else {
                 self.end(now, number, TaskStatus::Failed, Some(TaskReason::ServerRestart), None);
@@ -198,14 +199,10 @@ impl RunEntry {
         &self.lanes
     }
 
-    /// Whether a task of this weight fits into the slots that are free.
+    /// Whether a task fits into the slots that are free. One that is heavier than the run is wide runs
+    /// alone.
     pub(in crate::engine) fn has_slot(&self, number: u32) -> bool {
-        self.taken + self.slots(number) <= self.run.max_concurrent
-    }
-
-    /// A task that is heavier than the run is wide takes all of it.
-    fn slots(&self, number: u32) -> u32 {
-        self.tasks[number as usize].weight.min(self.run.max_concurrent)
+        self.taken == 0 || self.taken + self.tasks[number as usize].weight <= self.run.max_concurrent
     }
 
     /// Slots that are free.
@@ -294,7 +291,7 @@ impl RunEntry {
     /// An attempt begins.
     pub(in crate::engine) fn start(&mut self, now: Now, number: u32, session: SessionId, command: CommandId) {
         self.leave_lane(number);
-        self.taken += self.slots(number);
+        self.taken += self.tasks[number as usize].weight;
         let node = &mut self.nodes[number as usize];
         node.place = Place::Running;
         node.state.attempt += 1;
@@ -316,9 +313,9 @@ impl RunEntry {
         if self.nodes[number as usize].place != Place::Running {
             return Next::Over;
         }
-        self.taken -= self.slots(number);
         let task = &self.tasks[number as usize];
         let node = &mut self.nodes[number as usize];
+        self.taken -= task.weight;
         node.state.exit_code = exit_code;
         let attempt = node.state.attempt;
         let reason = match outcome {
@@ -326,7 +323,7 @@ impl RunEntry {
                 self.end(now, number, TaskStatus::Completed, None, None);
                 return Next::Over;
             }
-            Outcome::Failed(_) if node.cancelling => TaskReason::Cancelled,
+            Outcome::Failed(_) if node.state.cancelling => TaskReason::Cancelled,
             Outcome::Failed(reason) => reason,
         };
         if let Some(retries) = task.retries
@@ -381,7 +378,8 @@ impl RunEntry {
             match node.place {
                 Place::Over => {}
                 Place::Running => {
-                    node.cancelling = true;
+                    node.state.cancelling = true;
+                    self.changed.push(number);
                     running.extend(node.state.command.clone());
                 }
                 Place::Waiting | Place::Ready(_) | Place::Pausing => {

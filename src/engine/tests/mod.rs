@@ -10,6 +10,7 @@ mod commands;
 mod properties;
 mod selector;
 mod sessions;
+mod simulation;
 mod stopping;
 
 use std::collections::{BTreeMap, HashSet};

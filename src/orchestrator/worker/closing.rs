@@ -27,6 +27,8 @@ const DRAIN_TIME: Duration = Duration::from_millis(500);
 pub(super) struct Closing {
     /// When patience ends; `None` when everything was killed already, or will be by the server's end.
     deadline: Option<Moment>,
+    /// Once SIGKILL was sent: when to give up what it does not end.
+    hung_after: Option<Moment>,
     pub(super) next_check: Option<Moment>,
     pause: Duration,
     pub(super) exit: Option<Exit>,
@@ -41,6 +43,7 @@ impl Closing {
     fn until(deadline: Moment) -> Self {
         Self {
             deadline: Some(deadline),
+            hung_after: None,
             next_check: Some(clock::now().moment.after(FIRST_PAUSE)),
             pause: FIRST_PAUSE,
             exit: None,
@@ -57,29 +60,28 @@ impl Closing {
 }
 
 impl Running {
-    pub(super) fn begin_closing(&mut self, order: CloseOrder) {
+    pub(super) async fn begin_closing(&mut self, order: CloseOrder) {
         let now = clock::now().moment;
         let exit = self.closing.as_ref().and_then(|closing| closing.exit);
         let mut closing = Closing::until(now.after(order.grace));
         closing.exit = exit;
         match order.mode {
-            CloseMode::Graceful | CloseMode::Force => self.ask_to_end(),
+            CloseMode::Graceful | CloseMode::Force => self.ask_to_end().await,
             CloseMode::Emergency => closing.next_check = Some(now),
         }
         self.closing = Some(closing);
     }
 
     /// Interactive shells shrug SIGTERM off and end by SIGHUP; a stopped process needs SIGCONT to see either.
-    fn ask_to_end(&mut self) {
-        for signal in [Signal::HUP, Signal::TERM, Signal::CONT] {
-            self.wiring.slot.signal(signal);
-        }
+    async fn ask_to_end(&self) {
+        let signals = [Signal::HUP, Signal::TERM, Signal::CONT];
+        self.wiring.host.census().signal(&self.wiring.slot, &signals).await;
     }
 
-    pub(super) fn shell_exited(&mut self, exit: Exit) {
+    pub(super) async fn shell_exited(&mut self, exit: Exit) {
         let now = clock::now().moment;
         if self.closing.is_none() {
-            self.ask_to_end();
+            self.ask_to_end().await;
         }
         let closing = self.closing.get_or_insert_with(|| Closing::until(now.after(LEFTOVER_GRACE)));
         closing.exit = Some(exit);
@@ -94,7 +96,8 @@ impl Running {
             return;
         };
         let is_due = closing.deadline.is_some_and(|deadline| now >= deadline);
-        if self.wiring.slot.members().is_empty() {
+        let left = self.wiring.host.census().members(self.wiring.slot.number()).await;
+        if left.is_empty() {
             closing.empty = true;
             closing.next_check = None;
             return;
@@ -102,13 +105,27 @@ impl Running {
         if is_due {
             closing.forced = true;
             closing.deadline = None;
-            let slot = Arc::clone(&self.wiring.slot);
-            let left = tokio::task::spawn_blocking(move || slot.kill_all(now.after(KILL_TIME))).await;
-            if left.unwrap_or(0) > 0 {
-                warn!(session = %self.wiring.session, "processes of the session survive SIGKILL");
-                closing.empty = true;
-                closing.next_check = None;
-                return;
+            closing.hung_after = Some(now.after(KILL_TIME));
+        }
+        if let Some(hung_after) = closing.hung_after {
+            // What was forked since the last look is killed with the next. What forks faster than that is
+            // hunted down without a pause in the end.
+            for pid in left {
+                self.wiring.slot.signal_member(pid, &[Signal::KILL]);
+            }
+            closing.pause = FIRST_PAUSE / 2;
+            if now >= hung_after {
+                let slot = Arc::clone(&self.wiring.slot);
+                let deadline = now.after(KILL_TIME);
+                let left = tokio::task::spawn_blocking(move || slot.kill_all(deadline)).await;
+                if left.is_ok_and(|left| left == 0) {
+                    closing.hung_after = Some(deadline);
+                } else {
+                    warn!(session = %self.wiring.session, "processes of the session survive SIGKILL");
+                    closing.empty = true;
+                    closing.next_check = None;
+                    return;
+                }
             }
         }
         closing.pause = (closing.pause * 2).min(LONGEST_PAUSE);

@@ -1,0 +1,89 @@
+//! One look at all processes for all sessions that want to know what is left of them. Such a look
+//! reads a file of every process on the machine, so it is shared, and taken beside the runtime: a
+//! hundred sessions that end together cost two looks a round, and delay nobody.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+
+use crate::clock::{self, Moment};
+use crate::pty::{Signal, Slot};
+
+/// The process ids of each slot.
+type Members = HashMap<u64, Vec<u32>>;
+
+/// The latest look.
+struct Look {
+    begun: Moment,
+    members: Arc<Members>,
+}
+
+/// See the module.
+pub(super) struct Census {
+    look: Arc<dyn Fn() -> Members + Send + Sync>,
+    /// Held while one looks; those who come meanwhile share the next look.
+    latest: Mutex<Option<Look>>,
+}
+
+impl Census {
+    /// A census by `look`, which may block.
+    pub(super) fn new(look: impl Fn() -> Members + Send + Sync + 'static) -> Self {
+        Self { look: Arc::new(look), latest: Mutex::new(None) }
+    }
+
+    /// The processes of a session, by a look that began after this call.
+    pub(super) async fn members(&self, slot: u64) -> Vec<u32> {
+        let asked = clock::now().moment;
+        let mut latest = self.latest.lock().await;
+        let members = match &*latest {
+            Some(look) if look.begun > asked => Arc::clone(&look.members),
+            _ => {
+                let look = Arc::clone(&self.look);
+                let begun = clock::now().moment;
+                let found = tokio::task::spawn_blocking(move || look()).await;
+                let members = Arc::new(found.unwrap_or_default());
+                *latest = Some(Look { begun, members: Arc::clone(&members) });
+                members
+            }
+        };
+        members.get(&slot).cloned().unwrap_or_default()
+    }
+
+    /// Sends signals to every process of a session, each process all of them in turn.
+    pub(super) async fn signal(&self, slot: &Slot, signals: &[Signal]) {
+        for pid in self.members(slot.number()).await {
+            slot.signal_member(pid, signals);
+        }
+    }
+}
+
+impl fmt::Debug for Census {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Census").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn many_who_ask_together_share_a_look_that_began_after_they_asked() {
+        let looks = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&looks);
+        let census = Census::new(move || {
+            let number = counted.fetch_add(1, Ordering::SeqCst);
+            HashMap::from([(7, vec![u32::try_from(number).unwrap()])])
+        });
+        let asked = futures_util::future::join_all((0..100).map(|_| census.members(7))).await;
+        assert!((1..=2).contains(&looks.load(Ordering::SeqCst)), "{looks:?}");
+        assert!(asked.iter().all(|members| members.len() == 1));
+        let before = looks.load(Ordering::SeqCst);
+        assert_eq!(census.members(7).await, [u32::try_from(before).unwrap()], "an old look tells nothing");
+        assert!(census.members(8).await.is_empty());
+    }
+}
