@@ -73,6 +73,8 @@ pub const RUN_FILE_BYTES: u64 = 64 << 20;
 pub const RUN_FILE_NODES: usize = 4_000_000;
 /// Values and lists in it that stand for an alias. A bomb of aliases would take all memory.
 pub const RUN_FILE_ALIASED: usize = 200_000;
+/// Estimated tokens of what is answered to it: no id of such a file is left out.
+pub const RUN_FILE_TOKENS: usize = 64 << 20;
 /// How often the load of the machine is looked at while a run depends on it.
 pub const LOAD_EVERY: Duration = Duration::from_secs(1);
 

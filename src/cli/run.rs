@@ -6,7 +6,6 @@ mod outcome;
 mod plan;
 mod progress;
 mod report;
-mod submit;
 mod summary;
 mod words;
 
@@ -15,7 +14,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use serde_json::{Map, Value};
+use serde::Deserialize;
+use serde_json::Value;
 
 use super::{Failure, Flags, in_runtime, log_to_stderr, print, surface};
 use crate::error::{Error, ErrorCode};
@@ -63,7 +63,9 @@ pub(super) fn run(options: &Options, flags: Flags) -> super::Outcome {
         return Err(Failure::Input("--dry-run draws no JUnit; take --output text or json".to_owned()));
     }
     let max_concurrent = flags.max_concurrent;
-    let config = flags.resolve().map_err(|error| Failure::Input(Failure::Refused(error).to_string()))?;
+    let mut config = flags.resolve().map_err(|error| Failure::Input(Failure::Refused(error).to_string()))?;
+    // The answer is read by this program, not by a model.
+    config.result_tokens = limits::RUN_FILE_TOKENS;
     log_to_stderr(&config.log)?;
     let mut file = TaskFile::read(&options.file).map_err(Failure::Input)?;
     if let Some(most) = max_concurrent {
@@ -89,15 +91,15 @@ async fn work_off(
     options: &Options,
     signals: &mut Signals,
 ) -> super::Outcome {
-    let accepted = submit::distribute(surface, file.arguments.clone()).await;
-    let accepted = accepted.map_err(|error| match error.code {
+    let accepted = surface.call_directly("task_distribute", Some(file.arguments.clone())).await;
+    let accepted = accepted.map(|answer| answer.structured).map_err(|error| match error.code {
         ErrorCode::StorageFailed | ErrorCode::Internal | ErrorCode::ShuttingDown | ErrorCode::Overloaded => {
             Failure::Refused(error)
         }
         _ => Failure::Input(file.refusal(&error)),
     })?;
     if options.dry_run {
-        return dry_run(&accepted["order"], file, options);
+        return dry_run(&accepted, file, options);
     }
     let run = accepted["runId"].as_str().unwrap_or_default().to_owned();
     let orchestrator = surface.orchestrator();
@@ -120,13 +122,12 @@ async fn work_off(
     })
 }
 
-fn dry_run(order: &Value, file: &TaskFile, options: &Options) -> super::Outcome {
+fn dry_run(accepted: &Value, file: &TaskFile, options: &Options) -> super::Outcome {
     if options.output == Format::Json {
-        let shape = Map::from_iter([("order".to_owned(), order.clone())]);
-        print(&format!("{:#}", Value::from(shape)))?;
+        print(&format!("{accepted:#}"))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let order: Order = serde_json::from_value(order.clone()).map_err(|error| {
+    let order = Order::deserialize(&accepted["order"]).map_err(|error| {
         Failure::Refused(Error::new(ErrorCode::Internal, format!("the order cannot be read: {error}")))
     })?;
     print(&plan::drawing(file.title(), &order, &file.arguments))?;
