@@ -67,6 +67,14 @@ pub const AGEING: Duration = Duration::from_secs(60);
 pub const TASK_TIMEOUT: Duration = Duration::from_secs(3_600);
 /// Pieces of work whose duration is remembered.
 pub const ESTIMATES: usize = 10_000;
+/// Bytes of a file of tasks: 640 for each of the most that there may be.
+pub const RUN_FILE_BYTES: u64 = 64 << 20;
+/// Values and lists in such a file of YAML: forty for each of the most tasks.
+pub const RUN_FILE_NODES: usize = 4_000_000;
+/// Values and lists in it that stand for an alias. A bomb of aliases would take all memory.
+pub const RUN_FILE_ALIASED: usize = 200_000;
+/// Estimated tokens of what is answered to it: no id of such a file is left out.
+pub const RUN_FILE_TOKENS: usize = 64 << 20;
 /// How often the load of the machine is looked at while a run depends on it.
 pub const LOAD_EVERY: Duration = Duration::from_secs(1);
 

@@ -2,6 +2,7 @@
 
 mod call;
 mod doctor;
+mod run;
 mod schemas;
 
 use std::io::{self, Write};
@@ -22,6 +23,9 @@ use crate::orchestrator::{Orchestrator, Settings};
 
 /// How long tasks may take to notice that the runtime goes down.
 const RUNTIME_SHUTDOWN: Duration = Duration::from_millis(100);
+
+/// The exit code for arguments and files that cannot be used; clap's as well.
+const BAD_INPUT: u8 = 2;
 
 /// Gives AI agents real terminals over the Model Context Protocol.
 #[derive(Parser)]
@@ -45,6 +49,13 @@ enum Verb {
         /// Names of tools, each followed by its arguments as a JSON object, or by - to read them from stdin
         #[arg(required = true, value_name = "TOOL [JSON]")]
         calls: Vec<String>,
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Work a file of tasks off, and show how it comes along
+    Run {
+        #[command(flatten)]
+        options: run::Options,
         #[command(flatten)]
         flags: Flags,
     },
@@ -135,6 +146,7 @@ pub fn main() -> ExitCode {
     let outcome = match verb.unwrap_or(Verb::Serve { flags }) {
         Verb::Serve { flags } => serve(flags),
         Verb::Call { calls, flags } => call::call(&calls, flags),
+        Verb::Run { options, flags } => run::run(&options, flags),
         Verb::Schemas { check, directory } => schemas::schemas(&directory, check),
         Verb::Doctor { flags } => doctor::doctor(flags),
         Verb::Guard { hard, base, directory } => return crate::pty::guard::main(hard, base, &directory),
@@ -142,12 +154,17 @@ pub fn main() -> ExitCode {
     outcome.unwrap_or_else(|failure| {
         // Nothing is left to tell it to when stderr is gone.
         let _ = writeln!(io::stderr(), "shellherd: {failure}");
-        ExitCode::FAILURE
+        match failure {
+            Failure::Input(_) => ExitCode::from(BAD_INPUT),
+            Failure::Refused(_) | Failure::Io(_) => ExitCode::FAILURE,
+        }
     })
 }
 
 /// What keeps a verb from being done.
 enum Failure {
+    /// What was given cannot be used, in words for whoever wrote it.
+    Input(String),
     Refused(Error),
     Io(io::Error),
 }
@@ -155,6 +172,7 @@ enum Failure {
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Self::Input(message) => f.write_str(message),
             Self::Refused(error) => match &error.hint {
                 Some(hint) => write!(f, "{} ({hint})", error.message),
                 None => write!(f, "{}", error.message),

@@ -15,7 +15,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("orchestrator", &["model", "term", "engine", "pty", "store", "sample"]),
     // Of the engine only the plain data of its requests, of pty only signals and probes.
     ("mcp", &["orchestrator", "model", "term", "engine", "pty"]),
-    ("cli", &["orchestrator", "model", "mcp", "pty"]),
+    // The same, for the verb that works off a run.
+    ("cli", &["orchestrator", "model", "mcp", "engine", "pty"]),
 ];
 
 /// Modules that every layer may import.
@@ -28,6 +29,9 @@ const HOMES: &[(&str, &str)] = &[
     ("portable_pty", "pty"),
     ("sysinfo", "sample"),
     ("clap", "cli"),
+    ("indicatif", "cli"),
+    ("quick_junit", "cli"),
+    ("serde_saphyr", "cli"),
     ("alacritty_terminal", "term"),
 ];
 

@@ -22,6 +22,7 @@ mod output;
 mod prompts;
 mod protocol;
 mod restart;
+mod run;
 mod sessions;
 mod shutdown;
 mod support;

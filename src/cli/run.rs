@@ -1,0 +1,135 @@
+//! `shellherd run`: works a file of tasks off in a server of its own, which goes down with it.
+
+mod file;
+mod follow;
+mod outcome;
+mod plan;
+mod progress;
+mod report;
+mod summary;
+mod words;
+
+use std::io::{IsTerminal, stderr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Failure, Flags, in_runtime, log_to_stderr, print, surface};
+use crate::error::{Error, ErrorCode};
+use crate::limits;
+use crate::mcp::{Signals, Surface};
+use file::TaskFile;
+use follow::Interruption;
+use outcome::Outcome;
+use plan::Order;
+use progress::Screen;
+
+/// What a shell says of a command that ended by Ctrl-C.
+const INTERRUPTED: u8 = 130;
+
+/// What to run, and how to tell of it.
+#[derive(Args)]
+pub(super) struct Options {
+    /// The tasks, as JSON or YAML with the fields of `task_distribute`, or only the list of tasks; - reads stdin
+    file: PathBuf,
+    /// What goes to stdout in the end
+    #[arg(long, value_enum, default_value_t)]
+    output: Format,
+    /// Only draw the graph: waves, critical path, and an estimate from earlier runs
+    #[arg(long)]
+    dry_run: bool,
+    /// Show no progress, and in the end only what failed
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// How a run is told of.
+#[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A table, and what the failures had to say
+    #[default]
+    Text,
+    /// Every task, with the words of the wire
+    Json,
+    /// A suite of tests
+    Junit,
+}
+
+pub(super) fn run(options: &Options, flags: Flags) -> super::Outcome {
+    if options.dry_run && options.output == Format::Junit {
+        return Err(Failure::Input("--dry-run draws no JUnit; take --output text or json".to_owned()));
+    }
+    let max_concurrent = flags.max_concurrent;
+    let mut config = flags.resolve().map_err(|error| Failure::Input(Failure::Refused(error).to_string()))?;
+    // The answer is read by this program, not by a model.
+    config.result_tokens = limits::RUN_FILE_TOKENS;
+    log_to_stderr(&config.log)?;
+    let mut file = TaskFile::read(&options.file).map_err(Failure::Input)?;
+    if let Some(most) = max_concurrent {
+        file.arguments.insert("maxConcurrent".to_owned(), most.into());
+    }
+    if options.dry_run {
+        file.arguments.insert("dryRun".to_owned(), true.into());
+    }
+    in_runtime(async {
+        let mut signals = Signals::new()?;
+        let surface = surface(config);
+        let outcome = work_off(&surface, &file, options, &mut signals).await;
+        if tokio::time::timeout(limits::SHUTDOWN, surface.orchestrator().shutdown()).await.is_err() {
+            tracing::warn!("the shutdown was not complete in time");
+        }
+        outcome
+    })?
+}
+
+async fn work_off(
+    surface: &Surface,
+    file: &TaskFile,
+    options: &Options,
+    signals: &mut Signals,
+) -> super::Outcome {
+    let accepted = surface.call_directly("task_distribute", Some(file.arguments.clone())).await;
+    let accepted = accepted.map(|answer| answer.structured).map_err(|error| match error.code {
+        ErrorCode::StorageFailed | ErrorCode::Internal | ErrorCode::ShuttingDown | ErrorCode::Overloaded => {
+            Failure::Refused(error)
+        }
+        _ => Failure::Input(file.refusal(&error)),
+    })?;
+    if options.dry_run {
+        return dry_run(&accepted, file, options);
+    }
+    let run = accepted["runId"].as_str().unwrap_or_default().to_owned();
+    let orchestrator = surface.orchestrator();
+    let mut screen = Screen::new(stderr().is_terminal(), options.quiet);
+    let followed = follow::follow(orchestrator, &run, signals, &mut screen).await?;
+    if matches!(followed.interruption, Some(Interruption { is_abrupt: true, .. })) {
+        // Nothing is to outlive the second signal for as long as a report takes.
+        orchestrator.shutdown().await;
+    }
+    let outcome = Outcome::gather(orchestrator, run, followed).await;
+    print(&match options.output {
+        Format::Text => summary::summary(&outcome, options.quiet),
+        Format::Json => format!("{:#}", report::json(&outcome)),
+        Format::Junit => report::junit(&outcome, file.title())?,
+    })?;
+    Ok(match &outcome.interruption {
+        Some(_) => ExitCode::from(INTERRUPTED),
+        None if outcome.is_success() => ExitCode::SUCCESS,
+        None => ExitCode::FAILURE,
+    })
+}
+
+fn dry_run(accepted: &Value, file: &TaskFile, options: &Options) -> super::Outcome {
+    if options.output == Format::Json {
+        print(&format!("{accepted:#}"))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let order = Order::deserialize(&accepted["order"]).map_err(|error| {
+        Failure::Refused(Error::new(ErrorCode::Internal, format!("the order cannot be read: {error}")))
+    })?;
+    print(&plan::drawing(file.title(), &order, &file.arguments))?;
+    Ok(ExitCode::SUCCESS)
+}
