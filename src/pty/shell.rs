@@ -87,6 +87,16 @@ pub fn edits_lines(program: &Path, dialect: Dialect, profile: Profile) -> bool {
     }
 }
 
+/// What a shell needs to know for its marks.
+pub(super) struct Marks<'a> {
+    /// What all that it writes carry.
+    pub(super) nonce: &'a str,
+    /// What marks the subshell of a confined command, in shells that do it: see [`Slot::confine_word`].
+    ///
+    /// [`Slot::confine_word`]: super::Slot::confine_word
+    pub(super) confine: &'a str,
+}
+
 /// Writes the hook file for a shell into `directory`, which is created, changes `environment` as the
 /// shell needs it, and returns the arguments to start it with, its name first.
 pub(super) fn prepare(
@@ -94,7 +104,7 @@ pub(super) fn prepare(
     program: &Path,
     dialect: Dialect,
     profile: Profile,
-    nonce: &str,
+    marks: &Marks<'_>,
     environment: &mut Vec<(OsString, OsString)>,
 ) -> io::Result<Vec<OsString>> {
     fs::DirBuilder::new().mode(0o700).recursive(true).create(directory)?;
@@ -109,8 +119,11 @@ pub(super) fn prepare(
     };
     let wrapper = quoted(&directory.join(handover::WRAPPER), dialect);
     let fill = |template: &str| {
-        let text = template.replace("@PROFILE@", profile_name).replace("@NONCE@", nonce).into_bytes();
-        replace(&text, b"@WRAPPER@", &wrapper)
+        let text = template
+            .replace("@PROFILE@", profile_name)
+            .replace("@NONCE@", marks.nonce)
+            .replace("@CONFINE@", marks.confine);
+        replace(text.as_bytes(), b"@WRAPPER@", &wrapper)
     };
     let hooks = directory.join("init");
     let mut arguments = vec![name];

@@ -61,6 +61,9 @@ __shellherd_end() {
     \builtin return "$__shellherd_code"
 }
 
+# Marks the subshell of a confined command, and so what it starts; the shell itself stays as it is.
+__shellherd_confine() { @CONFINE@ || \builtin true; }
+
 # Undoes what a command's preparation changed.
 __shellherd_restore() {
     \builtin local __shellherd_script="$__shellherd_undo"

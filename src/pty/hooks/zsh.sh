@@ -32,6 +32,9 @@ __shellherd_end() {
     \builtin return $__shellherd_code
 }
 
+# Marks the subshell of a confined command, and so what it starts; the shell itself stays as it is.
+__shellherd_confine() { @CONFINE@ || \builtin true }
+
 # Undoes what a command's preparation changed.
 __shellherd_restore() {
     \builtin local __shellherd_script="$__shellherd_undo"
@@ -81,4 +84,6 @@ __shellherd_arm() {
 # Neither the inverse % after output without a newline, nor the codes of bracketed paste.
 \builtin unsetopt prompt_sp
 \builtin zmodload zsh/zle 2>/dev/null
+# Else each subshell that needs it loads it anew.
+\builtin zmodload zsh/rlimits 2>/dev/null
 \builtin unset zle_bracketed_paste

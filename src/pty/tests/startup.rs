@@ -171,7 +171,7 @@ async fn a_command_costs_little() {
     cost("the foreground", &|| assert!(s.terminal.foreground().is_some()));
     cost("all members", &|| assert!(!s.slot.members().is_empty()));
     cost("a mark for confined commands and back", &|| {
-        s.slot.confine().and_then(|()| s.slot.release()).unwrap();
+        s.slot.confine(s.dialect).and_then(|()| s.slot.release(s.dialect)).unwrap();
     });
     s.slot.brand().reap();
     cost("nothing left of a confined command", &|| assert!(!s.slot.has_leftovers()));
