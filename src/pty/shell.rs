@@ -79,7 +79,7 @@ pub(super) fn missing(program: &str) -> Error {
 /// Whether the shell may have a line editor, which changes the terminal's modes at every prompt.
 pub fn edits_lines(program: &Path, dialect: Dialect, profile: Profile) -> bool {
     match dialect {
-        Dialect::Bash => profile != Profile::Clean,
+        Dialect::Bash => !matches!(profile, Profile::Clean | Profile::Tasks),
         Dialect::Posix => {
             fs::canonicalize(program).map_or(true, |path| path.file_name() != Some(OsStr::new("dash")))
         }
@@ -116,6 +116,7 @@ pub(super) fn prepare(
         Profile::User => "user",
         Profile::Login => "login",
         Profile::Clean => "clean",
+        Profile::Tasks => "tasks",
     };
     let wrapper = quoted(&directory.join(handover::WRAPPER), dialect);
     let fill = |template: &str| {
@@ -130,10 +131,13 @@ pub(super) fn prepare(
     match dialect {
         Dialect::Bash => {
             fs::write(&hooks, fill(include_str!("hooks/bash.sh")))?;
+            if !edits_lines(program, dialect, profile) {
+                // Readline's echo is half of what a short command takes, and nobody types into such a shell.
+                arguments.push("--noediting".into());
+            }
             if profile == Profile::Clean {
-                // With neither file to load the hooks from, the first prompt does. Without readline,
-                // whose echo is half of what a short command takes: nobody types into such a shell.
-                arguments.extend(["--noprofile".into(), "--norc".into(), "--noediting".into()]);
+                // With neither file to load the hooks from, the first prompt does.
+                arguments.extend(["--noprofile".into(), "--norc".into()]);
                 let load = [b". ".as_slice(), &quoted(&hooks, dialect)].concat();
                 environment.push(("PROMPT_COMMAND".into(), os(load)));
             } else {
@@ -147,7 +151,7 @@ pub(super) fn prepare(
             write_zsh_files(&files, profile, user_zdotdir, &fill(include_str!("hooks/zsh.sh")))?;
             environment.push(("ZDOTDIR".into(), files.into_os_string()));
             match profile {
-                Profile::User => {}
+                Profile::User | Profile::Tasks => {}
                 Profile::Login => arguments.push("-l".into()),
                 // Of the system-wide files only zshenv is read in any case.
                 Profile::Clean => arguments.push("-d".into()),
@@ -157,7 +161,7 @@ pub(super) fn prepare(
         Dialect::Fish => {
             fs::write(&hooks, fill(include_str!("hooks/fish.fish")))?;
             match profile {
-                Profile::User => {}
+                Profile::User | Profile::Tasks => {}
                 Profile::Login => arguments.push("-l".into()),
                 Profile::Clean => arguments.push("--no-config".into()),
             }

@@ -8,7 +8,7 @@
 
 BASH_EXECUTION_STRING=shellherd # ble.sh, a line editor that replaces readline, stays out of such shells
 case @PROFILE@ in
-    user)
+    user | tasks)
         # bash has read the system-wide bashrc by itself, if it was built to.
         if [ -r ~/.bashrc ]; then . ~/.bashrc; fi
         ;;
@@ -111,6 +111,12 @@ __shellherd_arm() {
     \builtin export -n PROMPT_COMMAND
 }
 
+# Nobody sees the prompt of a session for tasks. bash-preexec and its like come in by these ways.
+if [[ @PROFILE@ == tasks ]]; then
+    \builtin trap - DEBUG
+    \builtin unset -v PROMPT_COMMAND PS0 2>/dev/null
+    PS1='\$ '
+fi
 # Without start-up files it was the variable that loaded this file.
 if [[ @PROFILE@ == clean ]]; then \builtin unset -v PROMPT_COMMAND; fi
 __shellherd_arm

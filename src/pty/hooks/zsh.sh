@@ -76,6 +76,13 @@ __shellherd_arm() {
 
 () {
     \builtin emulate -L zsh
+    # Nobody sees the prompt of a session for tasks.
+    if [[ @PROFILE@ == tasks ]]; then
+        \builtin unfunction precmd preexec periodic zshaddhistory 2>/dev/null
+        \builtin unset precmd_functions preexec_functions periodic_functions zshaddhistory_functions
+        \builtin unset RPROMPT RPS1
+        \builtin typeset -g PS1='%# '
+    fi
     __shellherd_arm
 }
 # What an agent runs stays out of the history file, and our own lines out of the history in memory.

@@ -263,7 +263,7 @@ async fn a_slow_prompt_is_no_part_of_a_confined_command() {
 }
 
 async fn all(shell: &str) {
-    for profile in [Profile::User, Profile::Clean] {
+    for profile in [Profile::User, Profile::Clean, Profile::Tasks] {
         let Some(mut s) = Session::with(shell, profile, &[], &[]).await else { return };
         ends(&mut s).await;
         changes(&mut s).await;
