@@ -13,6 +13,7 @@ mod serve;
 mod server;
 mod session;
 mod surface;
+mod task;
 mod tools;
 mod traffic;
 mod transport;

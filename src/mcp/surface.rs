@@ -236,7 +236,11 @@ pub(crate) mod tests {
                     "hang" => std::future::pending::<()>().await,
                     "wait" => {
                         let session = crate::id::SessionId::from_text("ses_fake");
-                        call.wait(std::future::pending::<()>(), Some((&session, None))).await;
+                        call.wait(
+                            std::future::pending::<()>(),
+                            super::super::call::Watched::Output(&session, None),
+                        )
+                        .await;
                     }
                     _ => {}
                 }

@@ -25,3 +25,4 @@ mod restart;
 mod sessions;
 mod shutdown;
 mod support;
+mod tasks;

@@ -71,7 +71,7 @@ struct Arguments {
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum ExitCodes {
+pub(in crate::mcp) enum ExitCodes {
     These(Vec<i32>),
     /// Only the word that the reader lets through.
     Any(#[expect(dead_code, reason = "it is always the word any")] String),
@@ -79,11 +79,31 @@ enum ExitCodes {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Limits {
+pub(in crate::mcp) struct Limits {
     /// e.g. 512m
     max_memory: Option<Bytes>,
     /// ms
     max_cpu_time: Option<Milliseconds>,
+}
+
+impl ExitCodes {
+    /// The codes that count as success; `None` takes any.
+    pub(in crate::mcp) fn accepted(given: Option<Self>) -> Option<Vec<i32>> {
+        match given {
+            None => Some(vec![0]),
+            Some(Self::These(codes)) => Some(codes),
+            Some(Self::Any(_)) => None,
+        }
+    }
+}
+
+impl From<Limits> for ResourceLimits {
+    fn from(given: Limits) -> Self {
+        Self {
+            memory_bytes: given.max_memory.map(|Bytes(bytes)| bytes),
+            cpu_ms: given.max_cpu_time.map(|Milliseconds(milliseconds)| milliseconds),
+        }
+    }
 }
 
 /// Tries after a failure.
@@ -111,20 +131,13 @@ fn request(arguments: Arguments) -> Result<NewCommand> {
         directory: directory.map(|given| check::directory("workingDirectory", given)).transpose()?,
         stdin: arguments.stdin,
         confined: false,
-        ok_exit_codes: match arguments.ok_exit_codes {
-            None => Some(vec![0]),
-            Some(ExitCodes::These(codes)) => Some(codes),
-            Some(ExitCodes::Any(_)) => None,
-        },
+        ok_exit_codes: ExitCodes::accepted(arguments.ok_exit_codes),
         retries: arguments.retries.map(|tries| Retries {
             max: tries.max,
             delay_ms: tries.delay.map_or(1_000, |Milliseconds(delay)| delay),
             backoff: tries.backoff.unwrap_or(2.0),
         }),
-        limits: limits.map_or_else(ResourceLimits::default, |limits| ResourceLimits {
-            memory_bytes: limits.max_memory.map(|Bytes(bytes)| bytes),
-            cpu_ms: limits.max_cpu_time.map(|Milliseconds(milliseconds)| milliseconds),
-        }),
+        limits: limits.map(Into::into).unwrap_or_default(),
     })
 }
 

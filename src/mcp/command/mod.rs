@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::answer::{Answer, fitting, is_default, spoken};
-use super::call::Call;
+use super::call::{Call, Watched};
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits;
 use crate::model::{Command, CommandState, EndReason, Ending, OnTimeout};
@@ -319,7 +319,7 @@ async fn settled(call: &Call, watch: &mut CommandWatch, deadline: Instant) -> Co
         // Both ends are the same to this call: the time is over, or nobody will change the record any more.
         let _ = tokio::time::timeout_at(deadline, watch.wait_for(is_settled)).await;
     };
-    call.wait(until, Some((&session, Some(&id)))).await;
+    call.wait(until, Watched::Output(&session, Some(&id))).await;
     watch.borrow().clone()
 }
 

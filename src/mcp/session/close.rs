@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::id::SessionId;
 use crate::mcp::answer::{Answer, fitting, is_default};
 use crate::mcp::arguments::typed;
-use crate::mcp::call::Call;
+use crate::mcp::call::{Call, Watched};
 use crate::mcp::check;
 use crate::mcp::schema::{self, Milliseconds};
 use crate::mcp::tools::{Effect, Tool};
@@ -97,7 +97,7 @@ async fn close(call: &Call, arguments: Arguments) -> Result<Answer> {
     let longest = call.longest_wait(arguments.wait.map(Into::into));
     let chosen: Vec<SessionId> =
         call.orchestrator.targeted(&targets).await?.into_iter().map(|(id, _)| id).collect();
-    let watched = if let [only] = chosen.as_slice() { Some((only, None)) } else { None };
+    let watched = if let [only] = chosen.as_slice() { Watched::Output(only, None) } else { Watched::Nothing };
     let orchestrator = call.orchestrator.clone();
     let ordered = async move { orchestrator.close_sessions(targets, mode, grace, arguments.reason).await };
     // Whoever gives up waiting has closed them all the same.

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::limits;
 use crate::mcp::answer::Answer;
 use crate::mcp::arguments::typed;
-use crate::mcp::call::Call;
+use crate::mcp::call::{Call, Watched};
 use crate::mcp::check;
 use crate::mcp::schema::{self, Bytes, Milliseconds, Variable};
 use crate::mcp::tools::{Effect, Tool};
@@ -115,7 +115,7 @@ async fn create(call: &Call, arguments: Arguments) -> Result<Answer> {
         output_bytes: arguments.output_buffer_size.map(|Bytes(bytes)| bytes),
         command: arguments.command,
     };
-    let session = call.wait(call.orchestrator.create_session(new), None).await?;
+    let session = call.wait(call.orchestrator.create_session(new), Watched::Nothing).await?;
     let view = SessionView::of(&session);
     Answer::new(view.sentence(), &view)
 }

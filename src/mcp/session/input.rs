@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::limits;
 use crate::mcp::answer::{Answer, is_default};
 use crate::mcp::arguments::{refusal, shortened, typed};
-use crate::mcp::call::Call;
+use crate::mcp::call::{Call, Watched};
 use crate::mcp::check;
 use crate::mcp::schema::{self, Milliseconds};
 use crate::mcp::tools::{Effect, Tool};
@@ -131,11 +131,11 @@ async fn input(call: &Call, arguments: Arguments) -> Result<Answer> {
     let timed_out = if let Some((wait, until)) = wait.zip(until) {
         let longest = call.longest_wait(wait.timeout.map(Into::into));
         let come = call.orchestrator.wait_output(&session, None, Some(before), until, longest);
-        !call.wait(come, Some((&session, None))).await?
+        !call.wait(come, Watched::Output(&session, None)).await?
     } else {
         let settled =
             call.orchestrator.wait_output(&session, None, Some(before), Until::Quiet(SETTLED), PATIENCE);
-        call.wait(settled, Some((&session, None))).await?;
+        call.wait(settled, Watched::Output(&session, None)).await?;
         false
     };
     let late = if timed_out { " · what was waited for did not come" } else { "" };

@@ -12,7 +12,7 @@ use crate::id::{CommandId, SessionId};
 use crate::limits;
 use crate::mcp::answer::{Answer, is_default};
 use crate::mcp::arguments::{refusal, typed};
-use crate::mcp::call::Call;
+use crate::mcp::call::{Call, Watched};
 use crate::mcp::check;
 use crate::mcp::schema::{self, Milliseconds};
 use crate::mcp::tools::{Effect, Tool};
@@ -193,7 +193,7 @@ async fn read(call: &Call, arguments: Arguments) -> Result<Answer> {
             let longest = call.longest_wait(asked.map(Into::into));
             let (named, since) = (command.as_ref(), arguments.since);
             let come = call.orchestrator.wait_output(&session, named, since, until, longest);
-            !call.wait(come, Some((&session, command.as_ref()))).await?
+            !call.wait(come, Watched::Output(&session, command.as_ref())).await?
         }
     };
     let query = OutputQuery { command, ..query };

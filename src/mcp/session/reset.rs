@@ -7,7 +7,7 @@ use super::SessionView;
 use crate::error::Result;
 use crate::mcp::answer::Answer;
 use crate::mcp::arguments::typed;
-use crate::mcp::call::Call;
+use crate::mcp::call::{Call, Watched};
 use crate::mcp::schema;
 use crate::mcp::tools::{Effect, Tool};
 
@@ -32,7 +32,7 @@ struct Arguments {
 async fn reset(call: &Call, arguments: Arguments) -> Result<Answer> {
     let id = call.orchestrator.session(&arguments.session_id).await?.id;
     let reset = call.orchestrator.reset_session(id.as_str());
-    let session = call.wait(reset, Some((&id, None))).await?;
+    let session = call.wait(reset, Watched::Output(&id, None)).await?;
     let view = SessionView::of(&session);
     Answer::new(view.sentence(), &view)
 }

@@ -11,7 +11,7 @@ use crate::engine::request::SessionChange;
 use crate::error::{Error, Result};
 use crate::mcp::answer::Answer;
 use crate::mcp::arguments::typed;
-use crate::mcp::call::Call;
+use crate::mcp::call::{Call, Watched};
 use crate::mcp::check;
 use crate::mcp::schema::{self, Variable};
 use crate::mcp::tools::{Effect, Tool};
@@ -70,7 +70,7 @@ async fn update(call: &Call, arguments: Arguments) -> Result<Answer> {
     let ends = change.status.is_some_and(Status::is_final);
     let id = call.orchestrator.session(&arguments.session_id).await?.id;
     let updated = call.orchestrator.update_session(id.as_str(), change);
-    let session = call.wait(updated, Some((&id, None))).await?;
+    let session = call.wait(updated, Watched::Output(&id, None)).await?;
     let mut view = SessionView::of(&session);
     if ends && !session.status.is_final() {
         STILL_ENDING.clone_into(&mut view.hint);
