@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::call::Call;
-use super::{command, schema, session, task};
+use super::{command, progress, schema, session, task};
 use crate::error::Result;
 
 /// A tool: what is published of it, and what serves it.
@@ -67,6 +67,10 @@ pub(crate) const TOOLS: &[&Tool] = &[
     &command::signal::TOOL,
     &task::distribute::TOOL,
     &task::status::TOOL,
+    &task::cancel::TOOL,
+    &task::retry::TOOL,
+    &task::control::TOOL,
+    &progress::TOOL,
 ];
 
 /// A tool with its schemas.

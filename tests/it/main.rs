@@ -25,4 +25,5 @@ mod restart;
 mod sessions;
 mod shutdown;
 mod support;
+mod task_references;
 mod tasks;

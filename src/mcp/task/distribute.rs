@@ -25,8 +25,7 @@ pub(crate) const TOOL: Tool = Tool {
     description: "Accepts tasks with dependencies and runs them in parallel, in pooled sessions made on demand or in the \
         sessions named, at most maxConcurrent (default 10) at once. Answers at once with runId and every task: follow \
         them with task_status {runId, wait}. A cycle, an unknown dependency or an id in use refuses the whole call. \
-        Each task runs in a clean shell of its own. dryRun only shows the order. A script's first line may not name \
-        its program: call it in a command. type agent gives payload.prompt to an agent's command line.",
+        Each task runs in a clean shell of its own. dryRun only shows the order. type agent gives payload.prompt to an agent's command line.",
     effect: Effect::Runs,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Outcome>,

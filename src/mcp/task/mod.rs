@@ -8,10 +8,14 @@ use serde::Serialize;
 use super::answer::{Answer, fitting, is_default};
 use super::call::Call;
 use crate::engine::report::{Accepted, Counts};
-use crate::error::Result;
-use crate::model::TaskStatus;
+use crate::engine::request::TaskQuery;
+use crate::error::{Error, Result};
+use crate::model::{Priority, TaskStatus};
 
+pub(crate) mod cancel;
+pub(crate) mod control;
 pub(crate) mod distribute;
+pub(crate) mod retry;
 mod spec;
 pub(crate) mod status;
 
@@ -22,8 +26,17 @@ fn priority_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     })
 }
 
-fn status_words() -> [&'static str; 4] {
+pub(in crate::mcp) fn status_words() -> [&'static str; 4] {
     TaskStatus::ALL.map(TaskStatus::as_str)
+}
+
+fn priority_word(priority: Priority) -> &'static str {
+    match priority {
+        Priority::Low => "low",
+        Priority::Normal => "medium",
+        Priority::High => "high",
+        Priority::Critical => "critical",
+    }
 }
 
 /// Tasks by status.
@@ -74,6 +87,15 @@ struct Distribution {
     queue_length: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     estimated_completion: Option<String>,
+}
+
+/// The tasks that a call changes: it has to say which.
+fn chosen(tasks: Vec<String>, run: Option<String>, pattern: Option<String>) -> Result<TaskQuery> {
+    if tasks.is_empty() && run.is_none() && pattern.is_none() {
+        return Err(Error::invalid("which tasks? name them by 'taskIds', or the run by 'runId'")
+            .with_details(serde_json::json!({"field": "taskIds", "alternatives": ["runId"]})));
+    }
+    Ok(TaskQuery { tasks, run, pattern, session: None })
 }
 
 /// The answer about an accepted run.
