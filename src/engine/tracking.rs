@@ -117,6 +117,9 @@ impl Engine {
         overall.percentage = percentages.percent();
         overall.status = self.status_of(overall, &found);
         progress.by_session.truncate(most);
+        if most == 0 {
+            return Ok(progress);
+        }
         let begun = found.into_iter().filter_map(|task| self.task_view(now, task));
         progress.timeline = begun.filter(|view| view.started_at.is_some()).collect();
         progress.timeline.sort_by_key(|view| view.started_at);

@@ -22,6 +22,14 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("directory", "workingDirectory"),
     ("dir", "workingDirectory"),
     ("createdirectory", "createWorkingDirectory"),
+    ("taskid", "id"),
+    ("name", "id"),
+    ("id", "taskIds"),
+    ("ids", "taskIds"),
+    ("taskid", "taskIds"),
+    ("tasks", "taskIds"),
+    ("id", "runId"),
+    ("run", "runId"),
     ("id", "sessionId"),
     ("session", "sessionId"),
     ("sessionname", "sessionId"),
@@ -56,6 +64,13 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("tail", "lines"),
     ("regex", "pattern"),
     ("filter", "grep"),
+    ("glob", "pattern"),
+    ("dependson", "dependencies"),
+    ("deps", "dependencies"),
+    ("needs", "dependencies"),
+    ("concurrency", "maxConcurrent"),
+    ("when", "condition"),
+    ("kind", "type"),
     ("sessionids", "sessions"),
     ("targets", "sessions"),
     ("limit", "pageSize"),
@@ -176,9 +191,9 @@ impl Reader<'_> {
         let expected = schema.get("type").and_then(Value::as_str).unwrap_or_default();
         match (expected, given) {
             ("object", Value::Object(given)) => self.object(path, schema, given),
-            ("object", Value::String(text)) if schema.get("x-short").is_some() => {
+            ("object", lone @ (Value::String(_) | Value::Number(_))) if schema.get("x-short").is_some() => {
                 let short = schema["x-short"].as_str().unwrap_or_default().to_owned();
-                self.object(path, schema, Map::from_iter([(short, Value::String(text))]))
+                self.object(path, schema, Map::from_iter([(short, lone)]))
             }
             ("array", Value::Array(given)) => self.array(path, schema, given),
             // A lone item stands for a list of one.
