@@ -12,7 +12,6 @@ use tokio::time::Instant;
 
 use super::answer::Answer;
 use super::arguments::shortened;
-use super::progress;
 use super::traffic::Traffic;
 use crate::engine::report::{Counts, Overall};
 use crate::engine::request::TaskQuery;
@@ -125,7 +124,7 @@ impl Call {
         asked.unwrap_or(self.patience).min(limits::LONGEST_WAIT)
     }
 
-    /// Waits without a permit, and reports progress of what is `watched`. Every wait
+    /// Waits without a permit, and reports progress with the last line of what is `watched`. Every wait
     /// for more than the orchestrator's next answer goes through here.
     pub(crate) async fn wait<T>(&self, what: impl Future<Output = T>, watched: Watched<'_>) -> T {
         self.traffic.handed_over(&self.id);

@@ -20,7 +20,7 @@ use crate::pty;
 pub enum TasksUntil {
     /// All of them are over.
     Over,
-    /// Any of them has changed.
+    /// Any of them has changed; or none can any more.
     Changed,
 }
 
@@ -66,6 +66,9 @@ impl Orchestrator {
             TasksUntil::Changed => limits::TASKS,
         };
         let first = self.tasks(query, most).await?;
+        if first.counts.over() == first.counts.total() {
+            return Ok(true);
+        }
         let come = async {
             loop {
                 let now = self.tasks(query, most).await?;

@@ -153,13 +153,6 @@ pub(super) fn of_kind(kind: &str, given: &Value) -> Option<Value> {
             Value::Number(_) | Value::Bool(_) => Some(text.into()),
             Value::Null | Value::Array(_) | Value::Object(_) => None,
         },
-        "priority" => match text.to_ascii_lowercase().as_str() {
-            "low" | "1" => Some("low".into()),
-            "normal" | "medium" | "2" => Some("normal".into()),
-            "high" | "3" => Some("high".into()),
-            "critical" | "4" => Some("critical".into()),
-            _ => None,
-        },
         _ => None,
     }
 }
