@@ -23,6 +23,20 @@ pub(super) enum Marker {
     Server,
 }
 
+/// Every child of a process: the kernel passes one over when another is reaped while it names them, so
+/// that only two equal answers in a row can be trusted.
+fn all_children(parent: Pid) -> Option<Vec<Pid>> {
+    let mut named = procfs::children(parent)?;
+    for _ in 0..LOOKS {
+        let again = procfs::children(parent)?;
+        if again == named {
+            break;
+        }
+        named = again;
+    }
+    Some(named)
+}
+
 /// Who it is in shells of this kind: fish and dash know no limit on message queues.
 pub(super) fn marker(dialect: Dialect) -> Marker {
     match dialect {
@@ -115,7 +129,7 @@ impl Slot {
     fn children(&self) -> Option<Vec<Pid>> {
         let mut children = Vec::new();
         for parent in self.shells().into_iter().chain([getpid()]) {
-            children.extend(procfs::children(parent)?);
+            children.extend(all_children(parent)?);
         }
         self.brand().retain_adopted(&mut children);
         Some(children)
