@@ -10,7 +10,7 @@ const LEFTOVERS: [&str; 7] = [
     "sh -c '(setsid sh -c \"sleep 1000 &\" &)'",
     "env -i setsid sh -c 'sleep 1000 & exit' &",
     "sh -c 'trap \"\" TERM INT HUP; while :; do sleep 1000; done' &",
-    "sh -c 'trap \"\" TERM INT; sleep 1000 & kill -STOP $!; sleep 1000 &' &",
+    "sh -c 'trap \"\" TERM INT HUP; sleep 1000 & kill -STOP $!; sleep 1000 &' &",
 ];
 
 static NO_ENV: BTreeMap<String, String> = BTreeMap::new();
