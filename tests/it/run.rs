@@ -6,7 +6,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Scratch, marker, processes_with, program, until};
+use crate::support::{Client, Scratch, marker, processes_with, program, shells, until};
 
 /// What a run left.
 struct Ran {
@@ -91,17 +91,25 @@ fn with_toolchain(command: &mut Command) {
     }
 }
 
+/// Runs an example in every shell that is there: tasks run in the shell of whoever tries it.
 #[track_caller]
 fn example(name: &str, tasks: usize) {
+    for (_, shell) in shells() {
+        example_in(&shell, name, tasks);
+    }
+}
+
+#[track_caller]
+fn example_in(shell: &str, name: &str, tasks: usize) {
     let home = Scratch::new("example");
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     copy(&examples, &home.path().join("examples"));
-    let mut command = verb(home.path(), &[&format!("examples/{name}"), "--output", "json"]);
+    let mut command = verb(home.path(), &[&format!("examples/{name}"), "--output", "json", "--shell", shell]);
     with_toolchain(&mut command);
     let ran = Ran::of(command.output().expect("it runs"));
-    assert_eq!(ran.code, Some(0), "{} {}", ran.out, ran.errors);
+    assert_eq!(ran.code, Some(0), "{shell}: {} {}", ran.out, ran.errors);
     let result = ran.json();
-    assert_eq!(result["summary"]["completed"], tasks, "{result:#}");
+    assert_eq!(result["summary"]["completed"], tasks, "{shell}: {result:#}");
     assert_eq!(result["tasks"].as_array().map(Vec::len), Some(tasks), "{result:#}");
 }
 
