@@ -162,6 +162,22 @@ fn a_failure_is_told_with_its_output_in_plain_lines_and_a_table() {
 }
 
 #[test]
+fn error_lines_of_a_long_output_are_shown_once() {
+    let home = Scratch::new("run-long");
+    let command =
+        "seq -f 'line %g' 1 50; echo 'error: early'; seq -f 'line %g' 51 100; echo 'error: late'; exit 7";
+    let file = json!([task("noisy", command, json!([]))]).to_string();
+    let ran = run_text(&home, "noisy.json", &file, &["--quiet"]);
+    assert_eq!(ran.code, Some(1), "{}", ran.errors);
+    let shown: Vec<&str> = ran.out.lines().skip(1).collect();
+    let wanted =
+        ["[67 lines left out]", "…", "line 49", "line 50", "error: early", "line 51", "line 52", "…"];
+    assert_eq!(shown[..wanted.len()], wanted, "{}", ran.out);
+    assert_eq!(shown[wanted.len()], "line 72", "{}", ran.out);
+    assert_eq!(ran.out.matches("error: late").count(), 1, "{}", ran.out);
+}
+
+#[test]
 fn quietly_only_what_failed_is_told() {
     let home = Scratch::new("run-quiet");
     let ran = run_text(&home, "mixed.json", &mixed(), &["--quiet"]);
