@@ -388,5 +388,7 @@ fn a_second_ctrl_c_kills_at_once() {
     assert_eq!(ran.code, Some(130), "{} {}", ran.out, ran.errors);
     assert!(begun.elapsed() < std::time::Duration::from_secs(4), "{:?}", begun.elapsed());
     assert!(ran.out.contains("interrupted: killed 2 tasks"), "{}", ran.out);
+    assert_eq!(ran.row("runs")[1], "cancelled", "it was killed, and does not run");
+    assert!(ran.out.contains("0 of 2 tasks completed, 2 cancelled in "), "{}", ran.out);
     until("nothing is left", || processes_with(&mark).is_empty());
 }
