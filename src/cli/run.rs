@@ -104,10 +104,11 @@ async fn work_off(
     let run = accepted["runId"].as_str().unwrap_or_default().to_owned();
     let orchestrator = surface.orchestrator();
     let mut screen = Screen::new(stderr().is_terminal(), options.quiet);
-    let followed = follow::follow(orchestrator, &run, signals, &mut screen).await?;
+    let mut followed = follow::follow(orchestrator, &run, signals, &mut screen).await?;
     if matches!(followed.interruption, Some(Interruption { is_abrupt: true, .. })) {
         // Nothing is to outlive the second signal for as long as a report takes.
         orchestrator.shutdown().await;
+        followed.end_the_rest();
     }
     let outcome = Outcome::gather(orchestrator, run, followed).await;
     print(&match options.output {

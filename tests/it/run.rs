@@ -6,7 +6,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Scratch, marker, processes_with, program, until};
+use crate::support::{Client, Scratch, marker, processes_with, program, shells, until};
 
 /// What a run left.
 struct Ran {
@@ -91,17 +91,25 @@ fn with_toolchain(command: &mut Command) {
     }
 }
 
+/// Runs an example in every shell that is there: tasks run in the shell of whoever tries it.
 #[track_caller]
 fn example(name: &str, tasks: usize) {
+    for (_, shell) in shells() {
+        example_in(&shell, name, tasks);
+    }
+}
+
+#[track_caller]
+fn example_in(shell: &str, name: &str, tasks: usize) {
     let home = Scratch::new("example");
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     copy(&examples, &home.path().join("examples"));
-    let mut command = verb(home.path(), &[&format!("examples/{name}"), "--output", "json"]);
+    let mut command = verb(home.path(), &[&format!("examples/{name}"), "--output", "json", "--shell", shell]);
     with_toolchain(&mut command);
     let ran = Ran::of(command.output().expect("it runs"));
-    assert_eq!(ran.code, Some(0), "{} {}", ran.out, ran.errors);
+    assert_eq!(ran.code, Some(0), "{shell}: {} {}", ran.out, ran.errors);
     let result = ran.json();
-    assert_eq!(result["summary"]["completed"], tasks, "{result:#}");
+    assert_eq!(result["summary"]["completed"], tasks, "{shell}: {result:#}");
     assert_eq!(result["tasks"].as_array().map(Vec::len), Some(tasks), "{result:#}");
 }
 
@@ -151,6 +159,22 @@ fn a_failure_is_told_with_its_output_in_plain_lines_and_a_table() {
     }
     assert!(!ran.errors.contains('\x1b') && !ran.out.contains('\x1b'), "no escapes where no terminal is");
     assert!(!ran.out.contains("started"), "progress is no result");
+}
+
+#[test]
+fn error_lines_of_a_long_output_are_shown_once() {
+    let home = Scratch::new("run-long");
+    let command =
+        "seq -f 'line %g' 1 50; echo 'error: early'; seq -f 'line %g' 51 100; echo 'error: late'; exit 7";
+    let file = json!([task("noisy", command, json!([]))]).to_string();
+    let ran = run_text(&home, "noisy.json", &file, &["--quiet"]);
+    assert_eq!(ran.code, Some(1), "{}", ran.errors);
+    let shown: Vec<&str> = ran.out.lines().skip(1).collect();
+    let wanted =
+        ["[67 lines left out]", "…", "line 49", "line 50", "error: early", "line 51", "line 52", "…"];
+    assert_eq!(shown[..wanted.len()], wanted, "{}", ran.out);
+    assert_eq!(shown[wanted.len()], "line 72", "{}", ran.out);
+    assert_eq!(ran.out.matches("error: late").count(), 1, "{}", ran.out);
 }
 
 #[test]
@@ -364,5 +388,7 @@ fn a_second_ctrl_c_kills_at_once() {
     assert_eq!(ran.code, Some(130), "{} {}", ran.out, ran.errors);
     assert!(begun.elapsed() < std::time::Duration::from_secs(4), "{:?}", begun.elapsed());
     assert!(ran.out.contains("interrupted: killed 2 tasks"), "{}", ran.out);
+    assert_eq!(ran.row("runs")[1], "cancelled", "it was killed, and does not run");
+    assert!(ran.out.contains("0 of 2 tasks completed, 2 cancelled in "), "{}", ran.out);
     until("nothing is left", || processes_with(&mark).is_empty());
 }

@@ -12,6 +12,7 @@ use crate::error::{ErrorCode, Result};
 use crate::id::CommandId;
 use crate::limits;
 use crate::mcp::Signals;
+use crate::model::{TaskReason, TaskStatus};
 use crate::orchestrator::tasks::TasksUntil;
 use crate::orchestrator::{Orchestrator, OutputQuery};
 
@@ -35,6 +36,21 @@ pub(super) struct Interruption {
     pub(super) cancelled: Vec<String>,
     /// Whether a second signal cut the end short.
     pub(super) is_abrupt: bool,
+}
+
+impl Followed {
+    /// Tells of tasks that were killed by going down what became of them: nobody is left who would.
+    pub(super) fn end_the_rest(&mut self) {
+        let now = clock::now().wall;
+        for task in self.tasks.iter_mut().filter(|task| !task.status.is_terminal()) {
+            task.status = TaskStatus::Failed;
+            task.reason = Some(TaskReason::Cancelled);
+            task.detail = None;
+            task.ended_at = Some(now);
+        }
+        let counts = &mut self.overall.counts;
+        counts.failed += std::mem::take(&mut counts.queued) + std::mem::take(&mut counts.running);
+    }
 }
 
 /// Follows a run until all of its tasks are over, or until a second signal.

@@ -11,6 +11,8 @@ const FAILURES: usize = 25;
 const TAIL_LINES: usize = 30;
 /// The size of that end, and of the error lines before it, in estimated tokens.
 const OUTPUT_TOKENS: usize = 1_500;
+/// Stands where lines are left out.
+const GAP: &str = "…\n";
 
 /// A run that is over.
 pub(super) struct Outcome {
@@ -73,22 +75,52 @@ async fn condensed(orchestrator: &Orchestrator, task: &TaskView) -> (String, u64
     };
     let errors = OutputQuery { tail_lines: None, errors_only: true, ..query.clone() };
     let Ok(tail) = orchestrator.output(session, query).await else { return (String::new(), 0) };
-    let in_tail = tail.text.lines().count() as u64;
-    let mut omitted = tail.total_lines.saturating_sub(in_tail);
-    let mut output = String::new();
-    if omitted > 0
+    let before = tail.total_lines.saturating_sub(tail.text.lines().count() as u64);
+    let (mut output, mut shown) = (String::new(), 0);
+    if before > 0
         && let Ok(errors) = orchestrator.output(session, errors).await
     {
-        // Those that the tail shows as well come last, and in the same order.
-        let shown: Vec<&str> = tail.text.lines().collect();
-        for line in errors.text.lines().filter(|line| !shown.contains(line)) {
-            output += line;
-            output.push('\n');
-            omitted = omitted.saturating_sub(1);
+        (output, shown) = before_end(&errors.text, before);
+    }
+    (output + tail.text.trim_end(), before.saturating_sub(shown))
+}
+
+/// The error lines that stand in the first `before` lines, without their numbers and with gaps marked, and
+/// how many there are. Those behind are shown with the end.
+fn before_end(errors: &str, before: u64) -> (String, u64) {
+    let (mut text, mut last, mut shown) = (String::new(), 0, 0);
+    // What tells of gaps and omissions has no number.
+    let numbered = errors.lines().filter_map(numbered);
+    for (number, line) in numbered.take_while(|(number, _)| *number <= before) {
+        if number > last + 1 {
+            text += GAP;
         }
+        text += line;
+        text.push('\n');
+        last = number;
+        shown += 1;
     }
-    if !output.is_empty() {
-        output += "…\n";
+    if shown > 0 && last < before {
+        text += GAP;
     }
-    (output + tail.text.trim_end(), omitted)
+    (text, shown)
+}
+
+/// A line of an excerpt and its number, which `:` or `-` divides from it.
+fn numbered(line: &str) -> Option<(u64, &str)> {
+    let (number, _) = line.split_once([':', '-'])?;
+    Some((number.parse().ok()?, &line[number.len() + 1..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_shown_once_with_the_gaps_between_them() {
+        let errors = "4-four\n5:error: 1-2\n--\n[… 3 lines omitted: they did not fit …]\n9:error\n10-end\n";
+        assert_eq!(before_end(errors, 20), ("…\nfour\nerror: 1-2\n…\nerror\nend\n…\n".to_owned(), 4));
+        assert_eq!(before_end(errors, 9), ("…\nfour\nerror: 1-2\n…\nerror\n".to_owned(), 3));
+        assert_eq!(before_end(errors, 3), (String::new(), 0));
+    }
 }

@@ -96,6 +96,10 @@ impl Screen {
     /// Takes the bars away.
     pub(super) fn clear(&self) {
         if let Kind::Bars(bars) = &self.kind {
+            // One that is left unfinished draws itself once more when it is dropped.
+            for bar in bars.running.values().chain([&bars.total]) {
+                bar.finish_and_clear();
+            }
             // Nothing depends on it.
             let _ = bars.all.clear();
         }
