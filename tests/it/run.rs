@@ -268,7 +268,7 @@ fn bad_files_are_refused_with_their_name_and_line() {
         ("syntax.yaml", "tasks: [\n", "syntax.yaml:"),
         ("syntax.json", "{\"tasks\":\n[}", "syntax.json:2:2: "),
         ("empty.yaml", "", "empty.yaml: it is empty"),
-        ("none.yaml", "tasks: []\n", "none.yaml: 'tasks' is empty"),
+        ("none.yaml", "tasks: []\n", "none.yaml: 'tasks' takes 1 to"),
         ("other.yaml", "jobs: []\n", "no field 'tasks'"),
         ("bomb.yaml", &format!("{many}tasks: *a9\n"), "bomb.yaml"),
         ("deep.yaml", &format!("tasks: {}", "[".repeat(100_000)), "deep.yaml"),
