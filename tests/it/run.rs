@@ -242,6 +242,10 @@ fn a_dry_run_draws_the_graph_and_runs_nothing() {
     let order = run(&home, &["graph.json", "--dry-run", "--output", "json"]).json();
     assert_eq!(order["order"]["waves"], json!([["left", "right"], ["join"]]), "{order}");
     assert_eq!(run(&home, &["graph.json", "--dry-run", "--output", "junit"]).code, Some(2));
+    let asks = format!("{{\"dryRun\": true, \"tasks\": {file}}}");
+    let ran = run_text(&home, "asks.json", &asks, &[]);
+    assert_eq!(ran.code, Some(0), "a file may ask for it: {}", ran.errors);
+    assert!(ran.out.contains("3 tasks in 2 waves") && !home.path().join("ran").exists(), "{}", ran.out);
 }
 
 #[test]
