@@ -153,6 +153,8 @@ pub const SILENT_WAIT: Duration = Duration::from_secs(45);
 pub const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
 /// Progress notifications come at least this often.
 pub const PROGRESS_EVERY: Duration = Duration::from_secs(5);
+/// Between two looks at tasks that a call waits for: what changed is reported then.
+pub const TASK_PROGRESS_EVERY: Duration = Duration::from_millis(500);
 /// How long `session_create` waits for the first prompt. Start-up files that ask questions never end.
 pub const READY_WAIT: Duration = Duration::from_secs(10);
 /// Between SIGINT and SIGKILL of a command that outlived its timeout.

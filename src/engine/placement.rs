@@ -15,8 +15,8 @@ use crate::clock::Now;
 use crate::id::{CommandId, SessionId};
 use crate::limits;
 use crate::model::{
-    Command, Dialect, EndReason, Ending, OnTimeout, Session, SessionKind, Status, Strategy, TaskDetail,
-    TaskReason,
+    Command, Dialect, EndReason, Ending, OnTimeout, Profile, Session, SessionKind, Status, Strategy,
+    TaskDetail, TaskReason,
 };
 
 /// A lane of a run.
@@ -316,6 +316,7 @@ impl Engine {
         let new = NewSession {
             name: Some(format!("pool-{}", self.schedule.pooled)),
             metadata: json!({"purpose": "tasks"}).as_object().cloned().unwrap_or_default(),
+            profile: Profile::Tasks,
             idle_timeout: Some(limits::POOL_IDLE),
             ..NewSession::default()
         };

@@ -273,7 +273,8 @@ impl Engine {
         }
         let run = &mut entry.run;
         run.paused = change.paused.unwrap_or(run.paused);
-        run.max_concurrent = change.max_concurrent.unwrap_or(run.max_concurrent).max(1);
+        let most = run.resources.max_sessions.unwrap_or(u32::MAX);
+        run.max_concurrent = change.max_concurrent.unwrap_or(run.max_concurrent).min(most).max(1);
         run.priority = change.priority.unwrap_or(run.priority);
         let view = entry.view();
         step.run_records.insert(key);

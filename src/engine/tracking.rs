@@ -34,9 +34,12 @@ impl Engine {
         for id in &query.tasks {
             let named = match run {
                 None => self.schedule.latest(id),
-                Some(key) => {
-                    self.schedule.run(key).and_then(|entry| entry.number(id)).map(|number| (key, number))
-                }
+                // Mostly it is the latest of that name; looking through the run takes longer.
+                Some(key) => self
+                    .schedule
+                    .latest(id)
+                    .filter(|(run, _)| *run == key)
+                    .or_else(|| self.schedule.run(key)?.number(id).map(|number| (key, number))),
             };
             match named {
                 Some(task) => found.push(task),
@@ -117,6 +120,9 @@ impl Engine {
         overall.percentage = percentages.percent();
         overall.status = self.status_of(overall, &found);
         progress.by_session.truncate(most);
+        if most == 0 {
+            return Ok(progress);
+        }
         let begun = found.into_iter().filter_map(|task| self.task_view(now, task));
         progress.timeline = begun.filter(|view| view.started_at.is_some()).collect();
         progress.timeline.sort_by_key(|view| view.started_at);

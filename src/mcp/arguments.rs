@@ -22,18 +22,19 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("directory", "workingDirectory"),
     ("dir", "workingDirectory"),
     ("createdirectory", "createWorkingDirectory"),
+    ("taskid", "id"),
+    ("name", "id"),
+    ("id", "taskIds"),
+    ("ids", "taskIds"),
+    ("taskid", "taskIds"),
+    ("tasks", "taskIds"),
+    ("id", "runId"),
+    ("run", "runId"),
     ("id", "sessionId"),
     ("session", "sessionId"),
     ("sessionname", "sessionId"),
     ("id", "commandId"),
     ("commandid", "commandIds"),
-    ("taskid", "taskIds"),
-    ("taskid", "id"),
-    ("ids", "taskIds"),
-    ("run", "runId"),
-    ("concurrency", "maxConcurrent"),
-    ("dependson", "dependencies"),
-    ("needs", "dependencies"),
     ("ids", "commandIds"),
     ("environment", "env"),
     ("environmentvariables", "env"),
@@ -56,6 +57,13 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("tail", "lines"),
     ("regex", "pattern"),
     ("filter", "grep"),
+    ("glob", "pattern"),
+    ("dependson", "dependencies"),
+    ("deps", "dependencies"),
+    ("needs", "dependencies"),
+    ("concurrency", "maxConcurrent"),
+    ("when", "condition"),
+    ("kind", "type"),
     ("sessionids", "sessions"),
     ("targets", "sessions"),
     ("limit", "pageSize"),
@@ -93,7 +101,6 @@ impl Reader<'_> {
         let Some(Value::Object(properties)) = schema.get("properties") else {
             return self.free_form(path, schema, given);
         };
-        let given = gathered(schema, properties, given);
         let mut named: Map<String, Value> = Map::with_capacity(given.len());
         let mut written: Vec<(String, String)> = Vec::new();
         for (key, value) in given {
@@ -140,6 +147,10 @@ impl Reader<'_> {
     fn canonical<'p>(&self, path: &str, properties: &'p Map<String, Value>, key: &str) -> Result<&'p str> {
         let folded = folded(key);
         let names = || properties.keys().map(String::as_str);
+        let synonym = || {
+            let mut synonyms = SYNONYMS.iter().filter(|(synonym, _)| *synonym == folded);
+            synonyms.find_map(|(_, canonical)| names().find(|name| name == canonical))
+        };
         if let Some(name) = names().find(|name| *name == key) {
             return Ok(name);
         }
@@ -151,7 +162,7 @@ impl Reader<'_> {
             .with_hint(format!("leave '{key}' out"))
             .with_details(json!({"field": key})));
         }
-        if let Some(name) = known(properties, key) {
+        if let Some(name) = names().find(|name| self::folded(name) == folded).or_else(synonym) {
             return Ok(name);
         }
         let nearest = nearest(key, names().chain(self.later.iter().copied()));
@@ -176,9 +187,9 @@ impl Reader<'_> {
         let expected = schema.get("type").and_then(Value::as_str).unwrap_or_default();
         match (expected, given) {
             ("object", Value::Object(given)) => self.object(path, schema, given),
-            ("object", Value::String(text)) if schema.get("x-short").is_some() => {
+            ("object", lone @ (Value::String(_) | Value::Number(_))) if schema.get("x-short").is_some() => {
                 let short = schema["x-short"].as_str().unwrap_or_default().to_owned();
-                self.object(path, schema, Map::from_iter([(short, Value::String(text))]))
+                self.object(path, schema, Map::from_iter([(short, lone)]))
             }
             ("array", Value::Array(given)) => self.array(path, schema, given),
             // A lone item stands for a list of one.
@@ -217,41 +228,6 @@ impl Reader<'_> {
         let items = given.into_iter().enumerate();
         items.map(|(index, item)| self.value(&format!("{path}[{index}]"), of_each, item)).collect()
     }
-}
-
-/// The schema's name for a key, which may be a synonym, in any spelling.
-fn known<'p>(properties: &'p Map<String, Value>, key: &str) -> Option<&'p str> {
-    let folded = folded(key);
-    let names = || properties.keys().map(String::as_str);
-    names().find(|name| *name == key).or_else(|| names().find(|name| self::folded(name) == folded)).or_else(
-        || {
-            let mut synonyms = SYNONYMS.iter().filter(|(synonym, _)| *synonym == folded);
-            synonyms.find_map(|(_, canonical)| names().find(|name| name == canonical))
-        },
-    )
-}
-
-/// Moves the members of the member named by `x-spread` to where they belong, when they were written
-/// beside it.
-fn gathered(
-    schema: &Value,
-    properties: &Map<String, Value>,
-    given: Map<String, Value>,
-) -> Map<String, Value> {
-    let Some(member) = schema.get("x-spread").and_then(Value::as_str) else { return given };
-    let Some(Value::Object(inner)) = properties[member].get("properties") else { return given };
-    let belongs = |key: &str| known(properties, key).is_none() && known(inner, key).is_some();
-    let (moved, mut kept): (Map<_, _>, Map<_, _>) = given.into_iter().partition(|(key, _)| belongs(key));
-    if moved.is_empty() {
-        return kept;
-    }
-    match kept.get_mut(member) {
-        Some(Value::Object(there)) => there.extend(moved),
-        Some(_) | None => {
-            kept.insert(member.to_owned(), moved.into());
-        }
-    }
-    kept
 }
 
 /// A name without its separators and in lower case: `working_directory` and `workingDirectory` are one.

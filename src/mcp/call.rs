@@ -1,17 +1,19 @@
 //! What a handler is given: the orchestrator, the server's defaults, and a way to wait that neither
 //! keeps others from being served nor leaves the client without a sign of life.
 
+use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rmcp::model::{ProgressNotificationParam, ProgressToken, RequestId};
 use rmcp::{Peer, RoleServer};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 use super::answer::Answer;
 use super::arguments::shortened;
-use super::progress;
 use super::traffic::Traffic;
+use crate::engine::report::{Counts, Overall};
 use crate::engine::request::TaskQuery;
 use crate::id::{CommandId, SessionId};
 use crate::limits;
@@ -39,15 +41,24 @@ const _: () = assert!(
     limits::CLOSE_GRACE.as_millis() + limits::READY_WAIT.as_millis() < limits::SILENT_WAIT.as_millis()
 );
 
-/// What a wait reports progress of.
+/// What progress tells of.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Watched<'a> {
-    /// Nothing in particular.
+    /// Only that the call still waits.
     Nothing,
-    /// The last line of a session, or of one of its commands.
+    /// The last line that a session, or a command in it, printed.
     Output(&'a SessionId, Option<&'a CommandId>),
-    /// How far tasks have come.
+    /// How many of these tasks are over.
     Tasks(&'a TaskQuery),
+}
+
+/// What the client was told last.
+#[derive(Default)]
+struct Told {
+    /// Only ever grows, as the protocol wants it.
+    progress: f64,
+    /// Tasks by status.
+    counts: Counts,
 }
 
 /// Where progress goes.
@@ -113,7 +124,7 @@ impl Call {
         asked.unwrap_or(self.patience).min(limits::LONGEST_WAIT)
     }
 
-    /// Waits without a permit, and reports progress of what is `watched`. Every wait
+    /// Waits without a permit, and reports progress with the last line of what is `watched`. Every wait
     /// for more than the orchestrator's next answer goes through here.
     pub(crate) async fn wait<T>(&self, what: impl Future<Output = T>, watched: Watched<'_>) -> T {
         self.traffic.handed_over(&self.id);
@@ -122,14 +133,18 @@ impl Call {
             None => what.await,
             Some(reporter) => {
                 tokio::pin!(what);
-                let mut reports = 0_u32;
-                loop {
+                let mut told = Told::default();
+                let result = loop {
                     tokio::select! {
                         biased;
                         result = &mut what => break result,
-                        () = self.report(reporter, reports, watched) => reports += 1,
+                        () = self.report(reporter, &mut told, watched) => {}
                     }
+                };
+                if let Watched::Tasks(query) = watched {
+                    self.report_end(reporter, &told, query).await;
                 }
+                result
             }
         };
         // The semaphore is never closed; without a permit the call goes on all the same.
@@ -137,23 +152,15 @@ impl Call {
         result
     }
 
-    async fn report(&self, reporter: &Reporter, reports: u32, watched: Watched<'_>) {
-        tokio::time::sleep(limits::PROGRESS_EVERY).await;
-        if !self.traffic.takes_progress() {
-            return;
-        }
-        let mut progress = ProgressNotificationParam::new(reporter.token.clone(), f64::from(reports + 1));
-        let line = match watched {
-            Watched::Nothing => String::new(),
-            Watched::Tasks(query) => match self.orchestrator.progress(query, 0).await {
-                Ok(now) => {
-                    progress = ProgressNotificationParam::new(reporter.token.clone(), now.overall.percentage)
-                        .with_total(100.0);
-                    progress::line(&now.overall)
-                }
-                Err(_) => String::new(),
-            },
+    /// One report, when its time has come.
+    async fn report(&self, reporter: &Reporter, told: &mut Told, watched: Watched<'_>) {
+        let (progress, message) = match watched {
+            Watched::Nothing => {
+                tokio::time::sleep(limits::PROGRESS_EVERY).await;
+                (told.progress + 1.0, String::new())
+            }
             Watched::Output(session, command) => {
+                tokio::time::sleep(limits::PROGRESS_EVERY).await;
                 let query = OutputQuery {
                     command: command.cloned(),
                     tail_lines: Some(1),
@@ -161,15 +168,69 @@ impl Call {
                     ..OutputQuery::default()
                 };
                 let excerpt = self.orchestrator.output(session, query).await;
-                excerpt.map(|excerpt| excerpt.text).unwrap_or_default()
+                (told.progress + 1.0, excerpt.map(|excerpt| excerpt.text).unwrap_or_default())
+            }
+            Watched::Tasks(query) => {
+                let overall = self.next_overall(query, told.counts).await;
+                told.counts = overall.counts;
+                (rising(told.progress, overall.percentage), standing(overall.counts))
             }
         };
-        // Blanks cost next to nothing in tokens: the budget alone bounds no line.
-        let line = shortened(line.trim());
-        let message = if line.is_empty() { "waiting".to_owned() } else { line };
-        if let Err(error) = reporter.peer.notify_progress(progress.with_message(message)).await {
-            tracing::debug!(%error, "progress could not be reported");
+        if !self.traffic.takes_progress() {
+            return;
         }
+        told.progress = progress;
+        // Blanks cost next to nothing in tokens: the budget alone bounds no line.
+        let line = shortened(message.trim());
+        let message = if line.is_empty() { "waiting".to_owned() } else { line };
+        let total = matches!(watched, Watched::Tasks(_)).then_some(100.0);
+        notify(reporter, progress, total, message).await;
+    }
+
+    /// The last report of tasks that are all over.
+    async fn report_end(&self, reporter: &Reporter, told: &Told, query: &TaskQuery) {
+        let Ok(progress) = self.orchestrator.progress(query, 0).await else { return };
+        let counts = progress.overall.counts;
+        if counts.total() > 0 && counts.over() == counts.total() && told.progress < 100.0 {
+            notify(reporter, 100.0, Some(100.0), standing(counts)).await;
+        }
+    }
+
+    /// How far tasks are once that has changed, or the next report is due.
+    async fn next_overall(&self, query: &TaskQuery, before: Counts) -> Overall {
+        let due = Instant::now() + limits::PROGRESS_EVERY;
+        loop {
+            tokio::time::sleep(limits::TASK_PROGRESS_EVERY).await;
+            let overall =
+                self.orchestrator.progress(query, 0).await.map(|all| all.overall).unwrap_or_default();
+            if overall.counts != before || Instant::now() >= due {
+                return overall;
+            }
+        }
+    }
+}
+
+/// What to report for a percentage: more than before, however little, and 100 only at the end.
+fn rising(before: f64, percentage: f64) -> f64 {
+    percentage.min(99.0).max(before + (100.0 - before) / 1_000.0)
+}
+
+/// Tasks by status, in words.
+pub(crate) fn standing(counts: Counts) -> String {
+    let mut text = format!("{}/{} done", counts.over(), counts.total());
+    for (count, word) in [(counts.running, "running"), (counts.failed, "failed")] {
+        if count > 0 {
+            let _ = write!(text, ", {count} {word}");
+        }
+    }
+    text
+}
+
+async fn notify(reporter: &Reporter, progress: f64, total: Option<f64>, message: String) {
+    let mut report = ProgressNotificationParam::new(reporter.token.clone(), progress).with_message(message);
+    report.total = total;
+    if let Err(error) = reporter.peer.notify_progress(report).await {
+        tracing::debug!(%error, "progress could not be reported");
     }
 }
 
@@ -188,6 +249,16 @@ mod tests {
             if room.holds(&answer) {
                 return attempts;
             }
+        }
+    }
+
+    #[test]
+    fn progress_rises_and_stays_below_its_end() {
+        let mut before = 0.0;
+        for percentage in [0.0, 0.0, 10.0, 10.0, 5.0, 99.8, 100.0, 100.0, 100.0] {
+            let next = rising(before, percentage);
+            assert!(next > before && next < 100.0 && next >= percentage.min(99.0), "{before} {next}");
+            before = next;
         }
     }
 

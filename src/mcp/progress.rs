@@ -1,26 +1,28 @@
-//! `progress_aggregate`: how far tasks have come, all together.
+//! `progress_aggregate`: how far tasks are, all together.
+
+use std::fmt::Write;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::answer::{Answer, fitting, is_default, spoken};
 use super::arguments::typed;
-use super::call::Call;
+use super::call::{Call, standing};
 use super::schema;
+use super::task::control::STATUSES;
+use super::task::status_words;
 use super::tools::{Effect, Tool};
-use crate::engine::report::{Overall, Progress, SessionProgress, TaskView};
+use crate::engine::report::{self, SessionProgress, TaskView};
 use crate::engine::request::TaskQuery;
 use crate::error::Result;
-
-/// Entries of each list.
-const SHOWN: usize = 500;
+use crate::limits;
 
 pub(crate) const TOOL: Tool = Tool {
     name: "progress_aggregate",
-    title: "Progress of tasks",
-    description: "How far tasks have come: percentage (100 only when all are over), counts, etaMs and throughput (tasks \
-        per second). detailed adds sessions, the critical path (what decides when it is over) and a timeline. \
-        Tasks are chosen by pattern (a glob over ids), runId and sessionId; without: all.",
+    title: "Show progress of tasks",
+    description: "Shows how far tasks are, by pattern (a glob over ids, like build-*), runId or sessionId, all together \
+        when none is given: percentage (100 only when all are over), counts, elapsedMs, etaMs and throughput (tasks \
+        a second). format detailed adds bySession, byStatus, the critical path and a timeline.",
     effect: Effect::Reads,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Aggregate>,
@@ -31,7 +33,6 @@ pub(crate) const TOOL: Tool = Tool {
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Arguments {
-    /// e.g. build-*
     pattern: Option<String>,
     run_id: Option<String>,
     session_id: Option<String>,
@@ -39,7 +40,7 @@ struct Arguments {
     format: Format,
 }
 
-#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Format {
     #[default]
@@ -50,30 +51,32 @@ enum Format {
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Aggregate {
-    overall: OverallView,
-    by_status: ByStatus,
-    #[serde(skip_serializing_if = "is_default")]
-    by_session: Vec<SessionView>,
-    /// Of what is not over; when all is, of what took longest.
-    #[serde(skip_serializing_if = "is_default")]
-    critical_path: Vec<String>,
-    /// Tasks in the order in which they began.
-    #[serde(skip_serializing_if = "is_default")]
-    timeline: Vec<Span>,
-    /// Entries of these lists that did not fit.
+    overall: Overall,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by_session: Option<Vec<InSession>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by_status: Option<ByStatus>,
+    /// Ids: of what is not over, the chain that takes longest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    critical_path: Option<Vec<String>>,
+    /// In the order in which they began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeline: Option<Vec<Attempt>>,
+    /// Items of these lists that did not fit.
     #[serde(skip_serializing_if = "is_default")]
     omitted: usize,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct OverallView {
+struct Overall {
     percentage: f64,
     completed: usize,
     failed: usize,
     running: usize,
     queued: usize,
     total: usize,
+    #[schemars(extend("enum" = STATUSES))]
     status: &'static str,
     elapsed_ms: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -82,7 +85,20 @@ struct OverallView {
     throughput: Option<f64>,
 }
 
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct InSession {
+    session_id: String,
+    completed: usize,
+    failed: usize,
+    running: usize,
+    queued: usize,
+    /// The id of the task that runs there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    current_task: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 struct ByStatus {
     queued: usize,
     running: usize,
@@ -90,75 +106,62 @@ struct ByStatus {
     failed: usize,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct SessionView {
-    session_id: String,
-    #[serde(skip_serializing_if = "is_default")]
-    completed: usize,
-    #[serde(skip_serializing_if = "is_default")]
-    failed: usize,
-    /// The task that runs there.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    current: Option<String>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-struct Span {
+struct Attempt {
     task_id: String,
+    #[schemars(extend("enum" = status_words()))]
     status: &'static str,
     #[serde(skip_serializing_if = "is_default")]
     session_id: String,
+    #[serde(skip_serializing_if = "is_default")]
     started_at: String,
     #[serde(skip_serializing_if = "is_default")]
     completed_at: String,
 }
 
-fn overall(of: &Overall) -> OverallView {
-    OverallView {
-        percentage: of.percentage,
-        completed: of.counts.completed,
-        failed: of.counts.failed,
-        running: of.counts.running,
-        queued: of.counts.queued,
-        total: of.counts.total(),
-        status: of.status.as_str(),
-        elapsed_ms: of.elapsed_ms,
-        eta_ms: of.eta_ms,
-        throughput: of.throughput.map(|rate| (rate * 100.0).round() / 100.0),
+impl Overall {
+    fn of(overall: &report::Overall) -> Self {
+        let counts = overall.counts;
+        Self {
+            percentage: overall.percentage,
+            completed: counts.completed,
+            failed: counts.failed,
+            running: counts.running,
+            queued: counts.queued,
+            total: counts.total(),
+            status: overall.status.as_str(),
+            elapsed_ms: overall.elapsed_ms,
+            eta_ms: overall.eta_ms,
+            throughput: overall.throughput.map(|rate| (rate * 100.0).round() / 100.0),
+        }
     }
 }
 
-fn of_session(of: &SessionProgress) -> SessionView {
-    SessionView {
-        session_id: of.session.to_string(),
-        completed: of.counts.completed,
-        failed: of.counts.failed,
-        current: of.current.clone(),
+impl InSession {
+    fn of(progress: &SessionProgress) -> Self {
+        let counts = progress.counts;
+        Self {
+            session_id: progress.session.to_string(),
+            completed: counts.completed,
+            failed: counts.failed,
+            running: counts.running,
+            queued: counts.queued,
+            current_task: progress.current.clone(),
+        }
     }
 }
 
-fn span(view: &TaskView) -> Span {
-    Span {
-        task_id: view.id.clone(),
-        status: view.status.as_str(),
-        session_id: view.session.as_ref().map_or_else(String::new, ToString::to_string),
-        started_at: view.started_at.map_or_else(String::new, |at| at.to_string()),
-        completed_at: view.ended_at.map_or_else(String::new, |at| at.to_string()),
-    }
-}
-
-/// How far tasks have come, in a line.
-pub(crate) fn line(of: &Overall) -> String {
-    let counts = of.counts;
-    let mut line = format!("{}/{} done, {} running", counts.over(), counts.total(), counts.running);
-    if counts.failed > 0 {
-        line = format!("{line}, {} failed", counts.failed);
-    }
-    match of.eta_ms {
-        Some(eta) => format!("{line}, {} to go", spoken(eta)),
-        None => line,
+impl Attempt {
+    fn of(view: &TaskView) -> Self {
+        let text = |value: Option<String>| value.unwrap_or_default();
+        Self {
+            task_id: view.id.clone(),
+            status: view.status.as_str(),
+            session_id: text(view.session.as_ref().map(ToString::to_string)),
+            started_at: text(view.started_at.map(|at| at.to_string())),
+            completed_at: text(view.ended_at.map(|at| at.to_string())),
+        }
     }
 }
 
@@ -169,40 +172,88 @@ async fn aggregate(call: &Call, arguments: Arguments) -> Result<Answer> {
         pattern: arguments.pattern,
         session: arguments.session_id,
     };
-    let is_detailed = arguments.format == Format::Detailed;
-    let progress = call.orchestrator.progress(&query, if is_detailed { SHOWN } else { 0 }).await?;
-    let Progress { by_session, critical_path, timeline, overall: of } = &progress;
-    let sessions: Vec<SessionView> = by_session.iter().map(of_session).collect();
-    let spans: Vec<Span> = timeline.iter().map(span).collect();
+    let most = if arguments.format == Format::Detailed { limits::TASKS } else { 0 };
+    answer(call, &call.orchestrator.progress(&query, most).await?, arguments.format)
+}
+
+fn answer(call: &Call, progress: &report::Progress, format: Format) -> Result<Answer> {
+    let counts = progress.overall.counts;
     let mut room = call.room();
+    // Every item takes some tokens: no more than these can fit.
+    let most = room.tokens;
+    let sessions: Vec<InSession> = progress.by_session.iter().take(most).map(InSession::of).collect();
+    let timeline: Vec<Attempt> = progress.timeline.iter().take(most).map(Attempt::of).collect();
     loop {
-        let shown_sessions = &sessions[..fitting(&sessions, room.tokens / 4)];
-        let shown_path = &critical_path[..fitting(critical_path, room.tokens / 4)];
-        let shown_spans = &spans[..fitting(&spans, room.tokens / 2)];
-        let omitted = sessions.len() + critical_path.len() + spans.len()
-            - shown_sessions.len()
-            - shown_path.len()
-            - shown_spans.len();
-        let aggregate = Aggregate {
-            overall: overall(of),
-            by_status: ByStatus {
-                queued: of.counts.queued,
-                running: of.counts.running,
-                completed: of.counts.completed,
-                failed: of.counts.failed,
-            },
-            by_session: shown_sessions.to_vec(),
-            critical_path: shown_path.to_vec(),
-            timeline: shown_spans.to_vec(),
-            omitted,
+        let mut aggregate = Aggregate {
+            overall: Overall::of(&progress.overall),
+            by_session: None,
+            by_status: None,
+            critical_path: None,
+            timeline: None,
+            omitted: 0,
         };
-        let mut text = format!("{} %: {} ({})", of.percentage, line(of), of.status.as_str());
-        if !shown_path.is_empty() {
-            text = format!("{text}\ncritical path: {}", shown_path.join(" → "));
+        if format == Format::Detailed {
+            let path = fitting(&progress.critical_path, room.tokens / 4);
+            let by_session = fitting(&sessions, room.tokens / 4);
+            let begun = fitting(&timeline, room.tokens / 2);
+            let all = progress.critical_path.len() + progress.by_session.len() + progress.timeline.len();
+            aggregate.omitted = all - path - by_session - begun;
+            aggregate.critical_path = Some(progress.critical_path[..path].to_vec());
+            aggregate.by_session = Some(sessions[..by_session].to_vec());
+            aggregate.timeline = Some(timeline[..begun].to_vec());
+            aggregate.by_status = Some(ByStatus {
+                queued: counts.queued,
+                running: counts.running,
+                completed: counts.completed,
+                failed: counts.failed,
+            });
         }
-        let answer = Answer::new(text, &aggregate)?;
+        let answer = Answer::new(aggregate.text(&standing(counts)), &aggregate)?;
         if room.holds(&answer) {
             return Ok(answer);
         }
+    }
+}
+
+impl Aggregate {
+    fn text(&self, standing: &str) -> String {
+        let overall = &self.overall;
+        let mut text = format!(
+            "{} %, {}: {standing}, {} queued, {} so far",
+            overall.percentage,
+            overall.status,
+            overall.queued,
+            spoken(overall.elapsed_ms)
+        );
+        if let Some(eta) = overall.eta_ms {
+            let _ = write!(text, ", about {} left", spoken(eta));
+        }
+        if let Some(rate) = overall.throughput {
+            let _ = write!(text, ", {rate} tasks/s");
+        }
+        if let Some(path) = self.critical_path.as_ref().filter(|path| !path.is_empty()) {
+            let _ = write!(text, "\ncritical path: {}", path.join(" → "));
+        }
+        for of in self.by_session.iter().flatten() {
+            let _ = write!(
+                text,
+                "\nsession {}: {} completed, {} failed, {} running",
+                of.session_id, of.completed, of.failed, of.running
+            );
+            if let Some(task) = &of.current_task {
+                let _ = write!(text, " ({task})");
+            }
+        }
+        for attempt in self.timeline.iter().flatten() {
+            let _ = write!(
+                text,
+                "\n{} – {}  {} {} {}",
+                attempt.started_at, attempt.completed_at, attempt.task_id, attempt.status, attempt.session_id
+            );
+        }
+        if self.omitted > 0 {
+            let _ = write!(text, "\n({} items left out: ask for one run or a pattern)", self.omitted);
+        }
+        text
     }
 }

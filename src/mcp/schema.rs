@@ -3,7 +3,8 @@
 //!
 //! A schema exists in two forms. The *full* one carries `x-` keywords that steer
 //! [`super::arguments`]: `x-kind` names a forgiving reading (a duration, a size…), `x-bytes` bounds
-//! a text, `x-short` names the member that a lone word stands for. The *published* one is without them.
+//! a text, `x-short` names the member that a lone word stands for, and `x-hidden` is a field that is taken
+//! but not shown, because it can be given elsewhere. The *published* form is without them.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -165,7 +166,7 @@ pub(crate) fn published(full: &Value) -> Value {
     match full {
         Value::Object(node) => node
             .iter()
-            .filter(|(key, _)| !key.starts_with("x-"))
+            .filter(|(key, value)| !key.starts_with("x-") && value.get("x-hidden").is_none())
             .map(|(key, value)| (key.clone(), published(value)))
             .collect::<Map<_, _>>()
             .into(),

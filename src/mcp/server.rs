@@ -25,8 +25,8 @@ create one with session_create, run commands in it with command_execute, close i
 Parallel work: one session for each job. Start each command with background:true, which answers at once with a \
 commandId, then wait with command_status {commandIds:[…]}. Tools that only read or wait can be called in one turn \
 and run side by side.\n\
-Work with dependencies, retries or many parts: task_distribute takes the whole graph and runs it over shells of its \
-own; wait with task_status {runId, wait}.\n\
+Graphs of tasks: task_distribute runs tasks with dependencies, several at once, in sessions of its own; wait with \
+task_status {runId, wait}.\n\
 Long commands: a call answers after at most 45 s. running:true is not a failure: the command goes on; continue \
 with command_status {commandId, wait, since: cursor}.\n\
 Cursors: every byte of a session's output has a number. Pass the cursor of one answer as `since` to get only what \

@@ -238,7 +238,7 @@ pub(crate) mod tests {
                         let session = crate::id::SessionId::from_text("ses_fake");
                         call.wait(
                             std::future::pending::<()>(),
-                            crate::mcp::call::Watched::Output(&session, None),
+                            super::super::call::Watched::Output(&session, None),
                         )
                         .await;
                     }

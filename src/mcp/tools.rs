@@ -205,8 +205,8 @@ mod tests {
             }
             assert_eq!(input["additionalProperties"], false, "{}", tool.name);
         }
-        // A thousand a tool: all of it may stand in a model's context.
-        assert!(bytes <= 1_000 * TOOLS.len(), "{bytes}");
+        // Six tools about graphs of tasks take the last third of it.
+        assert!(bytes <= 22_000, "{bytes}");
     }
 
     #[test]

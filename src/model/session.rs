@@ -124,6 +124,9 @@ pub enum Profile {
     Login,
     /// None.
     Clean,
+    /// Those of an interactive shell, of which the prompt is dropped afterwards, and bash's line editor: nobody
+    /// sees or types into the sessions that the scheduler makes for tasks. No caller can ask for it.
+    Tasks,
 }
 
 /// How shellherd talks to the program on the terminal.

@@ -33,7 +33,7 @@ use crate::id::{CommandId, SessionId};
 use crate::limits;
 use crate::model::{Command, Record, Session};
 use crate::pty::brand::Slot;
-use crate::sample::Machine;
+use crate::sample::{CpuMeter, Machine};
 use crate::store::{SegmentArchive, Store};
 use crate::term::log::OutputLog;
 use crate::term::redact::Redactor;
@@ -99,8 +99,8 @@ pub(super) struct Dispatcher {
     swept_at: Option<Moment>,
     /// Counts the steps that changed a run.
     runs: watch::Sender<u64>,
-    /// While a run depends on how busy the machine is.
-    machine: Option<Machine>,
+    /// While a run depends on how busy the machine and its sessions are.
+    machine: Option<(Machine, CpuMeter)>,
     /// When to look at it next.
     load_at: Option<Moment>,
 }

@@ -20,7 +20,7 @@ use crate::pty;
 pub enum TasksUntil {
     /// All of them are over.
     Over,
-    /// Any of them has changed.
+    /// Any of them has changed; or none can any more.
     Changed,
 }
 
@@ -60,13 +60,18 @@ impl Orchestrator {
     /// Waits for the tasks that fit a query, at most `wait`. Returns whether it came to that.
     pub async fn wait_tasks(&self, query: &TaskQuery, until: TasksUntil, wait: Duration) -> Result<bool> {
         let mut changes = self.read(Read::Runs).await?;
-        let first = self.tasks(query, limits::TASKS).await?;
+        // Only a change shows in the tasks themselves.
+        let most = match until {
+            TasksUntil::Over => 0,
+            TasksUntil::Changed => limits::TASKS,
+        };
+        let first = self.tasks(query, most).await?;
+        if first.counts.over() == first.counts.total() {
+            return Ok(true);
+        }
         let come = async {
             loop {
-                let now = match until {
-                    TasksUntil::Over => self.tasks(query, 0).await?,
-                    TasksUntil::Changed => self.tasks(query, limits::TASKS).await?,
-                };
+                let now = self.tasks(query, most).await?;
                 let is_come = match until {
                     TasksUntil::Over => now.counts.over() == now.counts.total(),
                     TasksUntil::Changed => {

@@ -9,8 +9,8 @@
 //! outlives it. Rejected: cgroups (not writable in most containers), a walk of parents alone (sees
 //! nothing after the server's death), `PDEATHSIG` (fires when a *thread* ends).
 //!
-//! A slot has a second value, which a shell carries only while it runs a confined command: so what that
-//! command left running is told from what the session had before, and from what that starts meanwhile.
+//! A slot has a second value, which only what a confined command starts carries: so what that command left
+//! running is told from what the session had before, and from what that starts meanwhile.
 //!
 //! The server is also the parent of whatever loses its own (a subreaper). So all that is left of a
 //! command hangs below a child of the shell or of the server, and that nothing is left, the ordinary
@@ -47,8 +47,8 @@ const ROUNDS: usize = 64;
 pub(super) struct Fingerprint {
     /// The hard limit that all of them have.
     pub(super) hard: u64,
-    /// The soft limit of the server itself; that of slot n is n + 1 above it, and while the slot's shell
-    /// runs a confined command as much below it.
+    /// The soft limit of the server itself; that of slot n is n + 1 above it, and that of confined commands
+    /// there as much below it.
     pub(super) base: u64,
 }
 
@@ -81,7 +81,7 @@ impl Fingerprint {
             .map(|hard| Self { hard, base: hard - SLOTS - 1 })
     }
 
-    fn soft(self, which: Which) -> u64 {
+    pub(super) fn soft(self, which: Which) -> u64 {
         match which {
             Which::Slot(slot) => self.base + 1 + slot,
             Which::Confined(slot) => self.base - 1 - slot,
@@ -141,14 +141,16 @@ pub(super) fn kill_to_fixpoint(
     deadline: Moment,
 ) -> usize {
     for _ in 0..ROUNDS {
-        let held: Vec<_> = find()
+        let found = find();
+        // Those that are gone by now may have left children to find.
+        if found.is_empty() {
+            return 0;
+        }
+        let held: Vec<_> = found
             .into_iter()
             .filter_map(|pid| Some((pid, pidfd_open(pid, PidfdFlags::empty()).ok()?)))
             .filter(|(pid, _)| is_member(*pid))
             .collect();
-        if held.is_empty() {
-            return 0;
-        }
         for (pid, pidfd) in &held {
             if let Err(errno) = pidfd_send_signal(pidfd, Signal::KILL) {
                 tracing::debug!(%pid, %errno, "could not kill a process");
@@ -248,7 +250,7 @@ impl Brand {
         pids.retain(|pid| !started.contains(pid));
     }
 
-    /// A shell carries the mark of its confined command, but is not part of it.
+    /// A shell may carry the mark of its confined command, but is not part of it.
     fn is_spared(&self, pid: Pid, which: Which) -> bool {
         matches!(which, Which::Confined(_)) && lock(&self.0.started).contains(&pid)
     }

@@ -1,4 +1,4 @@
-//! What a confined command leaves running, and its end.
+//! What a confined command leaves running, how it is told from the rest, and its end.
 
 use std::collections::HashSet;
 use std::io;
@@ -6,22 +6,69 @@ use std::io;
 use rustix::process::{Pid, getpid};
 
 use super::brand::{Slot, Which, kill_to_fixpoint};
-use super::procfs;
+use super::procfs::{self, Stat};
 use crate::clock::Moment;
+use crate::model::session::Dialect;
 
 /// Looks at children that keep dying under the look.
 const LOOKS: usize = 8;
 
+/// Who marks what a confined command starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Marker {
+    /// The subshell that it runs in marks itself, by a builtin: see [`Slot::confine_word`].
+    Subshell,
+    /// The server marks the shell while the command runs. What the shell starts for its next prompt, before
+    /// the server knows of the end, has the mark as well.
+    Server,
+}
+
+/// Every child of a process: the kernel passes one over when another is reaped while it names them, so
+/// that only two equal answers in a row can be trusted.
+fn all_children(parent: Pid) -> Option<Vec<Pid>> {
+    let mut named = procfs::children(parent)?;
+    for _ in 0..LOOKS {
+        let again = procfs::children(parent)?;
+        if again == named {
+            break;
+        }
+        named = again;
+    }
+    Some(named)
+}
+
+/// Who it is in shells of this kind: fish and dash know no limit on message queues.
+pub(super) fn marker(dialect: Dialect) -> Marker {
+    match dialect {
+        Dialect::Bash | Dialect::Zsh => Marker::Subshell,
+        Dialect::Fish | Dialect::Posix | Dialect::Plain => Marker::Server,
+    }
+}
+
 impl Slot {
-    /// Marks the shell, at its prompt: what it starts from now on belongs to a confined command, until
-    /// [`Slot::release`].
-    pub fn confine(&self) -> io::Result<()> {
-        self.mark_shells(self.confined())
+    /// To be called with the shell at its prompt: what it starts for a command belongs to a confined one,
+    /// until [`Slot::release`].
+    pub fn confine(&self, dialect: Dialect) -> io::Result<()> {
+        match marker(dialect) {
+            Marker::Subshell => Ok(()),
+            Marker::Server => self.mark_shells(self.confined()),
+        }
     }
 
     /// What the shell starts from now on is the session's own again.
-    pub fn release(&self) -> io::Result<()> {
-        self.mark_shells(self.which())
+    pub fn release(&self, dialect: Dialect) -> io::Result<()> {
+        match marker(dialect) {
+            Marker::Subshell => Ok(()),
+            Marker::Server => self.mark_shells(self.which()),
+        }
+    }
+
+    /// What a subshell of bash or zsh does to carry the mark of a confined command.
+    pub(super) fn confine_word(&self) -> String {
+        match self.brand().fingerprint() {
+            Some(fingerprint) => format!("\\builtin ulimit -S -q {}", fingerprint.soft(self.confined())),
+            None => "\\builtin true".to_owned(),
+        }
     }
 
     /// Whether a confined command that has ended left anything running.
@@ -49,10 +96,11 @@ impl Slot {
         self.brand().kill_all(self.confined(), deadline)
     }
 
-    /// What is left of a confined command hangs below a child of the shell or of the server: the living
-    /// ones of these. Only where the kernel does not name children all processes are scanned, and where
-    /// too many die for the look to settle.
+    /// What is left of a confined command hangs below a child of the server, or is a stopped job of the
+    /// shell: its other children are of its next prompt. Only where the kernel does not name children all
+    /// processes are scanned, and where too many die for the look to settle.
     fn leftovers(&self) -> Vec<Pid> {
+        let shells: Vec<i32> = self.shells().into_iter().map(Pid::as_raw_pid).collect();
         let mut dead = HashSet::new();
         for _ in 0..LOOKS {
             let Some(children) = self.children() else { break };
@@ -61,8 +109,10 @@ impl Slot {
             for pid in children {
                 // In this order: what dies between the two looks is seen as dead.
                 let is_marked = self.brand().has(pid, self.confined());
-                let is_alive = procfs::stat(pid).is_some_and(procfs::Stat::is_alive);
-                if is_marked && is_alive {
+                let stat = procfs::stat(pid);
+                let is_alive = stat.is_some_and(Stat::is_alive);
+                let is_left = |stat: Stat| stat.is_stopped() || !shells.contains(&stat.parent);
+                if is_marked && is_alive && stat.is_some_and(is_left) {
                     found.push(pid);
                 }
                 // What it left has become the server's since these children were named.
@@ -79,7 +129,7 @@ impl Slot {
     fn children(&self) -> Option<Vec<Pid>> {
         let mut children = Vec::new();
         for parent in self.shells().into_iter().chain([getpid()]) {
-            children.extend(procfs::children(parent)?);
+            children.extend(all_children(parent)?);
         }
         self.brand().retain_adopted(&mut children);
         Some(children)

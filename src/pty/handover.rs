@@ -109,7 +109,12 @@ pub fn messages(directory: &Path, dialect: Dialect) -> Vec<(Vec<u8>, &'static [u
     let (text, wrapper) = (path("c"), path(WRAPPER));
     let mut messages: Vec<(Vec<u8>, &'static [u8])> = match dialect {
         Dialect::Bash => vec![([&text, b": line ".as_slice()].concat(), b"line ")],
-        Dialect::Zsh => vec![([&text, b":".as_slice()].concat(), b"zsh:")],
+        Dialect::Zsh => vec![
+            ([&text, b":".as_slice()].concat(), b"zsh:"),
+            // What it says of a confined command that was killed: without the name where that is long.
+            ([b"( { __shellherd_confine; } 2> /dev/null; \\. ", &text[..], b"; )"].concat(), b"command"),
+            (b"( { __shellherd_confine; } 2> /dev/null; \\. ; )".to_vec(), b"command"),
+        ],
         Dialect::Posix => vec![([&text, b": ".as_slice()].concat(), b"")],
         Dialect::Fish => {
             let sourcing = b"from sourcing file ".as_slice();

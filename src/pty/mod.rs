@@ -67,7 +67,8 @@ pub fn launch(launch: Launch, slot: &Slot) -> Result<Terminal> {
     let failed = |what: &str, error: &io::Error| {
         Error::new(ErrorCode::SpawnFailed, format!("could not {what}: {error}"))
     };
-    let arguments = shell::prepare(&private_directory, &program, dialect, profile, &nonce, &mut env)
+    let marks = shell::Marks { nonce: &nonce, confine: &slot.confine_word() };
+    let arguments = shell::prepare(&private_directory, &program, dialect, profile, &marks, &mut env)
         .map_err(|error| failed("write the shell's start-up files", &error))?;
     let opened = spawn::open(size).map_err(|error| failed("open a terminal", &error))?;
     let start =

@@ -25,6 +25,11 @@ impl Stat {
     pub(super) fn is_alive(self) -> bool {
         !matches!(self.state, b'Z' | b'X' | b'x')
     }
+
+    /// Whether a signal stopped the process, or a debugger did.
+    pub(super) fn is_stopped(self) -> bool {
+        matches!(self.state, b'T' | b't')
+    }
 }
 
 /// The id of every process that this one can see.

@@ -79,12 +79,22 @@ pub(super) fn missing(program: &str) -> Error {
 /// Whether the shell may have a line editor, which changes the terminal's modes at every prompt.
 pub fn edits_lines(program: &Path, dialect: Dialect, profile: Profile) -> bool {
     match dialect {
-        Dialect::Bash => profile != Profile::Clean,
+        Dialect::Bash => !matches!(profile, Profile::Clean | Profile::Tasks),
         Dialect::Posix => {
             fs::canonicalize(program).map_or(true, |path| path.file_name() != Some(OsStr::new("dash")))
         }
         Dialect::Zsh | Dialect::Fish | Dialect::Plain => true,
     }
+}
+
+/// What a shell needs to know for its marks.
+pub(super) struct Marks<'a> {
+    /// What all that it writes carry.
+    pub(super) nonce: &'a str,
+    /// What marks the subshell of a confined command, in shells that do it: see [`Slot::confine_word`].
+    ///
+    /// [`Slot::confine_word`]: super::Slot::confine_word
+    pub(super) confine: &'a str,
 }
 
 /// Writes the hook file for a shell into `directory`, which is created, changes `environment` as the
@@ -94,7 +104,7 @@ pub(super) fn prepare(
     program: &Path,
     dialect: Dialect,
     profile: Profile,
-    nonce: &str,
+    marks: &Marks<'_>,
     environment: &mut Vec<(OsString, OsString)>,
 ) -> io::Result<Vec<OsString>> {
     fs::DirBuilder::new().mode(0o700).recursive(true).create(directory)?;
@@ -106,21 +116,28 @@ pub(super) fn prepare(
         Profile::User => "user",
         Profile::Login => "login",
         Profile::Clean => "clean",
+        Profile::Tasks => "tasks",
     };
     let wrapper = quoted(&directory.join(handover::WRAPPER), dialect);
     let fill = |template: &str| {
-        let text = template.replace("@PROFILE@", profile_name).replace("@NONCE@", nonce).into_bytes();
-        replace(&text, b"@WRAPPER@", &wrapper)
+        let text = template
+            .replace("@PROFILE@", profile_name)
+            .replace("@NONCE@", marks.nonce)
+            .replace("@CONFINE@", marks.confine);
+        replace(text.as_bytes(), b"@WRAPPER@", &wrapper)
     };
     let hooks = directory.join("init");
     let mut arguments = vec![name];
     match dialect {
         Dialect::Bash => {
             fs::write(&hooks, fill(include_str!("hooks/bash.sh")))?;
+            if !edits_lines(program, dialect, profile) {
+                // Readline's echo is half of what a short command takes, and nobody types into such a shell.
+                arguments.push("--noediting".into());
+            }
             if profile == Profile::Clean {
-                // With neither file to load the hooks from, the first prompt does. Without readline,
-                // whose echo is half of what a short command takes: nobody types into such a shell.
-                arguments.extend(["--noprofile".into(), "--norc".into(), "--noediting".into()]);
+                // With neither file to load the hooks from, the first prompt does.
+                arguments.extend(["--noprofile".into(), "--norc".into()]);
                 let load = [b". ".as_slice(), &quoted(&hooks, dialect)].concat();
                 environment.push(("PROMPT_COMMAND".into(), os(load)));
             } else {
@@ -134,7 +151,7 @@ pub(super) fn prepare(
             write_zsh_files(&files, profile, user_zdotdir, &fill(include_str!("hooks/zsh.sh")))?;
             environment.push(("ZDOTDIR".into(), files.into_os_string()));
             match profile {
-                Profile::User => {}
+                Profile::User | Profile::Tasks => {}
                 Profile::Login => arguments.push("-l".into()),
                 // Of the system-wide files only zshenv is read in any case.
                 Profile::Clean => arguments.push("-d".into()),
@@ -144,7 +161,7 @@ pub(super) fn prepare(
         Dialect::Fish => {
             fs::write(&hooks, fill(include_str!("hooks/fish.fish")))?;
             match profile {
-                Profile::User => {}
+                Profile::User | Profile::Tasks => {}
                 Profile::Login => arguments.push("-l".into()),
                 Profile::Clean => arguments.push("--no-config".into()),
             }

@@ -22,6 +22,11 @@ fn valid(tool: &str, session: &str) -> Map<String, Value> {
         "command_broadcast" => json!({"sessions": [session], "command": "true"}),
         "command_signal" => json!({"sessionId": session, "signal": "SIGINT"}),
         "command_status" => json!({"commandId": "cmd_nothing"}),
+        "task_distribute" => json!({"tasks": [{"command": "true"}], "dryRun": true}),
+        "task_control" => json!({"runId": "run_nothing", "action": "pause"}),
+        "task_status" | "task_cancel" | "task_retry" | "progress_aggregate" => {
+            json!({"runId": "run_nothing"})
+        }
         _ => json!({"sessionId": session}),
     };
     arguments.as_object().expect("an object").clone()

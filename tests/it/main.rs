@@ -26,3 +26,5 @@ mod run;
 mod sessions;
 mod shutdown;
 mod support;
+mod task_references;
+mod tasks;

@@ -229,7 +229,10 @@ fn unknown<'a>(task: &str, dependency: &str, known: impl Iterator<Item = &'a str
         format!("task '{task}' waits for '{dependency}', which is none of the tasks of this call{meant}"),
     )
     .with_hint("a dependency must be one of the tasks of the same call; nothing was accepted")
-    .with_details(json!({"taskId": task, "dependency": dependency, "nearest": nearest}))
+    .with_details(match nearest {
+        Some(nearest) => json!({"taskId": task, "dependency": dependency, "nearest": nearest}),
+        None => json!({"taskId": task, "dependency": dependency}),
+    })
 }
 
 #[cfg(test)]

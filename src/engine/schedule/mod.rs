@@ -35,7 +35,7 @@ pub struct Load {
     pub cpu: f64,
     /// Percent of the machine's memory.
     pub memory: f64,
-    /// Of each session that was asked about: percent of one processor, plus percent of all memory.
+    /// Of each session with a shell: the larger, the busier.
     pub sessions: HashMap<SessionId, f64>,
 }
 

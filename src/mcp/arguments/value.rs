@@ -37,7 +37,7 @@ pub(super) fn describe(schema: &Value) -> String {
             "signal" => "a signal's name or number, like \"SIGINT\", \"TERM\", \"ctrl-c\" or 2",
             "range" => "lines like \"120-4560\"",
             "variable" => "a string",
-            "priority" => "one of low, normal, high, critical, or 1 to 4",
+            "priority" => "one of low, medium, high, critical, or a number from 1 to 4",
             _ => "another kind of value",
         }
         .to_owned();
@@ -126,6 +126,16 @@ pub(super) fn of_kind(kind: &str, given: &Value) -> Option<Value> {
         }
         "size" => parse_size(&text).map(Value::from),
         "codes" => exit_codes(given, &text),
+        "priority" => {
+            let word = match text.to_ascii_lowercase().as_str() {
+                "1" | "low" => "low",
+                "2" | "medium" | "normal" => "normal",
+                "3" | "high" => "high",
+                "4" | "critical" => "critical",
+                _ => return None,
+            };
+            (!given.is_boolean()).then(|| word.into())
+        }
         "signal" => (!text.is_empty() && !given.is_boolean()).then(|| text.into()),
         "range" => match given {
             Value::Object(ends) if ends.len() == 2 => {
@@ -142,13 +152,6 @@ pub(super) fn of_kind(kind: &str, given: &Value) -> Option<Value> {
             Value::String(value) => Some(value.clone().into()),
             Value::Number(_) | Value::Bool(_) => Some(text.into()),
             Value::Null | Value::Array(_) | Value::Object(_) => None,
-        },
-        "priority" => match text.to_ascii_lowercase().as_str() {
-            "low" | "1" => Some("low".into()),
-            "normal" | "medium" | "2" => Some("normal".into()),
-            "high" | "3" => Some("high".into()),
-            "critical" | "4" => Some("critical".into()),
-            _ => None,
         },
         _ => None,
     }

@@ -71,7 +71,7 @@ struct Arguments {
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-pub(crate) enum ExitCodes {
+pub(in crate::mcp) enum ExitCodes {
     These(Vec<i32>),
     /// Only the word that the reader lets through.
     Any(#[expect(dead_code, reason = "it is always the word any")] String),
@@ -79,18 +79,20 @@ pub(crate) enum ExitCodes {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Limits {
+pub(in crate::mcp) struct Limits {
     /// e.g. 512m
     max_memory: Option<Bytes>,
     /// ms
     max_cpu_time: Option<Milliseconds>,
 }
 
-impl From<ExitCodes> for Option<Vec<i32>> {
-    fn from(given: ExitCodes) -> Self {
+impl ExitCodes {
+    /// The codes that count as success; `None` takes any.
+    pub(in crate::mcp) fn accepted(given: Option<Self>) -> Option<Vec<i32>> {
         match given {
-            ExitCodes::These(codes) => Some(codes),
-            ExitCodes::Any(_) => None,
+            None => Some(vec![0]),
+            Some(Self::These(codes)) => Some(codes),
+            Some(Self::Any(_)) => None,
         }
     }
 }
@@ -129,13 +131,13 @@ fn request(arguments: Arguments) -> Result<NewCommand> {
         directory: directory.map(|given| check::directory("workingDirectory", given)).transpose()?,
         stdin: arguments.stdin,
         confined: false,
-        ok_exit_codes: arguments.ok_exit_codes.map_or_else(|| Some(vec![0]), Into::into),
+        ok_exit_codes: ExitCodes::accepted(arguments.ok_exit_codes),
         retries: arguments.retries.map(|tries| Retries {
             max: tries.max,
             delay_ms: tries.delay.map_or(1_000, |Milliseconds(delay)| delay),
             backoff: tries.backoff.unwrap_or(2.0),
         }),
-        limits: limits.map_or_else(ResourceLimits::default, Into::into),
+        limits: limits.map(Into::into).unwrap_or_default(),
     })
 }
 

@@ -198,6 +198,7 @@ fn details(session: &Session) -> Details {
             Profile::User => "user",
             Profile::Login => "login",
             Profile::Clean => "clean",
+            Profile::Tasks => "tasks",
         },
         env: session.env.clone(),
         rows: session.size.rows,

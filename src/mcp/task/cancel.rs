@@ -1,28 +1,32 @@
-//! `task_cancel`: ends tasks, and all that runs for them.
+//! `task_cancel`: ends tasks, and waits until nothing of them runs any more.
+
+use std::collections::HashSet;
+use std::fmt::Write;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Which, wait};
+use super::chosen;
 use crate::engine::request::{CancelMode, TaskQuery};
 use crate::error::Result;
+use crate::limits;
 use crate::mcp::answer::{Answer, fitting, is_default};
 use crate::mcp::arguments::typed;
-use crate::mcp::call::Call;
-use crate::mcp::schema::{self, Milliseconds};
+use crate::mcp::call::{Call, Watched};
+use crate::mcp::schema;
 use crate::mcp::tools::{Effect, Tool};
-use crate::model::TaskStatus;
+use crate::model::TaskReason;
 use crate::orchestrator::tasks::TasksUntil;
 
 pub(crate) const TOOL: Tool = Tool {
     name: "task_cancel",
     title: "Cancel tasks",
-    description: "Ends tasks that are not over: queued ones never start, running ones are interrupted, and killed after \
-        5 s (mode force: killed at once). Answers when their processes are gone, or after wait (default 45 s) with \
-        those that still run.",
+    description: "Ends tasks, by taskIds, a whole run, or a pattern over ids. mode graceful: SIGINT, and SIGKILL after \
+        5 s; force: SIGKILL at once. Returns those that were not over when nothing of them runs any more; \
+        stillRunning names any that do.",
     effect: Effect::Ends,
     input: schema::of_arguments::<Arguments>,
-    output: schema::of_result::<Outcome>,
+    output: schema::of_result::<Ending>,
     later: &[],
     run: |call, arguments| Box::pin(async move { cancel(call, typed(arguments)?).await }),
 };
@@ -30,12 +34,13 @@ pub(crate) const TOOL: Tool = Tool {
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Arguments {
-    #[serde(flatten)]
-    which: Which,
+    #[serde(default)]
+    #[schemars(extend("x-items" = limits::TASKS))]
+    task_ids: Vec<String>,
+    run_id: Option<String>,
+    pattern: Option<String>,
     #[serde(default)]
     mode: Mode,
-    /// ms that this call blocks
-    wait: Option<Milliseconds>,
 }
 
 #[derive(Clone, Copy, Default, Deserialize, JsonSchema)]
@@ -48,49 +53,84 @@ enum Mode {
 
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Outcome {
-    /// Tasks that were not over.
+struct Ending {
+    /// Ids.
     cancelled: Vec<String>,
-    /// Those of them that have not ended yet.
+    /// Ids of tasks among them whose processes are not gone yet.
     #[serde(skip_serializing_if = "is_default")]
     still_running: Vec<String>,
-    /// Ids that this list leaves out.
+    /// Ids that are unknown.
+    #[serde(skip_serializing_if = "is_default")]
+    not_found: Vec<String>,
+    /// Ids that did not fit.
     #[serde(skip_serializing_if = "is_default")]
     omitted: usize,
 }
 
 async fn cancel(call: &Call, arguments: Arguments) -> Result<Answer> {
-    let query = arguments.which.some(TOOL.name)?;
+    let query = chosen(arguments.task_ids, arguments.run_id, arguments.pattern)?;
     let mode = match arguments.mode {
         Mode::Graceful => CancelMode::Graceful,
         Mode::Force => CancelMode::Force,
     };
-    let cancelled: Vec<String> =
-        call.orchestrator.cancel_tasks(&query, mode).await?.into_iter().map(|(_, id)| id).collect();
-    let mut still_running = Vec::new();
-    if !cancelled.is_empty() {
-        let named = TaskQuery { tasks: cancelled.clone(), ..TaskQuery::default() };
-        let longest = call.longest_wait(arguments.wait.map(Into::into));
-        if !wait(call, &named, TasksUntil::Over, longest).await? {
-            let report = call.orchestrator.tasks(&named, cancelled.len()).await?;
-            let running = report.tasks.into_iter().filter(|view| view.status == TaskStatus::Running);
-            still_running.extend(running.map(|view| view.id));
-        }
+    let ended = call.orchestrator.cancel_tasks(&query, mode).await?;
+    let before = call.orchestrator.tasks(&query, limits::TASKS).await?;
+    let cancelled: Vec<String> = ended.into_iter().map(|(_, id)| id).collect();
+    let not_found: Vec<String> = before
+        .tasks
+        .iter()
+        .filter(|view| view.reason == Some(TaskReason::NotFound))
+        .map(|view| view.id.clone())
+        .collect();
+    let ids: HashSet<&String> = cancelled.iter().collect();
+    let going = before.tasks.iter().filter(|view| !view.status.is_terminal() && ids.contains(&view.id));
+    let mut still_running: Vec<String> = going.map(|view| view.id.clone()).collect();
+    if !still_running.is_empty() {
+        let running = TaskQuery { tasks: still_running, ..TaskQuery::default() };
+        let longest = call.longest_wait(None).min(limits::SILENT_WAIT);
+        let over = call.orchestrator.wait_tasks(&running, TasksUntil::Over, longest);
+        call.wait(over, Watched::Tasks(&running)).await?;
+        let after = call.orchestrator.tasks(&running, limits::TASKS).await?.tasks;
+        let going = after.into_iter().filter(|view| !view.status.is_terminal());
+        still_running = going.map(|view| view.id).collect();
     }
+    answer(call, &cancelled, &still_running, &not_found)
+}
+
+fn answer(
+    call: &Call,
+    cancelled: &[String],
+    still_running: &[String],
+    not_found: &[String],
+) -> Result<Answer> {
     let mut room = call.room();
     loop {
-        let shown = fitting(&cancelled, room.tokens / 2);
-        let running = fitting(&still_running, room.tokens / 2);
-        let outcome = Outcome {
-            cancelled: cancelled[..shown].to_vec(),
-            still_running: still_running[..running].to_vec(),
-            omitted: cancelled.len() - shown,
+        // What needs attention gets as much as what went well.
+        let third = |ids: &[String]| ids[..fitting(ids, room.tokens / 3)].to_vec();
+        let shown = Ending {
+            cancelled: third(cancelled),
+            still_running: third(still_running),
+            not_found: third(not_found),
+            omitted: 0,
         };
-        let mut text = format!("cancelled {} tasks: {}", cancelled.len(), outcome.cancelled.join(", "));
-        if !still_running.is_empty() {
-            text = format!("{text}\nstill running: {}", outcome.still_running.join(", "));
+        let omitted = cancelled.len() + still_running.len() + not_found.len()
+            - shown.cancelled.len()
+            - shown.still_running.len()
+            - shown.not_found.len();
+        let shown = Ending { omitted, ..shown };
+        let mut text = format!("{} tasks cancelled", cancelled.len());
+        let lists =
+            [("", &shown.cancelled), ("still running", &shown.still_running), ("unknown", &shown.not_found)];
+        for (what, ids) in lists {
+            if !ids.is_empty() {
+                let what = if what.is_empty() { String::new() } else { format!("\n{what}") };
+                let _ = write!(text, "{what}: {}", ids.join(", "));
+            }
         }
-        let answer = Answer::new(text, &outcome)?;
+        if omitted > 0 {
+            let _ = write!(text, "\n({omitted} ids left out: task_status shows them)");
+        }
+        let answer = Answer::new(text, &shown)?;
         if room.holds(&answer) {
             return Ok(answer);
         }

@@ -1,53 +1,47 @@
-//! The tools about tasks, a file each, and what they share: which tasks are meant, and how long a call
-//! waits for them.
+//! The tools about tasks, a file each, and what their arguments and results share.
 
-use std::time::Duration;
+use std::fmt::Write;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::answer::{Answer, fitting, is_default};
-use super::call::{Call, Watched};
+use super::call::Call;
 use crate::engine::report::{Accepted, Counts};
 use crate::engine::request::TaskQuery;
 use crate::error::{Error, Result};
-use crate::limits;
-use crate::orchestrator::tasks::TasksUntil;
+use crate::model::{Priority, TaskStatus};
 
 pub(crate) mod cancel;
 pub(crate) mod control;
 pub(crate) mod distribute;
 pub(crate) mod retry;
+mod spec;
 pub(crate) mod status;
 
-/// Which tasks a call is about: those that fit everything that is given.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Which {
-    #[serde(default)]
-    #[schemars(extend("x-items" = limits::TASKS))]
-    task_ids: Vec<String>,
-    run_id: Option<String>,
-    /// A glob over task ids
-    pattern: Option<String>,
+/// Urgency in arguments: [`super::arguments`] reads every form of it.
+fn priority_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "string", "enum": ["low", "medium", "high", "critical"], "x-kind": "priority",
+    })
 }
 
-impl Which {
-    /// Refuses to mean everything.
-    fn some(self, tool: &str) -> Result<TaskQuery> {
-        if self.task_ids.is_empty() && self.run_id.is_none() && self.pattern.is_none() {
-            return Err(Error::invalid(format!(
-                "{tool} takes at least one of 'taskIds', 'runId' and 'pattern'"
-            ))
-            .with_details(serde_json::json!({"field": "taskIds", "alternatives": ["runId", "pattern"]})));
-        }
-        Ok(TaskQuery { tasks: self.task_ids, run: self.run_id, pattern: self.pattern, session: None })
+pub(in crate::mcp) fn status_words() -> [&'static str; 4] {
+    TaskStatus::ALL.map(TaskStatus::as_str)
+}
+
+fn priority_word(priority: Priority) -> &'static str {
+    match priority {
+        Priority::Low => "low",
+        Priority::Normal => "medium",
+        Priority::High => "high",
+        Priority::Critical => "critical",
     }
 }
 
 /// Tasks by status.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Summary {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, JsonSchema)]
+struct Summary {
     total: usize,
     queued: usize,
     running: usize,
@@ -57,96 +51,91 @@ pub(super) struct Summary {
 
 impl From<Counts> for Summary {
     fn from(counts: Counts) -> Self {
-        let Counts { queued, running, completed, failed } = counts;
-        Self { total: counts.total(), queued, running, completed, failed }
+        Self {
+            total: counts.total(),
+            queued: counts.queued,
+            running: counts.running,
+            completed: counts.completed,
+            failed: counts.failed,
+        }
     }
 }
 
-impl Summary {
-    fn text(&self) -> String {
-        let Self { total, queued, running, completed, failed } = self;
-        format!("{total} tasks: {completed} completed, {failed} failed, {running} running, {queued} queued")
-    }
-}
-
-/// Waits for tasks, with progress reports. Returns whether it came to what was waited for.
-async fn wait(call: &Call, query: &TaskQuery, until: TasksUntil, longest: Duration) -> Result<bool> {
-    call.wait(call.orchestrator.wait_tasks(query, until, longest), Watched::Tasks(query)).await
-}
-
-/// A run that was accepted.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-struct Distribution {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    run_id: Option<String>,
-    #[serde(skip_serializing_if = "is_default")]
-    distributed: Vec<Distributed>,
-    /// Accepted tasks that this list leaves out; the status of the run has them.
-    #[serde(skip_serializing_if = "is_default")]
-    omitted: usize,
-    /// Tasks that have not started.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    queue_length: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    estimated_completion: Option<String>,
-    /// Of a dry run.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    order: Option<Order>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+/// A task as its acceptance shows it.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Distributed {
     task_id: String,
-    /// Where it started; left out while it waits.
+    /// Where it started, if it has.
     #[serde(skip_serializing_if = "Option::is_none")]
     session_id: Option<String>,
+    #[schemars(extend("enum" = status_words()))]
     status: &'static str,
 }
 
-/// How a graph would be worked off.
+/// An accepted run.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Order {
-    /// Ids; those of each wave wait only for earlier ones.
-    waves: Vec<Vec<String>>,
-    critical_path: Vec<String>,
-    /// Where earlier durations tell.
+struct Distribution {
+    run_id: String,
+    /// Every accepted task.
+    distributed: Vec<Distributed>,
+    /// Tasks at the end of the list that did not fit.
+    #[serde(skip_serializing_if = "is_default")]
+    omitted_tasks: usize,
+    /// Tasks that have not started.
+    queue_length: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
-    estimated_ms: Option<u64>,
+    estimated_completion: Option<String>,
 }
 
-/// The answer for an accepted run.
-fn accepted(call: &Call, accepted: &Accepted) -> Result<Answer> {
-    let all: Vec<Distributed> = accepted
-        .distributed
+/// The tasks that a call changes: it has to say which.
+fn chosen(tasks: Vec<String>, run: Option<String>, pattern: Option<String>) -> Result<TaskQuery> {
+    if tasks.is_empty() && run.is_none() && pattern.is_none() {
+        return Err(Error::invalid("which tasks? name them by 'taskIds', or the run by 'runId'")
+            .with_details(serde_json::json!({"field": "taskIds", "alternatives": ["runId"]})));
+    }
+    Ok(TaskQuery { tasks, run, pattern, session: None })
+}
+
+/// The answer about an accepted run.
+fn accepted(call: &Call, run: &Accepted) -> Result<Answer> {
+    let most = run.distributed.len().min(call.room().tokens);
+    let all: Vec<Distributed> = run.distributed[..most]
         .iter()
-        .map(|(id, session, status)| Distributed {
-            task_id: id.clone(),
+        .map(|(task, session, status)| Distributed {
+            task_id: task.clone(),
             session_id: session.as_ref().map(ToString::to_string),
             status: status.as_str(),
         })
         .collect();
-    let started = all.len() - accepted.queued.min(all.len());
     let mut room = call.room();
     loop {
-        let shown = fitting(&all, room.tokens);
-        let text = format!(
-            "{}: {} tasks accepted, {started} started{}; follow them with task_status {{\"runId\":\"{}\",\"wait\":45000}}",
-            accepted.run,
-            all.len(),
-            accepted.estimated_completion.map_or_else(String::new, |at| format!(", over at about {at}")),
-            accepted.run
-        );
-        let distribution = Distribution {
-            run_id: Some(accepted.run.to_string()),
-            distributed: all[..shown].to_vec(),
-            omitted: all.len() - shown,
-            queue_length: Some(accepted.queued),
-            estimated_completion: accepted.estimated_completion.map(|at| at.to_string()),
-            order: None,
-        };
+        let distributed = all[..fitting(&all, room.tokens)].to_vec();
+        let omitted_tasks = run.distributed.len() - distributed.len();
+        let mut text = format!("{}: {} tasks, {} queued", run.run, run.distributed.len(), run.queued);
+        let estimated_completion = run.estimated_completion.map(|at| at.to_string());
+        if let Some(at) = &estimated_completion {
+            let _ = write!(text, ", done about {at}");
+        }
+        for task in &distributed {
+            let _ = write!(text, "\n{} {}", task.task_id, task.status);
+            if let Some(session) = &task.session_id {
+                let _ = write!(text, " {session}");
+            }
+        }
+        if omitted_tasks > 0 {
+            let _ = write!(
+                text,
+                "\n({omitted_tasks} more accepted tasks left out: task_status {{\"runId\": \"{}\", \"since\": {}}})",
+                run.run,
+                distributed.len()
+            );
+        }
+        let run_id = run.run.to_string();
+        let queue_length = run.queued;
+        let distribution =
+            Distribution { run_id, distributed, omitted_tasks, queue_length, estimated_completion };
         let answer = Answer::new(text, &distribution)?;
         if room.holds(&answer) {
             return Ok(answer);

@@ -3,8 +3,9 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Distribution, Which, accepted};
+use super::{Distribution, accepted, chosen};
 use crate::error::Result;
+use crate::limits;
 use crate::mcp::answer::Answer;
 use crate::mcp::arguments::typed;
 use crate::mcp::call::Call;
@@ -13,9 +14,9 @@ use crate::mcp::tools::{Effect, Tool};
 
 pub(crate) const TOOL: Tool = Tool {
     name: "task_retry",
-    title: "Retry tasks",
-    description: "Runs tasks that failed once more, in a new run, with what failed before them. onlyFailed false takes \
-        completed ones too. Answers like task_distribute.",
+    title: "Run tasks again",
+    description: "Runs tasks that are over once more, in a run of their own: the failed ones among those named, with \
+        what failed before them; onlyFailed: false takes completed ones too. Answers as task_distribute does.",
     effect: Effect::Runs,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Distribution>,
@@ -26,14 +27,16 @@ pub(crate) const TOOL: Tool = Tool {
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Arguments {
-    #[serde(flatten)]
-    which: Which,
+    #[serde(default)]
+    #[schemars(extend("x-items" = limits::TASKS))]
+    task_ids: Vec<String>,
+    run_id: Option<String>,
     /// Default true
     only_failed: Option<bool>,
 }
 
 async fn retry(call: &Call, arguments: Arguments) -> Result<Answer> {
-    let query = arguments.which.some(TOOL.name)?;
-    let run = call.orchestrator.retry_tasks(&query, arguments.only_failed.unwrap_or(true)).await?;
-    accepted(call, &run)
+    let query = chosen(arguments.task_ids, arguments.run_id, None)?;
+    let only_failed = arguments.only_failed.unwrap_or(true);
+    accepted(call, &call.orchestrator.retry_tasks(&query, only_failed).await?)
 }

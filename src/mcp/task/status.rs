@@ -1,4 +1,4 @@
-//! `task_status`: shows tasks, and waits for them.
+//! `task_status`: follows tasks.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -6,40 +6,41 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Summary, Which, wait};
-use crate::engine::report::TaskView;
+use super::{Summary, status_words};
+use crate::engine::report::{TaskReport, TaskView};
 use crate::engine::request::TaskQuery;
 use crate::error::Result;
-use crate::mcp::answer::{Answer, fitting, is_default};
+use crate::limits;
+use crate::mcp::answer::{Answer, fitting, is_default, json_tokens};
 use crate::mcp::arguments::typed;
-use crate::mcp::call::Call;
+use crate::mcp::call::{Call, Watched, standing};
 use crate::mcp::schema::{self, Milliseconds};
 use crate::mcp::tools::{Effect, Tool};
 use crate::model::{TaskReason, TaskStatus};
 use crate::orchestrator::OutputQuery;
 use crate::orchestrator::tasks::TasksUntil;
+use crate::term::tokens::estimate_tokens;
 
-/// Tasks of one answer. More would be only names.
-const SHOWN: usize = 500;
-/// Lines of output of a task that failed, and of any other.
-const FAILED_LINES: usize = 30;
-/// See [`FAILED_LINES`].
-const OTHER_LINES: usize = 5;
-/// A task's output takes at most so many tokens, however few tasks there are.
-const OUTPUT_TOKENS: usize = 2_000;
-/// Below this the output shows nothing that would help.
-const LEAST_TOKENS: usize = 20;
+/// Lines and estimated tokens of output that a failed task shows at most.
+const FAILED_TAIL: (usize, usize) = (30, 800);
+/// The same of any other task.
+const TAIL: (usize, usize) = (5, 150);
+/// How much more of what room there is a failed task gets.
+const FAILED_WEIGHT: usize = 4;
+/// Fewer tokens show no line worth reading.
+const SMALLEST_TAIL: usize = 12;
 
 pub(crate) const TOOL: Tool = Tool {
     name: "task_status",
     title: "Follow tasks",
-    description: "Shows tasks with status (queued, running, completed, failed), reason, detail, exitCode and the end of \
-        their output, and a summary. Without arguments: all. With wait it blocks until all are terminal, or with until \
-        \"change\" until one changes, or the time is over. An unknown id is failed with reason not_found. All output of a \
-        task: session_output with its sessionId and commandId.",
+    description: "Shows tasks by taskIds, runId, pattern (a glob over ids) or sessionId, all together when none is given: \
+        status, why one failed (reason, error), what a queued one waits for (detail), and the last lines of output. \
+        With wait it blocks until all are over, or with until:\"change\" until any has changed; without, it answers at \
+        once. An unknown id is failed with reason not_found. A failed task is no error of this call. A list that is \
+        cut gives a cursor: pass it as since.",
     effect: Effect::Reads,
     input: schema::of_arguments::<Arguments>,
-    output: schema::of_result::<Status>,
+    output: schema::of_result::<Listing>,
     later: &[],
     run: |call, arguments| Box::pin(async move { status(call, typed(arguments)?).await }),
 };
@@ -47,14 +48,27 @@ pub(crate) const TOOL: Tool = Tool {
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Arguments {
-    #[serde(flatten)]
-    which: Which,
+    #[serde(default)]
+    #[schemars(extend("x-items" = limits::TASKS))]
+    task_ids: Vec<String>,
+    run_id: Option<String>,
+    pattern: Option<String>,
     session_id: Option<String>,
+    /// List only these
+    #[serde(default)]
+    status: Vec<Word>,
     /// ms
     wait: Option<Milliseconds>,
     #[serde(default)]
     until: Until,
+    /// A cursor
+    #[serde(default)]
+    since: usize,
 }
+
+#[derive(Clone, Copy, PartialEq, Deserialize, JsonSchema)]
+#[serde(transparent)]
+struct Word(#[schemars(with = "String", extend("enum" = status_words()))] TaskStatus);
 
 #[derive(Clone, Copy, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -65,20 +79,27 @@ enum Until {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-struct Status {
+#[serde(rename_all = "camelCase")]
+struct Listing {
     tasks: Vec<Item>,
+    /// Of all tasks that fit, listed or not.
     summary: Summary,
-    /// Tasks that did not fit: narrow the call by pattern or taskIds.
+    /// Tasks at the end that did not fit.
     #[serde(skip_serializing_if = "is_default")]
-    omitted: usize,
+    omitted_tasks: usize,
+    /// Pass it as since to see them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cursor: Option<usize>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Item {
     id: String,
+    /// Left out where the caller named it.
     #[serde(skip_serializing_if = "is_default")]
     run_id: String,
+    #[schemars(extend("enum" = status_words()))]
     status: &'static str,
     #[serde(skip_serializing_if = "is_default")]
     reason: &'static str,
@@ -89,18 +110,21 @@ struct Item {
     session_id: String,
     #[serde(skip_serializing_if = "is_default")]
     command_id: String,
-    #[serde(skip_serializing_if = "is_default")]
-    attempt: u32,
+    /// From the second on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     exit_code: Option<i32>,
-    /// The end of what it printed.
+    #[serde(skip_serializing_if = "is_default")]
+    error: String,
+    /// The last lines.
     #[serde(skip_serializing_if = "is_default")]
     output: String,
     #[serde(skip_serializing_if = "is_default")]
-    error: String,
-    /// Percent of what it took before; for running tasks.
-    #[serde(skip_serializing_if = "is_default")]
-    progress: u8,
+    omitted_lines: u64,
+    /// Percent of a running task's expected duration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    progress: Option<u8>,
     #[serde(skip_serializing_if = "is_default")]
     queued_at: String,
     #[serde(skip_serializing_if = "is_default")]
@@ -109,118 +133,180 @@ struct Item {
     completed_at: String,
 }
 
-fn item(view: &TaskView, output: String) -> Item {
-    let told = |value: &Option<_>| value.as_ref().map_or_else(String::new, ToString::to_string);
-    Item {
-        id: view.id.clone(),
-        run_id: view.run.as_ref().map_or_else(String::new, ToString::to_string),
-        status: view.status.as_str(),
-        reason: view.reason.map_or("", TaskReason::as_str),
-        detail: view.detail.map_or("", crate::model::TaskDetail::as_str),
-        session_id: view.session.as_ref().map_or_else(String::new, ToString::to_string),
-        command_id: view.command.as_ref().map_or_else(String::new, ToString::to_string),
-        attempt: view.attempt,
-        exit_code: view.exit_code,
-        output,
-        error: error(view),
-        progress: if view.status == TaskStatus::Running { view.progress } else { 0 },
-        queued_at: told(&view.queued_at),
-        started_at: told(&view.started_at),
-        completed_at: told(&view.ended_at),
+impl Item {
+    fn of(view: &TaskView, names_run: bool) -> Self {
+        let text = |value: Option<String>| value.unwrap_or_default();
+        Self {
+            id: view.id.clone(),
+            run_id: text(view.run.as_ref().filter(|_| !names_run).map(ToString::to_string)),
+            status: view.status.as_str(),
+            reason: view.reason.map_or("", TaskReason::as_str),
+            detail: view.detail.map_or("", |detail| detail.as_str()),
+            session_id: text(view.session.as_ref().map(ToString::to_string)),
+            command_id: text(view.command.as_ref().map(ToString::to_string)),
+            attempt: Some(view.attempt).filter(|attempt| *attempt > 1),
+            exit_code: view.exit_code,
+            error: error(view),
+            output: String::new(),
+            omitted_lines: 0,
+            progress: (view.status == TaskStatus::Running).then_some(view.progress),
+            queued_at: text(view.queued_at.map(|at| at.to_string())),
+            started_at: text(view.started_at.map(|at| at.to_string())),
+            completed_at: text(view.ended_at.map(|at| at.to_string())),
+        }
+    }
+
+    fn line(&self) -> String {
+        let mut line = format!("{} {}", self.id, self.status);
+        for (name, value) in [("", self.reason), ("", self.detail), (": ", &self.error)] {
+            if !value.is_empty() {
+                let _ = write!(line, "{}{value}", if name.is_empty() { " " } else { name });
+            }
+        }
+        let mut facts: Vec<String> = Vec::new();
+        facts.extend(self.progress.map(|progress| format!("{progress} %")));
+        facts.extend(self.attempt.map(|attempt| format!("attempt {attempt}")));
+        let times =
+            [("queued", &self.queued_at), ("started", &self.started_at), ("over", &self.completed_at)];
+        let times = times.into_iter().filter(|(_, at)| !at.is_empty());
+        facts.extend(
+            [&self.run_id, &self.session_id, &self.command_id]
+                .into_iter()
+                .filter(|id| !id.is_empty())
+                .cloned(),
+        );
+        facts.extend(times.map(|(what, at)| format!("{what} {at}")));
+        if !facts.is_empty() {
+            let _ = write!(line, " [{}]", facts.join(" · "));
+        }
+        if self.omitted_lines > 0 {
+            let _ = write!(line, "\n  ({} lines before)", self.omitted_lines);
+        }
+        for output in self.output.lines() {
+            let _ = write!(line, "\n  {output}");
+        }
+        line
     }
 }
 
 /// Why a task failed, in a sentence.
 fn error(view: &TaskView) -> String {
-    let root = view.because_of.as_deref().unwrap_or("another task");
-    let attempts = if view.attempts > 1 { format!(" in attempt {}", view.attempt) } else { String::new() };
-    match view.reason {
-        _ if view.status != TaskStatus::Failed => String::new(),
-        Some(TaskReason::ExitCode) => {
-            view.exit_code.map_or_else(String::new, |code| format!("exited with code {code}{attempts}"))
-        }
-        Some(TaskReason::Timeout) => format!("outlived its timeout{attempts}"),
-        Some(TaskReason::DependencyFailed) => format!("never ran: {root} failed"),
-        Some(TaskReason::Cancelled) if view.because_of.is_some() => {
-            format!("cancelled because {root} failed")
-        }
-        Some(TaskReason::Cancelled) => "cancelled".to_owned(),
-        Some(TaskReason::SessionLost) => format!("its session was lost{attempts}"),
-        Some(TaskReason::MemoryLimit) => format!("passed its memory limit{attempts}"),
-        Some(TaskReason::CpuLimit) => format!("passed its limit of CPU time{attempts}"),
-        Some(TaskReason::ServerRestart) => "the server ended while it ran".to_owned(),
-        Some(TaskReason::NotFound) => "no task has this id".to_owned(),
-        Some(TaskReason::NotNeeded) | None => String::new(),
+    let Some(reason) = view.reason else { return String::new() };
+    let attempts = if view.attempt > 1 { format!(" in attempt {}", view.attempt) } else { String::new() };
+    match reason {
+        TaskReason::ExitCode => match view.exit_code {
+            Some(code) => format!("exit code {code}{attempts}"),
+            None => format!("it ended without an exit code{attempts}"),
+        },
+        TaskReason::Timeout => format!("it outlived its timeout{attempts} and was ended"),
+        TaskReason::DependencyFailed => match &view.because_of {
+            Some(root) => format!("'{root}' failed before it; it never ran"),
+            None => "a task before it failed; it never ran".to_owned(),
+        },
+        TaskReason::NotNeeded => String::new(),
+        TaskReason::Cancelled => match &view.because_of {
+            Some(root) => format!("cancelled because '{root}' failed"),
+            None => "cancelled".to_owned(),
+        },
+        TaskReason::SessionLost => "its session is gone".to_owned(),
+        TaskReason::MemoryLimit => "it passed its memory limit and was ended".to_owned(),
+        TaskReason::CpuLimit => "it passed its limit of CPU time and was ended".to_owned(),
+        TaskReason::ServerRestart => "the server ended while it ran; run it again with task_retry".to_owned(),
+        TaskReason::NotFound => "no task has this id".to_owned(),
     }
-}
-
-/// The end of what a task printed, within so many tokens.
-async fn output(call: &Call, view: &TaskView, tokens: usize) -> String {
-    let (Some(session), Some(command)) = (&view.session, &view.command) else { return String::new() };
-    if tokens < LEAST_TOKENS {
-        return String::new();
-    }
-    let lines = if view.status == TaskStatus::Failed { FAILED_LINES } else { OTHER_LINES };
-    let query = OutputQuery {
-        command: Some(command.clone()),
-        tail_lines: Some(lines),
-        budget_tokens: tokens.min(OUTPUT_TOKENS),
-        ..OutputQuery::default()
-    };
-    // What is gone from the logs is gone; the task's state is still worth telling.
-    call.orchestrator.output(session, query).await.map(|excerpt| excerpt.text).unwrap_or_default()
 }
 
 async fn status(call: &Call, arguments: Arguments) -> Result<Answer> {
-    let Which { task_ids, run_id, pattern } = arguments.which;
-    let query = TaskQuery { tasks: task_ids, run: run_id, pattern, session: arguments.session_id };
-    let asked: Duration = arguments.wait.map_or(Duration::ZERO, Into::into);
-    if !asked.is_zero() {
+    let names_run = arguments.run_id.is_some();
+    let query = TaskQuery {
+        tasks: arguments.task_ids,
+        run: arguments.run_id,
+        pattern: arguments.pattern,
+        session: arguments.session_id,
+    };
+    let wait = arguments.wait.map_or(Duration::ZERO, Into::into);
+    if !wait.is_zero() {
         let until = match arguments.until {
             Until::Terminal => TasksUntil::Over,
             Until::Change => TasksUntil::Changed,
         };
-        wait(call, &query, until, call.longest_wait(Some(asked))).await?;
+        let come = call.orchestrator.wait_tasks(&query, until, call.longest_wait(Some(wait)));
+        call.wait(come, Watched::Tasks(&query)).await?;
     }
-    let report = call.orchestrator.tasks(&query, SHOWN).await?;
-    let printing = report.tasks.iter().filter(|view| view.command.is_some()).count().max(1);
+    let mut report = call.orchestrator.tasks(&query, limits::TASKS).await?;
+    let wanted =
+        |view: &TaskView| arguments.status.is_empty() || arguments.status.contains(&Word(view.status));
+    report.tasks.retain(wanted);
+    report.tasks.drain(..arguments.since.min(report.tasks.len()));
+    answer(call, &report, arguments.since, names_run).await
+}
+
+async fn answer(call: &Call, report: &TaskReport, since: usize, names_run: bool) -> Result<Answer> {
+    // Every task takes some tokens: no more than these can fit.
+    let most = report.tasks.len().min(call.room().tokens);
+    let items: Vec<Item> = report.tasks[..most].iter().map(|view| Item::of(view, names_run)).collect();
     let mut room = call.room();
     loop {
-        let mut items = Vec::with_capacity(report.tasks.len());
-        // Half for the tasks themselves; a failure needs more to be told than a success.
-        let share = room.tokens / 2 / printing;
-        for view in &report.tasks {
-            items.push(item(view, output(call, view, share).await));
+        // What failed shows why, even where there are many tasks.
+        let is_telling = |view: &&TaskView| view.status == TaskStatus::Failed && view.command.is_some();
+        let kept = if report.tasks.iter().any(|view| is_telling(&view)) { room.tokens / 4 } else { 0 };
+        let fits = fitting(&items, room.tokens - kept);
+        let mut shown = items[..fits].to_vec();
+        let used: usize = shown.iter().map(json_tokens).sum();
+        add_output(call, &report.tasks, &mut shown, room.tokens.saturating_sub(used)).await;
+        let omitted_tasks = report.tasks.len() - fits;
+        let mut text = standing(report.counts);
+        for item in &shown {
+            let _ = write!(text, "\n{}", item.line());
         }
-        let shown = fitting(&items, room.tokens);
-        items.truncate(shown);
-        let status = Status {
-            omitted: report.counts.total() - items.len(),
-            tasks: items,
-            summary: report.counts.into(),
-        };
-        let answer = Answer::new(text(&status), &status)?;
+        let cursor = (omitted_tasks > 0).then_some(since + fits);
+        if let Some(cursor) = cursor {
+            let _ = write!(text, "\n({omitted_tasks} more tasks left out: pass since: {cursor}, or status)");
+        }
+        let listing = Listing { tasks: shown, summary: report.counts.into(), omitted_tasks, cursor };
+        let answer = Answer::new(text, &listing)?;
         if room.holds(&answer) {
             return Ok(answer);
         }
     }
 }
 
-fn text(status: &Status) -> String {
-    let mut text = status.summary.text();
-    for item in &status.tasks {
-        let _ = write!(text, "\n{}  {}", item.id, item.status);
-        for more in [item.reason, item.detail, &item.error, &item.session_id] {
-            if !more.is_empty() {
-                let _ = write!(text, "  {more}");
-            }
+/// Adds the last lines of each task's output within a budget of tokens.
+async fn add_output(call: &Call, views: &[TaskView], items: &mut [Item], budget: usize) {
+    let weight = |view: &TaskView| match (&view.command, view.status) {
+        (None, _) => 0,
+        (Some(_), TaskStatus::Failed) => FAILED_WEIGHT,
+        (Some(_), TaskStatus::Queued | TaskStatus::Running | TaskStatus::Completed) => 1,
+    };
+    let mut weights: usize = views.iter().zip(&*items).map(|(view, _)| weight(view)).sum();
+    let mut left = budget;
+    // What failed comes first: it passes on what it does not need.
+    let mut order: Vec<usize> = (0..items.len()).collect();
+    order.sort_by_key(|&index| std::cmp::Reverse(weight(&views[index])));
+    for index in order {
+        let view = &views[index];
+        let (Some(session), Some(command)) = (&view.session, &view.command) else { continue };
+        let (lines, most) = if view.status == TaskStatus::Failed { FAILED_TAIL } else { TAIL };
+        let share = (left * weight(view) / weights.max(1)).min(most);
+        weights -= weight(view);
+        if share < SMALLEST_TAIL {
+            continue;
         }
-        for line in item.output.lines() {
-            let _ = write!(text, "\n    {line}");
+        let query = OutputQuery {
+            command: Some(command.clone()),
+            tail_lines: Some(lines),
+            budget_tokens: share,
+            ..OutputQuery::default()
+        };
+        // Output that was dropped long ago is no reason to tell nothing of the task.
+        let Ok(excerpt) = call.orchestrator.output(session, query).await else { continue };
+        let tokens = estimate_tokens(&excerpt.text);
+        if tokens <= share.max(SMALLEST_TAIL) * 2 {
+            left = left.saturating_sub(tokens);
+            let item = &mut items[index];
+            let shown = excerpt.text.lines().count() as u64;
+            item.output = excerpt.text;
+            item.omitted_lines = excerpt.total_lines.saturating_sub(shown);
         }
     }
-    if status.omitted > 0 {
-        let _ = write!(text, "\n({} tasks left out: narrow the call by pattern or taskIds)", status.omitted);
-    }
-    text
 }

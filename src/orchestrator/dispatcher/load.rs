@@ -1,13 +1,12 @@
 //! How busy the machine is, for as long as a run depends on it; and runs as they come from the store.
 
-use std::collections::HashMap;
-
 use super::Dispatcher;
+use super::reading::Members;
 use crate::clock::Moment;
 use crate::engine::{Load, RestoredRun};
 use crate::id::SessionId;
 use crate::limits;
-use crate::sample::{self, Machine};
+use crate::sample::{self, CpuMeter, Machine};
 use crate::store::StoredRun;
 
 impl Dispatcher {
@@ -23,25 +22,26 @@ impl Dispatcher {
         }
         self.load_at = Some(now.after(limits::LOAD_EVERY));
         if self.machine.is_none() {
-            self.machine = Machine::new();
+            self.machine = Machine::new().map(|machine| (machine, CpuMeter::default()));
         }
-        let (cpu, memory) = self.machine.as_mut().map_or((0.0, 0.0), Machine::usage);
-        let sessions = self.session_loads();
+        let members = self.members(&self.with_shells());
+        let Some((machine, meter)) = &mut self.machine else { return };
+        let (cpu, memory) = machine.usage();
+        let sessions = members.into_iter().map(|of| (of.session.clone(), load(&of, meter, now))).collect();
         self.engine.load(Load { cpu, memory, sessions });
     }
 
-    /// Of each session with a shell: the resident memory of its tree, in percent of a gigabyte.
-    fn session_loads(&self) -> HashMap<SessionId, f64> {
-        let live: Vec<SessionId> =
-            self.engine.sessions().filter(|session| session.status.is_live()).map(|s| s.id.clone()).collect();
-        let of_members = self.members(&live).into_iter().map(|members| {
-            let tree = sample::tree(&members.pids);
-            #[expect(clippy::cast_precision_loss, reason = "to compare by")]
-            let load = tree.cpu_ms as f64 / 10.0 + tree.memory_bytes as f64 / 1e7;
-            (members.session, load)
-        });
-        of_members.collect()
+    fn with_shells(&self) -> Vec<SessionId> {
+        self.engine.sessions().filter(|session| session.status.is_live()).map(|s| s.id.clone()).collect()
     }
+}
+
+/// How busy a session is: percent of a processor since the last look, and a point for each 10 MB.
+fn load(members: &Members, meter: &mut CpuMeter, now: Moment) -> f64 {
+    let tree = sample::tree(&members.pids);
+    #[expect(clippy::cast_precision_loss, reason = "to compare by")]
+    let memory = tree.memory_bytes as f64 / 1e7;
+    meter.percent(members.slot, tree.cpu_ms, now, members.since) + memory
 }
 
 /// A run as the engine takes it in.

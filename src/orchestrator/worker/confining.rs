@@ -19,7 +19,7 @@ pub(super) struct Confined {
 impl Running {
     /// From now on what the shell starts belongs to a confined command.
     pub(super) fn confine(&self) -> Confined {
-        if let Err(error) = self.wiring.slot.confine() {
+        if let Err(error) = self.wiring.slot.confine(self.dialect) {
             warn!(session = %self.wiring.session, %error, "what a command leaves running will not be found");
         }
         Confined { modes: self.terminal.line_modes().filter(|_| !self.edits_lines) }
@@ -32,7 +32,7 @@ impl Running {
     /// The confined command is over: what it left running is killed. Before its end is reported, so that
     /// whatever still writes to the terminal does so before the next command.
     pub(super) async fn clear_away(&self, confined: &Confined) {
-        if let Err(error) = self.wiring.slot.release() {
+        if let Err(error) = self.wiring.slot.release(self.dialect) {
             warn!(session = %self.wiring.session, %error, "the shell keeps the mark of its last command");
         }
         if self.wiring.slot.has_leftovers() {

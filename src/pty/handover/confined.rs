@@ -12,6 +12,7 @@ use std::path::Path;
 
 use super::{HandoverCommand, cd, quoted, quoted_bytes, save};
 use crate::model::session::Dialect;
+use crate::pty::confinement::{Marker, marker};
 
 /// Writes what has to be prepared for `command`, whose text and input are in the files `c` and `i` of
 /// `directory`, and returns the words that run it. Without an input it reads nothing: a task must not
@@ -38,8 +39,14 @@ pub(super) fn write(
         (Dialect::Bash | Dialect::Zsh | Dialect::Posix | Dialect::Plain, interpreter) => {
             let run = interpreter.map_or(b"\\.".to_vec(), |program| [b"\\exec ", &program[..]].concat());
             // The status before is another command's: a bare `exit` must not repeat it.
-            let first = if is_prepared { [b"\\. ", &preparation[..]].concat() } else { b"\\:".to_vec() };
-            [b"( ", &first[..], b"; ", &run, b" ", &text, b" )"].concat()
+            let mut first = match marker(dialect) {
+                Marker::Subshell => b"{ __shellherd_confine; } 2>/dev/null; ".to_vec(),
+                Marker::Server => b"\\:; ".to_vec(),
+            };
+            if is_prepared {
+                first.extend([b"\\. ", &preparation[..], b"; "].concat());
+            }
+            [b"( ", &first[..], &run, b" ", &text, b" )"].concat()
         }
     };
     if is_prepared {

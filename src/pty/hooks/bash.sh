@@ -8,7 +8,7 @@
 
 BASH_EXECUTION_STRING=shellherd # ble.sh, a line editor that replaces readline, stays out of such shells
 case @PROFILE@ in
-    user)
+    user | tasks)
         # bash has read the system-wide bashrc by itself, if it was built to.
         if [ -r ~/.bashrc ]; then . ~/.bashrc; fi
         ;;
@@ -53,6 +53,9 @@ __shellherd_end() {
     __shellherd_number=
     \builtin return "$__shellherd_status"
 }
+
+# Marks the subshell of a confined command, and so what it starts; the shell itself stays as it is.
+__shellherd_confine() { @CONFINE@ || \builtin true; }
 
 # Undoes what a command's preparation changed.
 __shellherd_restore() {
@@ -114,6 +117,12 @@ __shellherd_arm() {
     \builtin export -n PROMPT_COMMAND
 }
 
+# Nobody sees the prompt of a session for tasks. bash-preexec and its like come in by these ways.
+if [[ @PROFILE@ == tasks ]]; then
+    \builtin trap - DEBUG
+    \builtin unset -v PROMPT_COMMAND PS0 2>/dev/null
+    PS1='\$ '
+fi
 # Without start-up files it was the variable that loaded this file.
 if [[ @PROFILE@ == clean ]]; then \builtin unset -v PROMPT_COMMAND; fi
 __shellherd_arm

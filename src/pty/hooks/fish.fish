@@ -46,6 +46,16 @@ function __shellherd_restore
     builtin eval $script 2>/dev/null
 end
 
+# Nobody sees the prompt of a session for tasks: what the user's configuration does there is dropped.
+if test @PROFILE@ = tasks
+    set -l events 'fish_(?:prompt|preexec|postexec|posterror|cancel)'
+    # Those of fish itself set up its line editor, which there is no fish without.
+    for name in (functions --handlers-type generic | string match -rg "^$events (.*)")
+        string match -q '__fish_*' -- $name; or functions --erase $name
+    end
+    functions --erase fish_right_prompt fish_mode_prompt
+end
+
 function __shellherd_prompt --on-event fish_prompt
     set -l code $status
     if test -n "$__shellherd_number"
@@ -80,7 +90,7 @@ end
 
 # What an agent runs stays out of the history file.
 set -g fish_history ''
-if test @PROFILE@ = clean
+if contains @PROFILE@ clean tasks
     function fish_prompt
         builtin printf '> '
     end

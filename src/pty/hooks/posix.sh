@@ -70,6 +70,7 @@ __shellherd_arm() {
     PS1='${__shellherd_number:+${__shellherd_esc}]133;D;$?;k=@NONCE@;n=$__shellherd_number;x=1${__shellherd_bel}}'"${PS1-\$ }"'${__shellherd_esc}]133;A;k=@NONCE@${__shellherd_bel}'
 }
 
+case @PROFILE@ in tasks) PS1='$ ' ;; esac
 __shellherd_esc='@ESC@'
 __shellherd_bel='@BEL@'
 __shellherd_number=

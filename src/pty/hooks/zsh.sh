@@ -32,6 +32,9 @@ __shellherd_end() {
     \builtin return $__shellherd_code
 }
 
+# Marks the subshell of a confined command, and so what it starts; the shell itself stays as it is.
+__shellherd_confine() { @CONFINE@ || \builtin true }
+
 # Undoes what a command's preparation changed.
 __shellherd_restore() {
     \builtin local __shellherd_script="$__shellherd_undo"
@@ -73,6 +76,13 @@ __shellherd_arm() {
 
 () {
     \builtin emulate -L zsh
+    # Nobody sees the prompt of a session for tasks.
+    if [[ @PROFILE@ == tasks ]]; then
+        \builtin unfunction precmd preexec periodic zshaddhistory 2>/dev/null
+        \builtin unset precmd_functions preexec_functions periodic_functions zshaddhistory_functions
+        \builtin unset RPROMPT RPS1
+        \builtin typeset -g PS1='%# '
+    fi
     __shellherd_arm
 }
 # What an agent runs stays out of the history file, and our own lines out of the history in memory.
@@ -81,4 +91,6 @@ __shellherd_arm() {
 # Neither the inverse % after output without a newline, nor the codes of bracketed paste.
 \builtin unsetopt prompt_sp
 \builtin zmodload zsh/zle 2>/dev/null
+# Else each subshell that needs it loads it anew.
+\builtin zmodload zsh/rlimits 2>/dev/null
 \builtin unset zle_bracketed_paste

@@ -10,7 +10,7 @@ const LEFTOVERS: [&str; 7] = [
     "sh -c '(setsid sh -c \"sleep 1000 &\" &)'",
     "env -i setsid sh -c 'sleep 1000 & exit' &",
     "sh -c 'trap \"\" TERM INT HUP; while :; do sleep 1000; done' &",
-    "sh -c 'trap \"\" TERM INT; sleep 1000 & kill -STOP $!; sleep 1000 &' &",
+    "sh -c 'trap \"\" TERM INT HUP; sleep 1000 & kill -STOP $!; sleep 1000 &' &",
 ];
 
 static NO_ENV: BTreeMap<String, String> = BTreeMap::new();
@@ -22,9 +22,9 @@ fn confined(text: &str) -> HandoverCommand<'_> {
 impl Session {
     /// Runs a confined command as a worker does.
     async fn confined(&mut self, command: HandoverCommand<'_>) -> Ending {
-        self.slot.confine().unwrap();
+        self.slot.confine(self.dialect).unwrap();
         let ending = self.run_with(&command).await;
-        self.slot.release().unwrap();
+        self.slot.release(self.dialect).unwrap();
         ending
     }
 
@@ -164,7 +164,7 @@ async fn scripts(s: &mut Session) {
 /// The keys and signals that end a foreground job end a confined command, and not the shell.
 async fn stops(s: &mut Session) {
     for (signal, code) in [("INT", 130), ("TERM", 143), ("KILL", 137)] {
-        s.slot.confine().unwrap();
+        s.slot.confine(s.dialect).unwrap();
         s.start_command(&confined("sleep 1000; echo after")).await;
         s.await_begin().await;
         let is_sleep = |pid: &rustix::process::Pid| procfs::name(*pid).as_deref() == Some("sleep");
@@ -172,13 +172,13 @@ async fn stops(s: &mut Session) {
         let target = s.terminal.signal_foreground(Signal::parse(signal).unwrap()).unwrap();
         assert!(matches!(target, Target::Group { .. }), "{signal}: {target:?}");
         let ending = s.ending().await;
-        s.slot.release().unwrap();
+        s.slot.release(s.dialect).unwrap();
         assert_eq!(ending.status.code(), Some(code), "{signal}: {ending:?}");
         assert!(!ending.output.contains("after"), "{signal}: {ending:?}");
         s.await_sight("nothing", |s| !s.slot.has_leftovers()).await;
         s.check("true", 0, "").await;
     }
-    s.slot.confine().unwrap();
+    s.slot.confine(s.dialect).unwrap();
     s.start_command(&confined("sh -c 'trap \"\" INT TERM; setsid -w sleep 1000'")).await;
     s.await_begin().await;
     let is_sleep = |pid: &rustix::process::Pid| procfs::name(*pid).as_deref() == Some("sleep");
@@ -188,7 +188,7 @@ async fn stops(s: &mut Session) {
     let _ = s.terminal.signal_foreground(Signal::KILL);
     let code = s.ending().await.status.code();
     assert!(matches!(code, Some(130 | 137)), "{code:?}");
-    s.slot.release().unwrap();
+    s.slot.release(s.dialect).unwrap();
     s.await_sight("the orphan", |s| s.slot.has_leftovers()).await;
     assert_eq!(s.clear_away(), 0);
     assert!(!s.slot.has_leftovers());
@@ -214,24 +214,56 @@ async fn leftovers(s: &mut Session) {
         }
         assert_eq!(s.clear_away(), 0, "{text}");
         assert!(!s.slot.has_leftovers(), "{text}");
-        assert!(!has(s, "sleep 1000") && own(s), "{text}");
+        assert!(!has(s, "sleep 1000"), "{text}");
+        assert!(own(s), "{text}");
     }
     // A stopped job is none of the session's, either.
-    s.slot.confine().unwrap();
+    s.slot.confine(s.dialect).unwrap();
     s.start_command(&confined("sleep 1000")).await;
     s.await_begin().await;
     s.await_sight("sleep", |s| has(s, "sleep 1000")).await;
     s.terminal.signal_foreground(Signal::parse("STOP").unwrap()).unwrap();
     s.ending().await;
-    s.slot.release().unwrap();
+    s.slot.release(s.dialect).unwrap();
     assert!(s.slot.has_leftovers());
     assert_eq!(s.clear_away(), 0);
     s.output("true", 0).await;
     assert!(own(s));
 }
 
+/// What the prompt starts, before the server knows that a command is over, is none of the command's.
+async fn slow_prompt(shell: &str, file: &str, text: &str) {
+    let env = [("ENV", "$HOME/.shrc")];
+    let Some(mut s) = Session::with(shell, Profile::User, &[(file, text)], &env).await else { return };
+    for _ in 0..3 {
+        s.slot.confine(s.dialect).unwrap();
+        s.start_command(&confined("true")).await;
+        let end = |mark: &Mark, number| mark.kind == 'D' && mark.number == Some(number);
+        s.until("end", |s| s.marks().iter().any(|mark| end(mark, s.number)).then_some(())).await;
+        let is_sleep = |pid: &rustix::process::Pid| procfs::name(*pid).as_deref() == Some("sleep");
+        s.await_sight("the prompt's own", |s| s.slot.members().iter().any(is_sleep)).await;
+        assert!(!s.slot.has_leftovers(), "{shell}");
+        s.slot.release(s.dialect).unwrap();
+        assert_eq!(s.clear_away(), 0, "{shell}");
+        assert_eq!(s.ending().await.status, Status::Ended(0), "{shell}");
+        let from = s.log.len();
+        s.until("the prompt", |s| memchr::memmem::find(&s.log, b"slept 0")).await;
+        assert!(memchr::memmem::find(&s.log[..from], b"slept 1").is_none(), "{shell}: {}", s.shown());
+        s.log.clear();
+    }
+}
+
+#[tokio::test]
+async fn a_slow_prompt_is_no_part_of_a_confined_command() {
+    slow_prompt("bash", ".bashrc", "PROMPT_COMMAND='echo \"$(sleep 0.3; echo slept $?)\"'").await;
+    slow_prompt("zsh", ".zshrc", "precmd() { echo \"$(sleep 0.3; echo slept $?)\" }").await;
+    slow_prompt("dash", ".shrc", "PS1='$(sleep 0.3; echo slept $?)> '").await;
+    let text = "function fish_prompt; sleep 0.3; printf 'slept %s> ' $status; end";
+    slow_prompt("fish", ".config/fish/config.fish", text).await;
+}
+
 async fn all(shell: &str) {
-    for profile in [Profile::User, Profile::Clean] {
+    for profile in [Profile::User, Profile::Clean, Profile::Tasks] {
         let Some(mut s) = Session::with(shell, profile, &[], &[]).await else { return };
         ends(&mut s).await;
         changes(&mut s).await;

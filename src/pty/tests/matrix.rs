@@ -174,18 +174,21 @@ async fn exit_beside_a_child(shell: &str) {
 async fn bash_runs_the_matrix() {
     bourne("bash", Profile::User).await;
     bourne("bash", Profile::Clean).await;
+    bourne("bash", Profile::Tasks).await;
 }
 
 #[tokio::test]
 async fn zsh_runs_the_matrix() {
     bourne("zsh", Profile::User).await;
     bourne("zsh", Profile::Clean).await;
+    bourne("zsh", Profile::Tasks).await;
 }
 
 #[tokio::test]
 async fn dash_runs_the_matrix() {
     bourne("dash", Profile::User).await;
     bourne("dash", Profile::Clean).await;
+    bourne("dash", Profile::Tasks).await;
 }
 
 #[tokio::test]

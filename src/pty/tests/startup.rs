@@ -34,7 +34,7 @@ async fn profile(shell: &str, profile: Profile, env: &[(&str, &str)], expected: 
     s.type_bytes(b"echo half a line").await;
     s.until("the line", |s| memchr::memmem::find(&s.log[from..], b"line")).await;
     s.type_bytes(b"\x1b").await;
-    if s.dialect == Dialect::Fish && profile != Profile::Clean {
+    if s.dialect == Dialect::Fish && profile == Profile::User {
         s.until("the command mode", |s| memchr::memmem::find(&s.log[from..], b"[N]")).await;
     }
     s.await_sight("the editor", |s| s.terminal.awaiting_input()).await;
@@ -60,6 +60,7 @@ async fn bash_reads_the_files_of_its_profile() {
     profile("bash", Profile::User, &[], "bashrc,,,,").await;
     profile("bash", Profile::Login, &[], ",bash_profile,,,").await;
     profile("bash", Profile::Clean, &[], ",,,,").await;
+    profile("bash", Profile::Tasks, &[], "bashrc,,,,").await;
 }
 
 #[tokio::test]
@@ -67,12 +68,14 @@ async fn zsh_reads_the_files_of_its_profile() {
     profile("zsh", Profile::User, &[], "zshrc,,zshenv,,").await;
     profile("zsh", Profile::Login, &[], "zshrc,zprofile,zshenv,zlogin,").await;
     profile("zsh", Profile::Clean, &[], ",,,,").await;
+    profile("zsh", Profile::Tasks, &[], "zshrc,,zshenv,,").await;
 }
 
 #[tokio::test]
 async fn dash_reads_the_files_of_its_profile() {
     profile("dash", Profile::User, &[], ",,,,").await;
     profile("dash", Profile::User, &[("ENV", "$HOME/.shrc")], "shrc,,,,.shrc").await;
+    profile("dash", Profile::Tasks, &[("ENV", "$HOME/.shrc")], "shrc,,,,.shrc").await;
     profile("dash", Profile::Login, &[], "shrc,profile,,,.shrc").await;
     profile("dash", Profile::Clean, &[("ENV", "$HOME/.shrc")], ",,,,").await;
 }
@@ -81,6 +84,47 @@ async fn dash_reads_the_files_of_its_profile() {
 async fn fish_reads_the_files_of_its_profile() {
     profile("fish", Profile::User, &[], "config,,,,").await;
     profile("fish", Profile::Clean, &[], ",,,,").await;
+    profile("fish", Profile::Tasks, &[], "config,,,,").await;
+}
+
+/// Of a configuration sessions for tasks have all but the prompt and what goes with it.
+#[tokio::test]
+async fn sessions_for_tasks_have_the_users_files_without_the_prompt() {
+    let bourne = "export RC=here; alias wool='echo clipped'; bleat() { echo loud; return 3; }\n";
+    let bash = "hook() { echo ran >>~/hooks; }; PROMPT_COMMAND=hook; PS1='$(hook)'; PS0='$(hook)'
+preexec() { hook; }; trap preexec DEBUG\n";
+    let zsh =
+        "hook() { echo ran >>~/hooks }; precmd() { hook }; preexec() { hook }; periodic() { hook }; PERIOD=0
+precmd_functions+=(hook); preexec_functions+=(hook); setopt promptsubst; PS1='$(hook)'; RPROMPT='$(hook)'\n";
+    let dash = "hook() { echo ran >>~/hooks; }; PS1='$(hook)'\n";
+    let fish = "set -gx RC here; function hook; echo ran >>~/hooks; end; function fish_prompt; hook; end
+function fish_right_prompt; hook; end; function fish_title; hook; end
+function a --on-event fish_prompt; hook; end; function b --on-event fish_preexec; hook; end\n";
+    for (shell, file, first, then) in [
+        ("bash", ".bashrc", bourne, bash),
+        ("zsh", ".zshrc", bourne, zsh),
+        ("dash", ".shrc", bourne, dash),
+        ("fish", ".config/fish/config.fish", "", fish),
+    ] {
+        let text = [first, then].concat();
+        let env = [("ENV", "$HOME/.shrc")];
+        let Some(mut s) = Session::with(shell, Profile::Tasks, &[(file, &text)], &env).await else {
+            continue;
+        };
+        s.check("echo $RC", 0, "here\r\n").await;
+        let hooks = s.directory.join("home/hooks");
+        let _ = fs::remove_file(&hooks);
+        if shell != "fish" {
+            s.check("wool; bleat", 3, "clipped\r\nloud\r\n").await;
+        }
+        s.check("false", 1, "").await;
+        s.start_text("sleep 1000").await;
+        s.await_job("sleep").await;
+        s.type_bytes(b"\x03").await;
+        assert_eq!(s.ending().await.status.code(), Some(130), "{shell}");
+        s.check("echo whole", 0, "whole\r\n").await;
+        assert_eq!(fs::read_to_string(&hooks).ok(), None, "{shell}: {}", s.shown());
+    }
 }
 
 #[tokio::test]
@@ -138,7 +182,7 @@ async fn a_command_costs_little() {
         times[times.len() / 2]
     };
     for shell in ["bash", "zsh", "dash", "fish"] {
-        for profile in [Profile::User, Profile::Clean] {
+        for profile in [Profile::User, Profile::Clean, Profile::Tasks] {
             let launched = clock::now().moment.0;
             let Some(mut s) = Session::with(shell, profile, &[], &[]).await else { continue };
             let ready = since(launched);
@@ -171,7 +215,7 @@ async fn a_command_costs_little() {
     cost("the foreground", &|| assert!(s.terminal.foreground().is_some()));
     cost("all members", &|| assert!(!s.slot.members().is_empty()));
     cost("a mark for confined commands and back", &|| {
-        s.slot.confine().and_then(|()| s.slot.release()).unwrap();
+        s.slot.confine(s.dialect).and_then(|()| s.slot.release(s.dialect)).unwrap();
     });
     s.slot.brand().reap();
     cost("nothing left of a confined command", &|| assert!(!s.slot.has_leftovers()));

@@ -370,6 +370,10 @@ impl Flag {
         format!("until [ -e '{}' ]; do sleep 0.02; done", self.0.display())
     }
 
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
     pub fn raise(&self) {
         std::fs::write(&self.0, "").expect("the flag can be written");
     }

@@ -1,0 +1,297 @@
+//! Task graphs of work that does nothing, against the tools that people use for that, in the same run:
+//! `cargo bench --bench graphs`. What a task costs the scheduler itself, by the size of its graph, comes
+//! first: the work of the engine alone, without shells and store.
+
+#![expect(clippy::disallowed_methods, reason = "a benchmark starts processes and reads the clock")]
+#![expect(clippy::print_stdout, reason = "the figures are what it is for")]
+#![expect(clippy::cast_precision_loss, reason = "numbers of tasks")]
+
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use shellherd::clock::{Moment, Now, Timestamp};
+use shellherd::engine::request::NewRun;
+use shellherd::engine::{Defaults, EffectKind, Engine, Reply, Request, Step, WorkerEvent, WorkerEventKind};
+use shellherd::model::{Dialect, Task, Workplace};
+use uuid::Uuid;
+
+const ROUNDS: usize = 3;
+
+/// A layered graph: each task waits for three of the layer before it.
+fn layered(tasks: usize, wide: usize) -> Vec<(String, Vec<String>)> {
+    (0..tasks)
+        .map(|number| {
+            let (layer, place) = (number / wide, number % wide);
+            let before = (0..3).map(|step| (layer.wrapping_sub(1), (place + step * 7) % wide));
+            let before = before.filter(|_| layer > 0).map(|(layer, place)| format!("t{layer}-{place}"));
+            (format!("t{layer}-{place}"), before.collect())
+        })
+        .collect()
+}
+
+fn specs(graph: &[(String, Vec<String>)]) -> Vec<Task> {
+    let spec = |(id, before): &(String, Vec<String>)| {
+        let before: Vec<Value> = before.iter().map(|id| json!({"id": id, "condition": "success"})).collect();
+        json!({
+            "id": id, "kind": "command", "text": "true", "priority": "normal", "dependencies": before,
+            "timeout_ms": 60_000, "weight": 1, "ok_exit_codes": [0], "limits": {},
+        })
+    };
+    graph.iter().map(|node| serde_json::from_value(spec(node)).expect("a task")).collect()
+}
+
+/// The engine with shells that answer at once. Time stands still.
+struct Alone {
+    engine: Engine,
+    events: VecDeque<WorkerEvent>,
+}
+
+impl Alone {
+    fn now() -> Now {
+        Now { moment: Moment(Duration::from_secs(1)), wall: Timestamp(1) }
+    }
+
+    fn take(&mut self, mut step: Step) {
+        self.engine.elapse(Self::now(), &mut step);
+        for effect in std::mem::take(&mut step.effects) {
+            let kind = match effect.kind {
+                EffectKind::Spawn(_) => WorkerEventKind::Prompt { directory: None },
+                EffectKind::Run(run) => WorkerEventKind::Ended {
+                    command: run.command.id,
+                    status: 0,
+                    from: 0,
+                    duration_us: 1,
+                    directory: None,
+                },
+                _ => continue,
+            };
+            self.events.push_back(WorkerEvent { session: effect.session, generation: 1, cursor: 0, kind });
+        }
+    }
+
+    fn run(tasks: Vec<Task>) -> (Duration, Duration) {
+        let defaults =
+            Defaults { command_timeout: Duration::from_secs(60), output_bytes: 1, max_concurrent: 8 };
+        let mut alone = Self { engine: Engine::new(defaults), events: VecDeque::new() };
+        let workplace = Workplace { shell: "/bin/sh".into(), dialect: Dialect::Posix, directory: "/".into() };
+        let new = Box::new(NewRun { tasks, ..NewRun::default() });
+        let begin = Instant::now();
+        let mut step = Step::default();
+        let request = Request::Distribute { uuid: Uuid::from_u128(7), new, workplace };
+        let reply = alone.engine.request(Self::now(), request, &mut step).expect("accepted");
+        let accepted = begin.elapsed();
+        let Reply::Run(run) = reply else { panic!("{reply:?}") };
+        alone.take(step);
+        let begin = Instant::now();
+        while let Some(event) = alone.events.pop_front() {
+            let mut step = Step::default();
+            alone.engine.event(Self::now(), event, &mut step);
+            alone.take(step);
+        }
+        let worked = begin.elapsed();
+        let view = alone.engine.run_view(run.run.as_str()).expect("a known run");
+        assert_eq!(view.counts.completed, view.counts.total());
+        (accepted, worked)
+    }
+}
+
+fn resident_bytes() -> f64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: f64 = statm.split_whitespace().nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0.0);
+    pages * 4096.0
+}
+
+/// The engine alone: accepting, deciding, and memory.
+fn engine_alone() {
+    for tasks in [1_000, 10_000, 100_000] {
+        let specs = specs(&layered(tasks, 100));
+        let edges: usize = specs.iter().map(|task| task.dependencies.len()).sum();
+        let before = resident_bytes();
+        let copy = specs.clone();
+        let of_specs = resident_bytes() - before;
+        let (accepted, worked) = Alone::run(copy);
+        let each = worked.as_secs_f64() * 1e6 / tasks as f64;
+        println!(
+            "engine alone, {tasks} tasks, {edges} edges: accepted in {:.1} ms ({:.2} µs a task), {each:.2} µs a task to the end, tasks themselves {:.0} bytes each",
+            accepted.as_secs_f64() * 1e3,
+            accepted.as_secs_f64() * 1e6 / tasks as f64,
+            of_specs / tasks as f64,
+        );
+    }
+}
+
+struct Server {
+    child: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+    id: u64,
+    state: PathBuf,
+}
+
+impl Server {
+    fn start(shell: &str) -> Self {
+        let state = std::env::temp_dir().join(format!("shellherd-bench-{}", Uuid::new_v4().simple()));
+        let mut child = Command::new(env!("CARGO_BIN_EXE_shellherd"))
+            .args(["serve", "--shell", shell, "--state-dir"])
+            .arg(&state)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the server starts");
+        let stdin = child.stdin.take().expect("stdin is piped");
+        let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        let mut server = Self { child, stdin, stdout, id: 0, state };
+        let client = json!({"name": "bench", "version": "0"});
+        server.request(
+            "initialize",
+            &json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client}),
+        );
+        let hello = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
+        writeln!(server.stdin, "{hello}").expect("the server reads");
+        server
+    }
+
+    fn request(&mut self, method: &str, params: &Value) -> Value {
+        self.id += 1;
+        let request = json!({"jsonrpc": "2.0", "id": self.id, "method": method, "params": params});
+        writeln!(self.stdin, "{request}").expect("the server reads");
+        loop {
+            let mut line = String::new();
+            self.stdout.read_line(&mut line).expect("the server answers");
+            let message: Value = serde_json::from_str(&line).expect("an answer is JSON");
+            if message["id"] == self.id {
+                return message;
+            }
+        }
+    }
+
+    fn call(&mut self, tool: &str, arguments: &Value) -> Value {
+        let answer = self.request("tools/call", &json!({"name": tool, "arguments": arguments}));
+        assert_ne!(answer["result"]["isError"], true, "{tool}: {answer}");
+        answer["result"]["structuredContent"].clone()
+    }
+
+    /// From the call that brings the graph to the answer that all of it is done.
+    fn run(&mut self, graph: &[(String, Vec<String>)], wide: usize) -> Duration {
+        let tasks: Vec<Value> = graph
+            .iter()
+            .map(|(id, before)| json!({"id": id, "command": "true", "dependencies": before}))
+            .collect();
+        let begin = Instant::now();
+        let run = self.call("task_distribute", &json!({"tasks": tasks, "maxConcurrent": wide}));
+        let asked = json!({"runId": run["runId"], "wait": 600_000});
+        let status = self.call("task_status", &asked);
+        let took = begin.elapsed();
+        assert_eq!(status["summary"]["completed"], graph.len(), "{}", status["summary"]);
+        took
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.state);
+    }
+}
+
+fn timed(command: &mut Command) -> Duration {
+    let begin = Instant::now();
+    let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status().expect("it starts");
+    assert!(status.success(), "{command:?}");
+    begin.elapsed()
+}
+
+fn is_there(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
+}
+
+/// Two thousand tasks that wait for nothing, eight at a time, against xargs.
+fn flat(shell: &str) {
+    let graph: Vec<(String, Vec<String>)> =
+        (0..2_000).map(|number| (format!("t{number}"), Vec::new())).collect();
+    let mut server = Server::start(shell);
+    // The pool is warm, as it is for every run but the first.
+    server.run(&graph[..64], 8);
+    let mut best = f64::INFINITY;
+    let (mut ours, mut theirs) = (Duration::MAX, Duration::MAX);
+    for _ in 0..ROUNDS {
+        let one = server.run(&graph, 8);
+        let other = timed(Command::new("sh").args(["-c", "seq 2000 | xargs -n1 -P8 sh -c true"]));
+        best = best.min(one.as_secs_f64() / other.as_secs_f64());
+        ours = ours.min(one);
+        theirs = theirs.min(other);
+    }
+    println!(
+        "2,000 tasks, 8 wide, {shell}: {:.0}/s; xargs -P 8 sh -c true: {:.0}/s; {:.2}x (best pair {best:.2}x)",
+        2_000.0 / ours.as_secs_f64(),
+        2_000.0 / theirs.as_secs_f64(),
+        ours.as_secs_f64() / theirs.as_secs_f64(),
+    );
+}
+
+fn write_makefile(path: &Path, graph: &[(String, Vec<String>)]) {
+    let mut text = String::from(".PHONY:");
+    for (id, _) in graph {
+        let _ = write!(text, " {id}");
+    }
+    text.push_str("\nall:");
+    for (id, _) in graph {
+        let _ = write!(text, " {id}");
+    }
+    text.push('\n');
+    for (id, before) in graph {
+        // A command that needs a shell, as ours have; make runs a plain `true` without one.
+        let _ = writeln!(text, "{id}: {}\n\t@: ; true", before.join(" "));
+    }
+    std::fs::write(path, text).expect("a file");
+}
+
+fn write_ninja(path: &Path, graph: &[(String, Vec<String>)]) {
+    let mut text = String::from("rule nothing\n  command = true\n");
+    for (id, before) in graph {
+        let _ = writeln!(text, "build {id}: nothing {}", before.join(" "));
+    }
+    std::fs::write(path, text).expect("a file");
+}
+
+/// Ten thousand tasks in layers, against the build tools.
+fn layers(shell: &str) {
+    let graph = layered(10_000, 100);
+    let directory = std::env::temp_dir().join(format!("shellherd-bench-{}", Uuid::new_v4().simple()));
+    std::fs::create_dir_all(&directory).expect("a directory");
+    write_makefile(&directory.join("Makefile"), &graph);
+    write_ninja(&directory.join("build.ninja"), &graph);
+    let mut server = Server::start(shell);
+    server.run(&graph[..64], 8);
+    let ours = server.run(&graph, 8);
+    println!("10,000 tasks in 100 layers, 8 wide, {shell}: {:.0}/s", 10_000.0 / ours.as_secs_f64());
+    for (tool, arguments) in [("make", ["-j8", "all"]), ("ninja", ["-j8", "--quiet"])] {
+        if is_there(tool) {
+            let theirs = timed(Command::new(tool).args(arguments).current_dir(&directory));
+            println!(
+                "    {tool} -j8: {:.0}/s; {:.2}x",
+                10_000.0 / theirs.as_secs_f64(),
+                ours.as_secs_f64() / theirs.as_secs_f64()
+            );
+        } else {
+            println!("    {tool} is not there");
+        }
+    }
+    let _ = std::fs::remove_dir_all(directory);
+}
+
+fn main() {
+    engine_alone();
+    for shell in ["sh", "bash"] {
+        flat(shell);
+        layers(shell);
+    }
+}
