@@ -272,7 +272,7 @@ fn bad_files_are_refused_with_their_name_and_line() {
         ("syntax.yaml", "tasks: [\n", "syntax.yaml:"),
         ("syntax.json", "{\"tasks\":\n[}", "syntax.json:2:2: "),
         ("empty.yaml", "", "empty.yaml: it is empty"),
-        ("none.yaml", "tasks: []\n", "none.yaml: 'tasks' is empty"),
+        ("none.yaml", "tasks: []\n", "none.yaml: 'tasks' takes 1 to "),
         ("other.yaml", "jobs: []\n", "no field 'tasks'"),
         ("bomb.yaml", &format!("{many}tasks: *a9\n"), "bomb.yaml"),
         ("deep.yaml", &format!("tasks: {}", "[".repeat(100_000)), "deep.yaml"),
@@ -336,7 +336,9 @@ fn on_a_terminal_there_are_bars_which_leave_nothing_behind() {
         client.ok("session_output", json!({"sessionId": session, "commandId": ran.command(), "mode": "raw"}));
     let raw = raw.to_string();
     assert!(raw.contains("0 of 2 tasks") || raw.contains("1 of 2 tasks"), "{raw}");
-    assert!(raw.contains("0:00 counted"), "the last line of output: {raw}");
+    // A busy machine does not look within the first second.
+    let shown = (0..10).any(|second| raw.contains(&format!("0:0{second} counted")));
+    assert!(shown, "the last line of output: {raw}");
 }
 
 /// A run of two tasks, of which one runs and says so by its marker.
