@@ -59,9 +59,6 @@ enum Format {
 }
 
 pub(super) fn run(options: &Options, flags: Flags) -> super::Outcome {
-    if options.dry_run && options.output == Format::Junit {
-        return Err(Failure::Input("--dry-run draws no JUnit; take --output text or json".to_owned()));
-    }
     let max_concurrent = flags.max_concurrent;
     let mut config = flags.resolve().map_err(|error| Failure::Input(Failure::Refused(error).to_string()))?;
     // The answer is read by this program, not by a model.
@@ -98,10 +95,10 @@ async fn work_off(
         }
         _ => Failure::Input(file.refusal(&error)),
     })?;
-    if options.dry_run {
+    // The file itself may ask for a dry run.
+    let Some(run) = accepted["runId"].as_str().map(str::to_owned) else {
         return dry_run(&accepted, file, options);
-    }
-    let run = accepted["runId"].as_str().unwrap_or_default().to_owned();
+    };
     let orchestrator = surface.orchestrator();
     let mut screen = Screen::new(stderr().is_terminal(), options.quiet);
     let mut followed = follow::follow(orchestrator, &run, signals, &mut screen).await?;
@@ -124,9 +121,16 @@ async fn work_off(
 }
 
 fn dry_run(accepted: &Value, file: &TaskFile, options: &Options) -> super::Outcome {
-    if options.output == Format::Json {
-        print(&format!("{accepted:#}"))?;
-        return Ok(ExitCode::SUCCESS);
+    match options.output {
+        Format::Text => {}
+        Format::Json => {
+            print(&format!("{accepted:#}"))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Format::Junit => {
+            let message = "a dry run draws no JUnit; take --output text or json".to_owned();
+            return Err(Failure::Input(message));
+        }
     }
     let order = Order::deserialize(&accepted["order"]).map_err(|error| {
         Failure::Refused(Error::new(ErrorCode::Internal, format!("the order cannot be read: {error}")))

@@ -97,10 +97,12 @@ impl Engine {
         step: &mut Step,
     ) {
         let Some(entry) = self.commands.get_mut(id) else { return };
-        if entry.command.state != CommandState::Running || entry.stopped_for.is_some() {
+        // Who has lost patience may kill what is on the ladder already.
+        let is_harder = first == EffectKind::Kill;
+        if entry.command.state != CommandState::Running || (entry.stopped_for.is_some() && !is_harder) {
             return;
         }
-        entry.stopped_for = Some(reason);
+        entry.stopped_for.get_or_insert(reason);
         let session = entry.command.session.clone();
         if let Some(ending) = entry.failed_with.take() {
             // Between two tries the shell is at its prompt: nothing to signal, and the failure stands.

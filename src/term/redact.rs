@@ -223,7 +223,8 @@ fn replace(bytes: &[u8], occurrences: &[Occurrence], covered: usize, given: usiz
     let mut output = Vec::with_capacity(bytes.len());
     let mut end = covered;
     for Occurrence { range, shown } in occurrences {
-        let continues = range.start < end;
+        // What was given out behind the one before stands between the two.
+        let continues = range.start < end && given <= end;
         if !continues {
             let from = end.max(given);
             output.extend_from_slice(&bytes[from..range.start.max(from)]);
