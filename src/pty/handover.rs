@@ -11,7 +11,7 @@
 //!
 //! The files are `w`, the wrapper; `c`, the command's text; and where there is something to prepare
 //! `b`, which sets variables and the directory and tells the hooks how to undo that, and `i`, the
-//! command's standard input; a confined command (see [`confined`]) also has a `p`. Each command's files
+//! command's standard input; a confined command also has a `p`. Each command's files
 //! take the place of the last one's.
 
 mod confined;
