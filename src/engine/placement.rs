@@ -42,7 +42,8 @@ impl Engine {
         let mut stuck: BTreeSet<LaneKey> = BTreeSet::new();
         while let Some((lane, key)) = self.next_task(&stuck) {
             match self.place(now, lane.0, key.number, step) {
-                Placed::Started | Placed::GivenUp => self.note_run(lane.0, step),
+                Placed::Started => self.note_run(lane.0, step),
+                Placed::GivenUp => {}
                 Placed::NoSession => {
                     stuck.insert(lane);
                 }
@@ -115,14 +116,14 @@ impl Engine {
             self.start_attempt(now, (run, number), &session, step);
             return Placed::Started;
         }
-        if self.is_hopeless(entry, wish)
-            && let Some(entry) = self.schedule.run_mut(run)
-        {
-            entry.give_up(now, number, TaskReason::SessionLost);
-            self.schedule.is_due = true;
-            return Placed::GivenUp;
+        if !self.is_hopeless(entry, wish) {
+            return Placed::NoSession;
         }
-        Placed::NoSession
+        if let Some(entry) = self.schedule.run_mut(run) {
+            let next = entry.give_up(now, number, TaskReason::SessionLost);
+            self.follow(now, (run, number), next, step);
+        }
+        Placed::GivenUp
     }
 
     /// Whether the sessions that a task must have are gone for good.
@@ -131,8 +132,17 @@ impl Engine {
         match &wish.session {
             Some(session) => is_gone(session),
             None if !entry.run.sessions.is_empty() => entry.run.sessions.iter().all(is_gone),
-            None => wish.requirements.is_empty() && self.schedule.pool_failures >= limits::POOL_FAILURES,
+            None => {
+                let shell = &entry.run.workplace.shell;
+                let is_pooled = self.schedule.pool.values().any(|pooled| pooled.shell == *shell);
+                wish.requirements.is_empty() && self.pool_fails() && !is_pooled
+            }
         }
+    }
+
+    /// Whether so many pooled sessions in a row did not start that no more are made.
+    fn pool_fails(&self) -> bool {
+        self.schedule.pool_failures >= limits::POOL_FAILURES
     }
 
     /// A free session for a task, by the strategy of its run.
@@ -191,9 +201,14 @@ impl Engine {
     /// Why a task that could start does not.
     pub(super) fn starved(&self, entry: &RunEntry, number: u32) -> TaskDetail {
         let wish = entry.wish(number);
-        let may_come = wish.requirements.is_empty()
+        let named = &entry.run.sessions;
+        let may_come = wish.session.is_some()
+            || wish.requirements.is_empty()
             || self.sessions().any(|session| {
-                session.status.is_live() && takes_tasks(session) && self.can(&session.id, &wish.requirements)
+                session.status.is_live()
+                    && takes_tasks(session)
+                    && (named.is_empty() || named.contains(&session.id))
+                    && self.can(&session.id, &wish.requirements)
             });
         if !may_come {
             TaskDetail::NoCapableSession
@@ -220,7 +235,7 @@ impl Engine {
             confined: true,
             ..NewCommand::line(spec.text.clone())
         };
-        let uuid = self.draw(entry.run.uuid);
+        let uuid = self.draw(now, entry.run.uuid);
         self.schedule.turn += 1;
         let command = self.accept(now, session, uuid, new, None, step);
         if let Some(entry) = self.commands.get_mut(&command) {
@@ -232,10 +247,12 @@ impl Engine {
         self.start_next(now, session, step);
     }
 
-    /// A UUID that follows from the run's, and is drawn only once.
-    fn draw(&mut self, run: Uuid) -> Uuid {
+    /// A UUID that follows from the run's, and is drawn only once: the time tells apart what servers
+    /// draw that take up the same run one after the other.
+    fn draw(&mut self, now: Now, run: Uuid) -> Uuid {
         self.next_number += 1;
         let (high, low) = run.as_u64_pair();
+        let low = low ^ mix(now.wall.0.cast_unsigned());
         Uuid::from_u64_pair(mix(high ^ self.next_number), mix(low.wrapping_add(self.next_number)))
     }
 
@@ -250,6 +267,11 @@ impl Engine {
             let learnt = self.schedule.estimates.learn(&tasks[task.1 as usize], took_us);
             step.estimates.extend(learnt);
         }
+        self.follow(now, task, next, step);
+    }
+
+    /// Does what the end of an attempt, or of a task, leaves to be done.
+    fn follow(&mut self, now: Now, task: TaskKey, next: Next, step: &mut Step) {
         match next {
             Next::Over => {}
             Next::Again(at) => {
@@ -289,6 +311,9 @@ impl Engine {
 
     /// Makes as many pooled sessions as there are tasks that could start in one, within the bounds.
     fn grow_pool(&mut self, now: Now, step: &mut Step) {
+        if self.pool_fails() {
+            return;
+        }
         let starting = self.schedule.pool.values().filter(|pooled| !pooled.is_ready).count();
         let mut wanted: Vec<RunKey> = Vec::new();
         for (run, entry) in self.schedule.active().filter(|(_, entry)| self.may_start(entry)) {
@@ -321,7 +346,7 @@ impl Engine {
             ..NewSession::default()
         };
         let creation = Creation {
-            uuid: self.draw(base),
+            uuid: self.draw(now, base),
             shell: workplace.shell.clone(),
             dialect: workplace.dialect,
             directory: workplace.directory,

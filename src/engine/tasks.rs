@@ -91,8 +91,13 @@ impl Engine {
         for task in &new.tasks {
             self.check_id(task)?;
         }
-        let sessions = new.sessions.iter().map(|selector| self.place_for_tasks(selector));
-        let sessions = sessions.collect::<Result<BTreeSet<_>>>()?.into_iter().collect();
+        let mut sessions: Vec<SessionId> = Vec::new();
+        for selector in &new.sessions {
+            let session = self.place_for_tasks(selector)?;
+            if !sessions.contains(&session) {
+                sessions.push(session);
+            }
+        }
         let mut tasks = new.tasks;
         for task in &mut tasks {
             if let Some(selector) = &task.session {
@@ -166,16 +171,17 @@ impl Engine {
         mode: CancelMode,
         step: &mut Step,
     ) -> Result<Vec<(RunId, String)>> {
-        let mut open: BTreeMap<RunKey, Vec<u32>> = BTreeMap::new();
+        let mut open: BTreeMap<RunKey, BTreeSet<u32>> = BTreeMap::new();
         for (run, number) in self.select(query)?.found {
             let is_open = |entry: &RunEntry| !entry.state(number).status.is_terminal();
             if self.schedule.run(run).is_some_and(is_open) {
-                open.entry(run).or_default().push(number);
+                open.entry(run).or_default().insert(number);
             }
         }
         let mut cancelled = Vec::new();
         for (run, numbers) in open {
             let Some(entry) = self.schedule.run_mut(run) else { continue };
+            let numbers: Vec<u32> = numbers.into_iter().collect();
             let running = entry.cancel(now, &numbers, None);
             let id = &entry.run.id;
             cancelled

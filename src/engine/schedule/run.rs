@@ -335,6 +335,11 @@ impl RunEntry {
             self.set_status(number, TaskStatus::Queued);
             return Next::Again(now.moment.after(pause));
         }
+        self.fail(now, number, reason)
+    }
+
+    /// Ends a task that failed for good, and with it the run where that is its policy.
+    fn fail(&mut self, now: Now, number: u32, reason: TaskReason) -> Next {
         self.end(now, number, TaskStatus::Failed, Some(reason), None);
         let gives_up = self.run.on_failure == OnFailure::CancelAll && !self.run.aborted;
         if gives_up && reason != TaskReason::Cancelled {
@@ -355,10 +360,11 @@ impl RunEntry {
         }
     }
 
-    /// Ends a task that has not started and never can.
-    pub(in crate::engine) fn give_up(&mut self, now: Now, number: u32, reason: TaskReason) {
-        if matches!(self.nodes[number as usize].place, Place::Waiting | Place::Ready(_) | Place::Pausing) {
-            self.end(now, number, TaskStatus::Failed, Some(reason), None);
+    /// Ends a task that could start and never will.
+    pub(in crate::engine) fn give_up(&mut self, now: Now, number: u32, reason: TaskReason) -> Next {
+        match self.nodes[number as usize].place {
+            Place::Ready(_) => self.fail(now, number, reason),
+            Place::Waiting | Place::Pausing | Place::Running | Place::Over => Next::Over,
         }
     }
 
@@ -438,7 +444,10 @@ impl RunEntry {
 
     /// Tells those that wait for tasks that are over.
     fn propagate(&mut self, now: Now, mut over: Vec<u32>) {
-        while let Some(number) = over.pop() {
+        // In the order in which they ended: first come, first served.
+        let mut next = 0;
+        while let Some(&number) = over.get(next) {
+            next += 1;
             for edge in 0..self.graph.dependents(number).len() {
                 let edge = self.graph.dependents(number)[edge];
                 if self.nodes[edge.to as usize].place != Place::Waiting {
