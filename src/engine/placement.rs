@@ -8,7 +8,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::request::{CloseMode, NewCommand, NewSession};
-use super::schedule::{Key, Lane, Next, Outcome, Pooled, RunEntry, RunKey, TaskKey, Wish, mix};
+use super::schedule::{Key, Next, Outcome, Pooled, RunEntry, RunKey, TaskKey, Wish, mix};
 use super::sessions::Creation;
 use super::{Deadline, EffectKind, Engine, Step};
 use crate::clock::Now;
@@ -42,7 +42,8 @@ impl Engine {
         let mut stuck: BTreeSet<LaneKey> = BTreeSet::new();
         while let Some((lane, key)) = self.next_task(&stuck) {
             match self.place(now, lane.0, key.number, step) {
-                Placed::Started | Placed::GivenUp => self.note_run(lane.0, step),
+                Placed::Started => self.note_run(lane.0, step),
+                Placed::GivenUp => {}
                 Placed::NoSession => {
                     stuck.insert(lane);
                 }
@@ -106,14 +107,14 @@ impl Engine {
             self.start_attempt(now, (run, number), &session, step);
             return Placed::Started;
         }
-        if self.is_hopeless(entry, wish)
-            && let Some(entry) = self.schedule.run_mut(run)
-        {
-            entry.give_up(now, number, TaskReason::SessionLost);
-            self.schedule.is_due = true;
-            return Placed::GivenUp;
+        if !self.is_hopeless(entry, wish) {
+            return Placed::NoSession;
         }
-        Placed::NoSession
+        if let Some(entry) = self.schedule.run_mut(run) {
+            let next = entry.give_up(now, number, TaskReason::SessionLost);
+            self.follow(now, (run, number), next, step);
+        }
+        Placed::GivenUp
     }
 
     /// Whether the sessions that a task must have are gone for good.
@@ -122,8 +123,16 @@ impl Engine {
         match &wish.session {
             Some(session) => is_gone(session),
             None if !entry.run.sessions.is_empty() => entry.run.sessions.iter().all(is_gone),
-            None => wish.requirements.is_empty() && self.schedule.pool_failures >= limits::POOL_FAILURES,
+            None => {
+                let shell = &entry.run.workplace.shell;
+                wish.requirements.is_empty() && self.pool_fails() && !self.schedule.has_pooled(shell)
+            }
         }
+    }
+
+    /// Whether so many pooled sessions in a row did not start that no more are made.
+    fn pool_fails(&self) -> bool {
+        self.schedule.pool_failures >= limits::POOL_FAILURES
     }
 
     /// A free session for a task, by the strategy of its run.
@@ -162,7 +171,7 @@ impl Engine {
         chosen.cloned()
     }
 
-    fn is_free(&self, id: &SessionId) -> bool {
+    pub(super) fn is_free(&self, id: &SessionId) -> bool {
         self.sessions.get(id).is_some_and(|entry| {
             entry.session.status == Status::Idle
                 && entry.queue.is_empty()
@@ -182,9 +191,14 @@ impl Engine {
     /// Why a task that could start does not.
     pub(super) fn starved(&self, entry: &RunEntry, number: u32) -> TaskDetail {
         let wish = entry.wish(number);
-        let may_come = wish.requirements.is_empty()
+        let named = &entry.run.sessions;
+        let may_come = wish.session.is_some()
+            || wish.requirements.is_empty()
             || self.sessions().any(|session| {
-                session.status.is_live() && takes_tasks(session) && self.can(&session.id, &wish.requirements)
+                session.status.is_live()
+                    && takes_tasks(session)
+                    && (named.is_empty() || named.contains(&session.id))
+                    && self.can(&session.id, &wish.requirements)
             });
         if !may_come {
             TaskDetail::NoCapableSession
@@ -211,7 +225,7 @@ impl Engine {
             confined: true,
             ..NewCommand::line(spec.text.clone())
         };
-        let uuid = self.draw(entry.run.uuid);
+        let uuid = self.draw(now, entry.run.uuid);
         self.schedule.turn += 1;
         let command = self.accept(now, session, uuid, new, None, step);
         if let Some(entry) = self.commands.get_mut(&command) {
@@ -223,10 +237,12 @@ impl Engine {
         self.start_next(now, session, step);
     }
 
-    /// A UUID that follows from the run's, and is drawn only once.
-    fn draw(&mut self, run: Uuid) -> Uuid {
+    /// A UUID that follows from the run's, and is drawn only once: the time tells apart what servers
+    /// draw that take up the same run one after the other.
+    fn draw(&mut self, now: Now, run: Uuid) -> Uuid {
         self.next_number += 1;
         let (high, low) = run.as_u64_pair();
+        let low = low ^ mix(now.wall.0.cast_unsigned());
         Uuid::from_u64_pair(mix(high ^ self.next_number), mix(low.wrapping_add(self.next_number)))
     }
 
@@ -241,6 +257,11 @@ impl Engine {
             let learnt = self.schedule.estimates.learn(&tasks[task.1 as usize], took_us);
             step.estimates.extend(learnt);
         }
+        self.follow(now, task, next, step);
+    }
+
+    /// Does what the end of an attempt, or of a task, leaves to be done.
+    fn follow(&mut self, now: Now, task: TaskKey, next: Next, step: &mut Step) {
         match next {
             Next::Over => {}
             Next::Again(at) => {
@@ -280,16 +301,16 @@ impl Engine {
 
     /// Makes as many pooled sessions as there are tasks that could start in one, within the bounds.
     fn grow_pool(&mut self, now: Now, step: &mut Step) {
+        if self.pool_fails() {
+            return;
+        }
         let starting = self.schedule.pool.values().filter(|pooled| !pooled.is_ready).count();
         let mut wanted: Vec<RunKey> = Vec::new();
         for (run, entry) in self.schedule.active().filter(|(_, entry)| self.may_start(entry)) {
-            let lanes = entry
-                .lanes()
-                .iter()
-                .filter(|lane| lane.wish == Wish::default() && entry.run.sessions.is_empty());
-            let ready: usize = lanes.map(Lane::len).sum();
-            let slots = usize::try_from(entry.free_slots()).unwrap_or(usize::MAX);
-            wanted.extend(std::iter::repeat_n(run, ready.min(slots).min(limits::POOL)));
+            if entry.run.sessions.is_empty() {
+                let could_start = entry.could_start(&Wish::default()).min(limits::POOL);
+                wanted.extend(std::iter::repeat_n(run, could_start));
+            }
         }
         let room = limits::POOL.saturating_sub(self.schedule.pool.len());
         for run in wanted.into_iter().skip(starting).take(room) {
@@ -311,7 +332,7 @@ impl Engine {
             ..NewSession::default()
         };
         let creation = Creation {
-            uuid: self.draw(base),
+            uuid: self.draw(now, base),
             shell: workplace.shell.clone(),
             dialect: workplace.dialect,
             directory: workplace.directory,
@@ -328,8 +349,9 @@ impl Engine {
     /// A session came to its prompt, or is gone: tasks may start, or have to go elsewhere.
     pub(super) fn session_changed(&mut self, id: &SessionId, status: Status) {
         if status == Status::Idle {
-            if let Some(pooled) = self.schedule.pool.get_mut(id) {
-                pooled.is_ready = true;
+            if let Some(pooled) = self.schedule.pool.get_mut(id)
+                && !std::mem::replace(&mut pooled.is_ready, true)
+            {
                 self.schedule.pool_failures = 0;
             }
         } else if !status.is_live()

@@ -91,8 +91,13 @@ impl Engine {
         for task in &new.tasks {
             self.check_id(task)?;
         }
-        let sessions = new.sessions.iter().map(|selector| self.place_for_tasks(selector));
-        let sessions = sessions.collect::<Result<BTreeSet<_>>>()?.into_iter().collect();
+        let mut sessions: Vec<SessionId> = Vec::new();
+        for selector in &new.sessions {
+            let session = self.place_for_tasks(selector)?;
+            if !sessions.contains(&session) {
+                sessions.push(session);
+            }
+        }
         let mut tasks = new.tasks;
         for task in &mut tasks {
             if let Some(selector) = &task.session {
@@ -109,7 +114,7 @@ impl Engine {
             id: RunId::unique(uuid, |id| self.schedule.key(&RunId::from_text(id)).is_some()),
             uuid,
             strategy: new.strategy,
-            max_concurrent: wished.min(resources.max_sessions.unwrap_or(u32::MAX)).max(1),
+            max_concurrent: slots(wished, resources),
             on_failure: new.on_failure,
             sessions,
             resumable: new.resumable,
@@ -166,17 +171,17 @@ impl Engine {
         mode: CancelMode,
         step: &mut Step,
     ) -> Result<Vec<(RunId, String)>> {
-        let mut open: BTreeMap<RunKey, Vec<u32>> = BTreeMap::new();
+        let mut open: BTreeMap<RunKey, BTreeSet<u32>> = BTreeMap::new();
         for (run, number) in self.select(query)?.found {
             let is_open = |entry: &RunEntry| !entry.state(number).status.is_terminal();
             if self.schedule.run(run).is_some_and(is_open) {
-                open.entry(run).or_default().push(number);
+                open.entry(run).or_default().insert(number);
             }
         }
         let mut cancelled = Vec::new();
         for (run, numbers) in open {
             let Some(entry) = self.schedule.run_mut(run) else { continue };
-            let running = entry.cancel(now, &numbers, None);
+            let running = entry.cancel(now, numbers.iter().copied(), None);
             let id = &entry.run.id;
             cancelled
                 .extend(numbers.iter().map(|&number| (id.clone(), entry.tasks[number as usize].id.clone())));
@@ -273,7 +278,7 @@ impl Engine {
         }
         let run = &mut entry.run;
         run.paused = change.paused.unwrap_or(run.paused);
-        run.max_concurrent = change.max_concurrent.unwrap_or(run.max_concurrent).max(1);
+        run.max_concurrent = slots(change.max_concurrent.unwrap_or(run.max_concurrent), run.resources);
         run.priority = change.priority.unwrap_or(run.priority);
         let view = entry.view();
         step.run_records.insert(key);
@@ -340,6 +345,11 @@ impl Engine {
             (None, _) | (Some(_), Some(_)) => Err(unknown(selector)),
         }
     }
+}
+
+/// Each task that runs takes a session, so a bound on these bounds the slots.
+fn slots(wished: u32, resources: RunResources) -> u32 {
+    wished.min(resources.max_sessions.unwrap_or(u32::MAX)).max(1)
 }
 
 /// A run as the store has it.

@@ -32,11 +32,13 @@ impl Engine {
             }
         }
         for id in &query.tasks {
+            let latest = self.schedule.latest(id);
             let named = match run {
-                None => self.schedule.latest(id),
-                Some(key) => {
+                // Only what a later run has too must be looked for.
+                Some(key) if latest.is_none_or(|(latest, _)| latest != key) => {
                     self.schedule.run(key).and_then(|entry| entry.number(id)).map(|number| (key, number))
                 }
+                Some(_) | None => latest,
             };
             match named {
                 Some(task) => found.push(task),
