@@ -8,7 +8,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::request::{CloseMode, NewCommand, NewSession};
-use super::schedule::{Key, Lane, Next, Outcome, Pooled, RunEntry, RunKey, TaskKey, Wish, mix};
+use super::schedule::{Key, Next, Outcome, Pooled, RunEntry, RunKey, TaskKey, Wish, mix};
 use super::sessions::Creation;
 use super::{Deadline, EffectKind, Engine, Step};
 use crate::clock::Now;
@@ -69,15 +69,6 @@ impl Engine {
         heads.min_by_key(|(urgency, _, _)| *urgency).map(|(_, lane, key)| (lane, key))
     }
 
-    /// A task that could start at once: none is left when [`Engine::dispatch`] is done.
-    #[cfg(test)]
-    pub(super) fn startable(&self) -> Option<String> {
-        let ((run, _), key) = self.next_task(&BTreeSet::new())?;
-        let entry = self.schedule.run(run)?;
-        let session = self.suitable(entry, entry.wish(key.number), key.number)?;
-        Some(format!("{} in {session}", entry.tasks[key.number as usize].id))
-    }
-
     /// Whether a run may start anything.
     fn may_start(&self, entry: &RunEntry) -> bool {
         !entry.run.paused && entry.free_slots() > 0 && !self.is_held_back(entry)
@@ -134,8 +125,7 @@ impl Engine {
             None if !entry.run.sessions.is_empty() => entry.run.sessions.iter().all(is_gone),
             None => {
                 let shell = &entry.run.workplace.shell;
-                let is_pooled = self.schedule.pool.values().any(|pooled| pooled.shell == *shell);
-                wish.requirements.is_empty() && self.pool_fails() && !is_pooled
+                wish.requirements.is_empty() && self.pool_fails() && !self.schedule.has_pooled(shell)
             }
         }
     }
@@ -181,7 +171,7 @@ impl Engine {
         chosen.cloned()
     }
 
-    fn is_free(&self, id: &SessionId) -> bool {
+    pub(super) fn is_free(&self, id: &SessionId) -> bool {
         self.sessions.get(id).is_some_and(|entry| {
             entry.session.status == Status::Idle
                 && entry.queue.is_empty()
@@ -317,13 +307,10 @@ impl Engine {
         let starting = self.schedule.pool.values().filter(|pooled| !pooled.is_ready).count();
         let mut wanted: Vec<RunKey> = Vec::new();
         for (run, entry) in self.schedule.active().filter(|(_, entry)| self.may_start(entry)) {
-            let lanes = entry
-                .lanes()
-                .iter()
-                .filter(|lane| lane.wish == Wish::default() && entry.run.sessions.is_empty());
-            let ready: usize = lanes.map(Lane::len).sum();
-            let slots = usize::try_from(entry.free_slots()).unwrap_or(usize::MAX);
-            wanted.extend(std::iter::repeat_n(run, ready.min(slots).min(limits::POOL)));
+            if entry.run.sessions.is_empty() {
+                let could_start = entry.could_start(&Wish::default()).min(limits::POOL);
+                wanted.extend(std::iter::repeat_n(run, could_start));
+            }
         }
         let room = limits::POOL.saturating_sub(self.schedule.pool.len());
         for run in wanted.into_iter().skip(starting).take(room) {
@@ -363,8 +350,9 @@ impl Engine {
     /// A session came to its prompt, or is gone: tasks may start, or have to go elsewhere.
     pub(super) fn session_changed(&mut self, id: &SessionId, status: Status) {
         if status == Status::Idle {
-            if let Some(pooled) = self.schedule.pool.get_mut(id) {
-                pooled.is_ready = true;
+            if let Some(pooled) = self.schedule.pool.get_mut(id)
+                && !std::mem::replace(&mut pooled.is_ready, true)
+            {
                 self.schedule.pool_failures = 0;
             }
         } else if !status.is_live()

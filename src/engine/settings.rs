@@ -57,6 +57,7 @@ impl Engine {
         }
         if let Some(capabilities) = change.capabilities {
             session.capabilities = capabilities;
+            self.schedule.is_due = true;
         }
         if let Some(constraints) = change.constraints {
             session.constraints = constraints;

@@ -114,7 +114,7 @@ impl Engine {
             id: RunId::unique(uuid, |id| self.schedule.key(&RunId::from_text(id)).is_some()),
             uuid,
             strategy: new.strategy,
-            max_concurrent: wished.min(resources.max_sessions.unwrap_or(u32::MAX)).max(1),
+            max_concurrent: slots(wished, resources),
             on_failure: new.on_failure,
             sessions,
             resumable: new.resumable,
@@ -181,8 +181,7 @@ impl Engine {
         let mut cancelled = Vec::new();
         for (run, numbers) in open {
             let Some(entry) = self.schedule.run_mut(run) else { continue };
-            let numbers: Vec<u32> = numbers.into_iter().collect();
-            let running = entry.cancel(now, &numbers, None);
+            let running = entry.cancel(now, numbers.iter().copied(), None);
             let id = &entry.run.id;
             cancelled
                 .extend(numbers.iter().map(|&number| (id.clone(), entry.tasks[number as usize].id.clone())));
@@ -279,8 +278,7 @@ impl Engine {
         }
         let run = &mut entry.run;
         run.paused = change.paused.unwrap_or(run.paused);
-        let most = run.resources.max_sessions.unwrap_or(u32::MAX);
-        run.max_concurrent = change.max_concurrent.unwrap_or(run.max_concurrent).min(most).max(1);
+        run.max_concurrent = slots(change.max_concurrent.unwrap_or(run.max_concurrent), run.resources);
         run.priority = change.priority.unwrap_or(run.priority);
         let view = entry.view();
         step.run_records.insert(key);
@@ -347,6 +345,11 @@ impl Engine {
             (None, _) | (Some(_), Some(_)) => Err(unknown(selector)),
         }
     }
+}
+
+/// Each task that runs takes a session, so a bound on these bounds the slots.
+fn slots(wished: u32, resources: RunResources) -> u32 {
+    wished.min(resources.max_sessions.unwrap_or(u32::MAX)).max(1)
 }
 
 /// A run as the store has it.

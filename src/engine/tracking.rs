@@ -32,14 +32,13 @@ impl Engine {
             }
         }
         for id in &query.tasks {
+            let latest = self.schedule.latest(id);
             let named = match run {
-                None => self.schedule.latest(id),
-                // Mostly it is the latest of that name; looking through the run takes longer.
-                Some(key) => self
-                    .schedule
-                    .latest(id)
-                    .filter(|(run, _)| *run == key)
-                    .or_else(|| self.schedule.run(key)?.number(id).map(|number| (key, number))),
+                // Only what a later run has too must be looked for.
+                Some(key) if latest.is_none_or(|(latest, _)| latest != key) => {
+                    self.schedule.run(key).and_then(|entry| entry.number(id)).map(|number| (key, number))
+                }
+                Some(_) | None => latest,
             };
             match named {
                 Some(task) => found.push(task),
@@ -121,6 +120,7 @@ impl Engine {
         overall.status = self.status_of(overall, &found);
         progress.by_session.truncate(most);
         if most == 0 {
+            progress.critical_path.clear();
             return Ok(progress);
         }
         let begun = found.into_iter().filter_map(|task| self.task_view(now, task));

@@ -265,11 +265,8 @@ pub struct TaskState {
     /// Why, when it is over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<TaskReason>,
-    /// Attempts begun, but for one that a server cut short and the next one makes up for.
+    /// Attempts begun.
     pub attempt: u32,
-    /// Whether the attempt was told to end: its end is a cancellation.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub cancelling: bool,
     /// Where the latest attempt runs or ran.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionId>,

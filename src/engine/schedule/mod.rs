@@ -11,12 +11,13 @@ mod run;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::path::{Path, PathBuf};
 
 use crate::id::{RunId, SessionId};
 use crate::limits;
 pub use estimates::Estimates;
 pub(super) use progress::status;
-pub(super) use ready::{Key, Lane, Wish};
+pub(super) use ready::{Key, Wish};
 pub use rules::Counts;
 pub(super) use run::RunEntry;
 pub(super) use run::{Next, Outcome};
@@ -73,7 +74,7 @@ pub(super) struct Schedule {
 #[derive(Debug)]
 pub(super) struct Pooled {
     /// Its program.
-    pub(super) shell: std::path::PathBuf,
+    pub(super) shell: PathBuf,
     /// Whether it has been at its prompt.
     pub(super) is_ready: bool,
 }
@@ -150,6 +151,11 @@ impl Schedule {
     /// Tasks in runs that are not over.
     pub(super) fn open_tasks(&self) -> usize {
         self.active().map(|(_, entry)| entry.tasks.len()).sum()
+    }
+
+    /// Whether a pooled session of this shell has been at its prompt and is still there, or may come to it.
+    pub(super) fn has_pooled(&self, shell: &Path) -> bool {
+        self.pool.values().any(|pooled| pooled.shell == shell)
     }
 
     /// The latest task of this name.

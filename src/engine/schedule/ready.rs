@@ -77,8 +77,8 @@ impl Lane {
         self.queue.first().copied()
     }
 
-    /// How many wait here.
-    pub(in crate::engine) fn len(&self) -> usize {
-        self.queue.len()
+    /// All that wait here, the next one first.
+    pub(super) fn keys(&self) -> impl Iterator<Item = Key> {
+        self.queue.iter().copied()
     }
 }

@@ -1,6 +1,8 @@
 //! A run at work: which of its tasks wait, are ready, run or are over, and what follows from an end.
 //! It knows sessions and commands only by name; where and when a task starts is decided elsewhere.
 
+mod restore;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -48,8 +50,8 @@ enum Place {
     Ready(Key),
     /// Between two attempts.
     Pausing,
-    /// An attempt runs.
-    Running,
+    /// An attempt runs and takes these slots, however many the run has by now.
+    Running { slots: u32 },
     /// Nothing more happens to it.
     Over,
 }
@@ -148,48 +150,6 @@ impl RunEntry {
         }
     }
 
-    /// Puts a run back to where `states` says that it was when its server died. What was running fails,
-    /// or in a resumable run starts anew; nothing starts before the run is resumed.
-    pub(in crate::engine) fn restore(&mut self, now: Now, states: impl Iterator<Item = (u32, TaskState)>) {
-        let mut over = Vec::new();
-        let mut interrupted = Vec::new();
-        for (number, state) in states {
-            let Some(node) = self.nodes.get_mut(number as usize) else { continue };
-            *self.counts.of(node.state.status) -= 1;
-            *self.counts.of(state.status) += 1;
-            match state.status {
-                TaskStatus::Queued => {}
-                TaskStatus::Running => interrupted.push(number),
-                TaskStatus::Completed | TaskStatus::Failed => {
-                    node.place = Place::Over;
-                    over.push(number);
-                }
-            }
-            node.state = state;
-        }
-        self.propagate(now, over);
-        for number in interrupted {
-            if self.nodes[number as usize].state.cancelling {
-                self.end(now, number, TaskStatus::Failed, Some(TaskReason::Cancelled), None);
-            } else if self.run.resumable {
-                // It was no fault of the task: what the server cut short does not count.
-                self.nodes[number as usize].state.attempt -= 1;
-                self.set_status(number, TaskStatus::Queued);
-            } else {
-                self.end(now, number, TaskStatus::Failed, Some(TaskReason::ServerRestart), None);
-            }
-        }
-        for number in self.numbers() {
-            let node = &self.nodes[number as usize];
-            if node.waiting == 0 && node.place == Place::Waiting {
-                self.make_ready(now, number);
-            }
-        }
-        if !self.is_over() {
-            self.run.paused = true;
-        }
-    }
-
     fn numbers(&self) -> std::ops::Range<u32> {
         0..u32::try_from(self.nodes.len()).unwrap_or(u32::MAX)
     }
@@ -199,10 +159,26 @@ impl RunEntry {
         &self.lanes
     }
 
-    /// Whether a task fits into the slots that are free. One that is heavier than the run is wide runs
-    /// alone.
+    /// Whether a task of this weight fits into the slots that are free.
     pub(in crate::engine) fn has_slot(&self, number: u32) -> bool {
-        self.taken == 0 || self.taken + self.tasks[number as usize].weight <= self.run.max_concurrent
+        self.taken + self.slots(number) <= self.run.max_concurrent
+    }
+
+    /// A task that is heavier than the run is wide takes all of it.
+    fn slots(&self, number: u32) -> u32 {
+        self.tasks[number as usize].weight.min(self.run.max_concurrent)
+    }
+
+    /// How many of the tasks with this wish could start at once, if only there were sessions.
+    pub(in crate::engine) fn could_start(&self, wish: &Wish) -> usize {
+        let mut free = self.free_slots();
+        let lanes = self.lanes.iter().filter(|lane| lane.wish == *wish);
+        let fits = |key: &Key| {
+            let left = free.checked_sub(self.slots(key.number));
+            free = left.unwrap_or(0);
+            left.is_some()
+        };
+        lanes.flat_map(Lane::keys).take_while(fits).count()
     }
 
     /// Slots that are free.
@@ -273,7 +249,7 @@ impl RunEntry {
             Place::Ready(_) | Place::Pausing if self.run.paused => Some(TaskDetail::Paused),
             Place::Ready(_) => Some(starved()),
             Place::Pausing => Some(TaskDetail::RetryBackoff),
-            Place::Running | Place::Over => None,
+            Place::Running { .. } | Place::Over => None,
         }
     }
 
@@ -291,9 +267,10 @@ impl RunEntry {
     /// An attempt begins.
     pub(in crate::engine) fn start(&mut self, now: Now, number: u32, session: SessionId, command: CommandId) {
         self.leave_lane(number);
-        self.taken += self.tasks[number as usize].weight;
+        let slots = self.slots(number);
+        self.taken += slots;
         let node = &mut self.nodes[number as usize];
-        node.place = Place::Running;
+        node.place = Place::Running { slots };
         node.state.attempt += 1;
         node.state.session = Some(session);
         node.state.command = Some(command);
@@ -310,23 +287,19 @@ impl RunEntry {
         outcome: Outcome,
         exit_code: Option<i32>,
     ) -> Next {
-        if self.nodes[number as usize].place != Place::Running {
-            return Next::Over;
-        }
-        let task = &self.tasks[number as usize];
         let node = &mut self.nodes[number as usize];
-        self.taken -= task.weight;
+        let Place::Running { slots } = node.place else { return Next::Over };
+        self.taken -= slots;
         node.state.exit_code = exit_code;
-        let attempt = node.state.attempt;
+        let (attempt, told) = (node.state.attempt, node.state.reason);
         let reason = match outcome {
             Outcome::Succeeded => {
                 self.end(now, number, TaskStatus::Completed, None, None);
                 return Next::Over;
             }
-            Outcome::Failed(_) if node.state.cancelling => TaskReason::Cancelled,
-            Outcome::Failed(reason) => reason,
+            Outcome::Failed(reason) => told.unwrap_or(reason),
         };
-        if let Some(retries) = task.retries
+        if let Some(retries) = self.tasks[number as usize].retries
             && reason != TaskReason::Cancelled
             && attempt <= retries.max
         {
@@ -338,19 +311,26 @@ impl RunEntry {
         self.fail(now, number, reason)
     }
 
-    /// Ends a task that failed for good, and with it the run where that is its policy.
+    /// Ends a task that failed for good, and where that is its policy the run.
     fn fail(&mut self, now: Now, number: u32, reason: TaskReason) -> Next {
-        self.end(now, number, TaskStatus::Failed, Some(reason), None);
-        let gives_up = self.run.on_failure == OnFailure::CancelAll && !self.run.aborted;
-        if gives_up && reason != TaskReason::Cancelled {
-            self.run.aborted = true;
-            let cleans_up =
-                |task: &Task| task.dependencies.iter().any(|before| before.condition != Condition::Success);
-            let given_up: Vec<u32> =
-                self.numbers().filter(|&other| !cleans_up(&self.tasks[other as usize])).collect();
-            return Next::Stop(self.cancel(now, &given_up, Some(number)));
+        let because_of = self.nodes[number as usize].state.because_of;
+        self.end(now, number, TaskStatus::Failed, Some(reason), because_of);
+        if reason == TaskReason::Cancelled { Next::Over } else { self.failed(now, number) }
+    }
+
+    /// After a failure that nobody asked for a run gives up, if that is its policy.
+    fn failed(&mut self, now: Now, number: u32) -> Next {
+        if self.run.on_failure != OnFailure::CancelAll || self.run.aborted {
+            return Next::Over;
         }
-        Next::Over
+        self.run.aborted = true;
+        let tasks = Arc::clone(&self.tasks);
+        let cleans_up = |task: &Task| {
+            let mut before = task.dependencies.iter();
+            before.any(|before| before.condition != Condition::Success)
+        };
+        let given_up = self.numbers().filter(|&other| !cleans_up(&tasks[other as usize]));
+        Next::Stop(self.cancel(now, given_up, Some(number)))
     }
 
     /// The pause before a task's next attempt is over.
@@ -364,29 +344,30 @@ impl RunEntry {
     pub(in crate::engine) fn give_up(&mut self, now: Now, number: u32, reason: TaskReason) -> Next {
         match self.nodes[number as usize].place {
             Place::Ready(_) => self.fail(now, number, reason),
-            Place::Waiting | Place::Pausing | Place::Running | Place::Over => Next::Over,
+            Place::Waiting | Place::Pausing | Place::Running { .. } | Place::Over => Next::Over,
         }
     }
 
     /// Ends those of the tasks that are not over. Returns the commands to stop; their tasks are over
-    /// when these are.
+    /// when these are, and say until then that they are to be.
     pub(in crate::engine) fn cancel(
         &mut self,
         now: Now,
-        numbers: &[u32],
+        numbers: impl Iterator<Item = u32>,
         because_of: Option<u32>,
     ) -> Vec<CommandId> {
         let mut running = Vec::new();
         // Marked first: what one of them frees must not start, nor be skipped for it.
         let mut queued = Vec::new();
-        for &number in numbers {
+        for number in numbers {
             let node = &mut self.nodes[number as usize];
             match node.place {
                 Place::Over => {}
-                Place::Running => {
-                    node.state.cancelling = true;
-                    self.changed.push(number);
+                Place::Running { .. } => {
+                    node.state.reason = Some(TaskReason::Cancelled);
+                    node.state.because_of = because_of;
                     running.extend(node.state.command.clone());
+                    self.changed.push(number);
                 }
                 Place::Waiting | Place::Ready(_) | Place::Pausing => {
                     self.mark_over(now, number, TaskStatus::Failed, Some(TaskReason::Cancelled), because_of);
@@ -444,7 +425,6 @@ impl RunEntry {
 
     /// Tells those that wait for tasks that are over.
     fn propagate(&mut self, now: Now, mut over: Vec<u32>) {
-        // In the order in which they ended: first come, first served.
         let mut next = 0;
         while let Some(&number) = over.get(next) {
             next += 1;

@@ -7,11 +7,13 @@
 mod bounds;
 mod closing;
 mod commands;
+mod graphs;
+mod laws;
 mod properties;
 mod selector;
 mod sessions;
-mod simulation;
 mod stopping;
+mod worlds;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
