@@ -1,12 +1,9 @@
 //! Task graphs of work that does nothing, against the tools that people use for that, in the same run:
-//! `cargo bench --bench graphs`. What a task costs the scheduler itself, by the size of its graph, comes
-//! first: the work of the engine alone, without shells and store.
+//! `cargo bench --bench graphs`. What a task costs the scheduler itself is measured in `schedule.rs`.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark starts processes and reads the clock")]
 #![expect(clippy::print_stdout, reason = "the figures are what it is for")]
-#![expect(clippy::cast_precision_loss, reason = "numbers of tasks")]
 
-use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -14,10 +11,6 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use shellherd::clock::{Moment, Now, Timestamp};
-use shellherd::engine::request::NewRun;
-use shellherd::engine::{Defaults, EffectKind, Engine, Reply, Request, Step, WorkerEvent, WorkerEventKind};
-use shellherd::model::{Dialect, Task, Workplace};
 use uuid::Uuid;
 
 const ROUNDS: usize = 3;
@@ -32,97 +25,6 @@ fn layered(tasks: usize, wide: usize) -> Vec<(String, Vec<String>)> {
             (format!("t{layer}-{place}"), before.collect())
         })
         .collect()
-}
-
-fn specs(graph: &[(String, Vec<String>)]) -> Vec<Task> {
-    let spec = |(id, before): &(String, Vec<String>)| {
-        let before: Vec<Value> = before.iter().map(|id| json!({"id": id, "condition": "success"})).collect();
-        json!({
-            "id": id, "kind": "command", "text": "true", "priority": "normal", "dependencies": before,
-            "timeout_ms": 60_000, "weight": 1, "ok_exit_codes": [0], "limits": {},
-        })
-    };
-    graph.iter().map(|node| serde_json::from_value(spec(node)).expect("a task")).collect()
-}
-
-/// The engine with shells that answer at once. Time stands still.
-struct Alone {
-    engine: Engine,
-    events: VecDeque<WorkerEvent>,
-}
-
-impl Alone {
-    fn now() -> Now {
-        Now { moment: Moment(Duration::from_secs(1)), wall: Timestamp(1) }
-    }
-
-    fn take(&mut self, mut step: Step) {
-        self.engine.elapse(Self::now(), &mut step);
-        for effect in std::mem::take(&mut step.effects) {
-            let kind = match effect.kind {
-                EffectKind::Spawn(_) => WorkerEventKind::Prompt { directory: None },
-                EffectKind::Run(run) => WorkerEventKind::Ended {
-                    command: run.command.id,
-                    status: 0,
-                    from: 0,
-                    duration_us: 1,
-                    directory: None,
-                },
-                _ => continue,
-            };
-            self.events.push_back(WorkerEvent { session: effect.session, generation: 1, cursor: 0, kind });
-        }
-    }
-
-    fn run(tasks: Vec<Task>) -> (Duration, Duration) {
-        let defaults =
-            Defaults { command_timeout: Duration::from_secs(60), output_bytes: 1, max_concurrent: 8 };
-        let mut alone = Self { engine: Engine::new(defaults), events: VecDeque::new() };
-        let workplace = Workplace { shell: "/bin/sh".into(), dialect: Dialect::Posix, directory: "/".into() };
-        let new = Box::new(NewRun { tasks, ..NewRun::default() });
-        let begin = Instant::now();
-        let mut step = Step::default();
-        let request = Request::Distribute { uuid: Uuid::from_u128(7), new, workplace };
-        let reply = alone.engine.request(Self::now(), request, &mut step).expect("accepted");
-        let accepted = begin.elapsed();
-        let Reply::Run(run) = reply else { panic!("{reply:?}") };
-        alone.take(step);
-        let begin = Instant::now();
-        while let Some(event) = alone.events.pop_front() {
-            let mut step = Step::default();
-            alone.engine.event(Self::now(), event, &mut step);
-            alone.take(step);
-        }
-        let worked = begin.elapsed();
-        let view = alone.engine.run_view(run.run.as_str()).expect("a known run");
-        assert_eq!(view.counts.completed, view.counts.total());
-        (accepted, worked)
-    }
-}
-
-fn resident_bytes() -> f64 {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages: f64 = statm.split_whitespace().nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0.0);
-    pages * 4096.0
-}
-
-/// The engine alone: accepting, deciding, and memory.
-fn engine_alone() {
-    for tasks in [1_000, 10_000, 100_000] {
-        let specs = specs(&layered(tasks, 100));
-        let edges: usize = specs.iter().map(|task| task.dependencies.len()).sum();
-        let before = resident_bytes();
-        let copy = specs.clone();
-        let of_specs = resident_bytes() - before;
-        let (accepted, worked) = Alone::run(copy);
-        let each = worked.as_secs_f64() * 1e6 / tasks as f64;
-        println!(
-            "engine alone, {tasks} tasks, {edges} edges: accepted in {:.1} ms ({:.2} µs a task), {each:.2} µs a task to the end, tasks themselves {:.0} bytes each",
-            accepted.as_secs_f64() * 1e3,
-            accepted.as_secs_f64() * 1e6 / tasks as f64,
-            of_specs / tasks as f64,
-        );
-    }
 }
 
 struct Server {
@@ -289,7 +191,6 @@ fn layers(shell: &str) {
 }
 
 fn main() {
-    engine_alone();
     for shell in ["sh", "bash"] {
         flat(shell);
         layers(shell);

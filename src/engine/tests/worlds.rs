@@ -259,11 +259,13 @@ impl World {
             resources: new.resources,
         };
         let uuid = self.play.uuid();
-        let before = format!("{:?}", self.play.engine.schedule);
         let request = Request::Distribute { uuid, new: Box::new(new), workplace: workplace() };
-        if self.request(request).is_err() {
-            assert_eq!(before, format!("{:?}", self.play.engine.schedule), "a refused graph left a trace");
-        }
+        self.step(|engine, now, step| {
+            let before = format!("{:?}", engine.schedule);
+            if engine.request(now, request, step).is_err() {
+                assert!(before == format!("{:?}", engine.schedule), "a refused graph left a trace");
+            }
+        });
     }
 
     fn create(&mut self, has_gpu: bool) {
