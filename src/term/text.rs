@@ -97,21 +97,25 @@ pub fn render(bytes: &[u8], rows: u16, cols: u16) -> Rendered {
 /// Length of the prefix of `bytes` that can be rendered while more may follow: it ends neither in
 /// an escape sequence nor in a character. `bytes` begin outside both.
 pub fn complete_prefix(bytes: &[u8]) -> usize {
-    let mut open_from = bytes.len();
+    let mut end = whole_characters(bytes);
     // Every `ESC` begins anew, so the state behind the last one decides; but when a sequence is
     // open there, what stands before may be a string that only now is being ended.
     for escape in memchr::memrchr_iter(0x1b, bytes) {
         let mut parser = Parser::default();
-        parser.feed(&bytes[escape..open_from], &mut Nothing);
+        parser.feed(&bytes[escape..end], &mut Nothing);
         if parser.is_at_rest() || parser.is_in_character() {
             break;
         }
-        open_from = escape;
-        if bytes.len() - open_from > SEQUENCE_BYTES {
+        end = whole_characters(&bytes[..escape]);
+        if bytes.len() - end > SEQUENCE_BYTES {
             return bytes.len();
         }
     }
-    let bytes = &bytes[..open_from];
+    end
+}
+
+/// Length of `bytes` without the character that only begins at their end.
+fn whole_characters(bytes: &[u8]) -> usize {
     let start = bytes.len().saturating_sub(3);
     (start..bytes.len()).find(|&from| is_incomplete(&bytes[from..])).unwrap_or(bytes.len())
 }
@@ -359,6 +363,8 @@ mod tests {
             (&"ab€".as_bytes()[..4], 2),
             (b"\x1b[1mab\xe2\x82", 6),
             (b"ab\xff", 3),
+            (b"ab\x1b\xc2", 2),
+            (b"ab\x1b\xc2\x1b[", 2),
         ] {
             assert_eq!(complete_prefix(bytes), length, "{:?}", String::from_utf8_lossy(bytes));
         }
