@@ -53,7 +53,7 @@ impl Sweeper {
         is_over: impl Fn() -> bool,
     ) -> std::result::Result<Vec<SessionId>, Failure> {
         let mut connection = Connection::open(self.directory.join("shellherd.db"))?;
-        connection.busy_timeout(super::schema::BUSY)?;
+        super::schema::share(&mut connection)?;
         let mut kept_bytes = 0;
         let mut kept_sessions = 0;
         let mut dropped = Vec::new();
