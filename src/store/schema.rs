@@ -43,6 +43,10 @@ const LOOKS: i32 = 2_500;
 const COMMANDS: i64 = 200_000;
 
 /// Makes the connection wait while another one writes.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "SQLite asks within its own call, where nothing can be awaited"
+)]
 pub(super) fn share(connection: &mut Connection) -> Result<(), Failure> {
     connection.busy_handler(Some(|looks| {
         std::thread::sleep(if looks < EAGER_LOOKS { EAGER } else { PATIENT });

@@ -76,8 +76,6 @@ fn a_commit_waits_while_another_server_writes() {
     let record = Record::Session(Box::new(session.clone()));
     std::thread::scope(|scope| {
         let commit = scope.spawn(|| store.commit(&[record]));
-        // Long enough for the eager looks to be over, mostly; what must come out does not depend on it.
-        std::thread::sleep(std::time::Duration::from_millis(20));
         other.execute_batch("COMMIT").expect("gives it back");
         commit.join().expect("does not panic").expect("commits");
     });
