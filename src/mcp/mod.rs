@@ -3,11 +3,13 @@
 //! A call passes [`transport`](self) → rmcp → `server` → [`Surface`] (the choke point) → a tool's
 //! handler, which asks the orchestrator and shapes the result. Knows nothing of how anything is done.
 
+mod agent;
 mod answer;
 mod arguments;
 mod call;
 mod check;
 mod command;
+mod message;
 mod progress;
 mod schema;
 mod serve;

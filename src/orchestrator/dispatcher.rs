@@ -37,7 +37,7 @@ use crate::sample::{CpuMeter, Machine};
 use crate::store::{SegmentArchive, Store};
 use crate::term::log::OutputLog;
 use crate::term::redact::Redactor;
-use load::unstored;
+use load::{unstored, unstored_bus};
 pub(super) use reading::{Access, Read};
 
 /// What comes to the dispatcher.
@@ -99,6 +99,8 @@ pub(super) struct Dispatcher {
     swept_at: Option<Moment>,
     /// Counts the steps that changed a run.
     runs: watch::Sender<u64>,
+    /// Counts the steps that changed an agent or its messages.
+    bus: watch::Sender<u64>,
     /// While a run depends on how busy the machine and its sessions are.
     machine: Option<(Machine, CpuMeter)>,
     /// When to look at it next.
@@ -133,6 +135,7 @@ impl Dispatcher {
             sweep_at: None,
             swept_at: None,
             runs: watch::channel(0).0,
+            bus: watch::channel(0).0,
             machine: None,
             load_at: None,
         };
@@ -140,6 +143,7 @@ impl Dispatcher {
         let now = clock::now();
         dispatcher.engine.restore_estimates(restored.estimates);
         dispatcher.engine.restore(now, restored.sessions, restored.commands, &mut step);
+        dispatcher.engine.restore_bus(now, unstored_bus(restored.bus), &mut step);
         dispatcher.engine.restore_runs(now, restored.runs.into_iter().map(unstored).collect(), &mut step);
         dispatcher.commit(&step)?;
         dispatcher.publish(&step);
@@ -269,6 +273,9 @@ impl Dispatcher {
         if step.changes_runs() {
             self.runs.send_modify(|count| *count += 1);
         }
+        if step.changes_bus() {
+            self.bus.send_modify(|count| *count += 1);
+        }
     }
 
     fn answer(&self, reply: Reply) -> Answer {
@@ -276,9 +283,12 @@ impl Dispatcher {
             Reply::Commands(commands) => {
                 commands.iter().filter_map(|command| self.command_watch(&command.id)).collect()
             }
-            Reply::Session(_) | Reply::Run(_) | Reply::Tasks(_) | Reply::RunView(_) | Reply::Done => {
-                Vec::new()
-            }
+            Reply::Session(_)
+            | Reply::Run(_)
+            | Reply::Tasks(_)
+            | Reply::RunView(_)
+            | Reply::Bus(_)
+            | Reply::Done => Vec::new(),
         };
         Answer { reply: self.told(reply), commands }
     }

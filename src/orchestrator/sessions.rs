@@ -155,12 +155,10 @@ impl Orchestrator {
     }
 
     async fn changed(&self, request: Request) -> Result<Session> {
-        match self.change(request).await?.reply {
-            Reply::Session(session) => Ok(*session),
-            Reply::Commands(_) | Reply::Run(_) | Reply::Tasks(_) | Reply::RunView(_) | Reply::Done => {
-                Err(Error::new(ErrorCode::Internal, "a change of a session was answered without one"))
-            }
-        }
+        let Reply::Session(session) = self.change(request).await?.reply else {
+            return Err(Error::new(ErrorCode::Internal, "a change of a session was answered without one"));
+        };
+        Ok(*session)
     }
 
     /// Waits for a starting shell's prompt, or its end.

@@ -30,6 +30,12 @@ CREATE TABLE tasks (
     run TEXT NOT NULL, number INTEGER NOT NULL, state TEXT NOT NULL, PRIMARY KEY (run, number))
     STRICT, WITHOUT ROWID;
 CREATE TABLE estimates (rowid INTEGER PRIMARY KEY, work INTEGER NOT NULL UNIQUE, mean_us INTEGER NOT NULL) STRICT;
+", "
+CREATE TABLE agents (
+    id TEXT NOT NULL, server TEXT NOT NULL, record TEXT NOT NULL, PRIMARY KEY (id, server)) STRICT, WITHOUT ROWID;
+CREATE TABLE messages (id TEXT PRIMARY KEY, server TEXT NOT NULL, record TEXT NOT NULL) STRICT;
+CREATE TABLE deliveries (
+    message TEXT NOT NULL, agent TEXT NOT NULL, PRIMARY KEY (message, agent)) STRICT, WITHOUT ROWID;
 "];
 
 /// Another server may be writing: its commits take well under a millisecond, so the first looks at the lock

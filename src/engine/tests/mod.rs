@@ -9,6 +9,7 @@ mod closing;
 mod commands;
 mod graphs;
 mod laws;
+mod messages;
 mod properties;
 mod selector;
 mod sessions;
@@ -89,7 +90,11 @@ impl Play {
                 Record::Graph { run, .. } => format!("graph of {run}"),
                 Record::Task { run, number, .. } => format!("{run} {number}"),
                 Record::Estimate { work, .. } => format!("work {work}"),
-                Record::Event(_) => continue,
+                Record::Event(_)
+                | Record::Agent(_)
+                | Record::AgentGone(_)
+                | Record::Message(..)
+                | Record::Received(..) => continue,
             };
             assert!(ids.insert(id.clone()), "{id} is committed twice");
         }

@@ -86,7 +86,11 @@ impl Store {
                 }
                 Record::Task { run, number, state } => drop(self.states.insert((run, number), *state)),
                 Record::Estimate { work, mean_us } => drop(self.estimates.insert(work, mean_us)),
-                Record::Event(_) => {}
+                Record::Event(_)
+                | Record::Agent(_)
+                | Record::AgentGone(_)
+                | Record::Message(..)
+                | Record::Received(..) => {}
             }
         }
     }
