@@ -140,6 +140,9 @@ pub const STORED_OUTPUT: u64 = 4 << 30;
 pub const SWEEP_PAUSE: Duration = Duration::from_secs(60);
 /// Events kept in the store; the oldest go first.
 pub const EVENTS: usize = 100_000;
+/// Tasks that are over without an attempt and have an event of their own each, of those of one run at
+/// once. A run that is cancelled ends by the hundred thousand, which would leave nothing else to read.
+pub const SKIP_EVENTS: usize = 256;
 /// Entries of one `session_logs`.
 pub const LOG_ENTRIES: usize = 1_000;
 

@@ -8,6 +8,7 @@ mod arguments;
 mod call;
 mod check;
 mod command;
+mod events;
 mod progress;
 mod schema;
 mod serve;

@@ -12,7 +12,7 @@ pub mod session;
 pub mod task;
 
 pub use command::{Command, CommandState, EndReason, Ending, OnTimeout, ResourceLimits, Retries, WhenBusy};
-pub use event::{Event, EventKind};
+pub use event::{Event, EventFilter, EventKind, EventType, Placement, PlacementRule};
 pub use record::Record;
 pub use run::{OnFailure, Run, RunResources, Strategy, Workplace};
 pub use session::{Dialect, Profile, Session, SessionKind, Status, TerminalSize};

@@ -169,7 +169,7 @@ impl Store {
                             "INSERT INTO events (session, output_cursor, event) VALUES (?1, ?2, ?3)",
                         )?
                         .execute(params![
-                            event.session.as_str(),
+                            event.session.as_ref().map_or("", SessionId::as_str),
                             clamp(event.output_cursor),
                             serde_json::to_string(event)?
                         ])?;

@@ -31,7 +31,9 @@ fn records(session: &Session, command: &Command) -> Vec<Record> {
         Record::Session(Box::new(session.clone())),
         Record::Command(Box::new(command.clone())),
         Record::Event(Event {
-            session: session.id.clone(),
+            session: Some(session.id.clone()),
+            run: None,
+            task: None,
             at: Timestamp(1),
             output_cursor: 7,
             kind: EventKind::CommandStarted { command: command.id.clone() },
