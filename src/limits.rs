@@ -131,7 +131,7 @@ pub const SECRET_PATTERNS: usize = 32;
 pub const SECRET_MATCH: usize = 1 << 10;
 /// The shortest secret that is searched for: shorter ones would blot out ordinary words.
 pub const SECRET_BYTES: usize = 6;
-/// Ended sessions that the store keeps, with their commands and events: some weeks of heavy use.
+/// Ended sessions that the store keeps, with their commands: some weeks of heavy use.
 pub const STORED_SESSIONS: usize = 5_000;
 /// Bytes of output that ended sessions keep on disk, all together; the oldest goes first. That is 16
 /// sessions that filled theirs, or 800 kB for each that is kept.
@@ -143,6 +143,14 @@ pub const EVENTS: usize = 100_000;
 /// Tasks that are over without an attempt and have an event of their own each, of those of one run at
 /// once. A run that is cancelled ends by the hundred thousand, which would leave nothing else to read.
 pub const SKIP_EVENTS: usize = 256;
+/// Events that the dispatcher looks through at a time for somebody who waits for some: 4 ms.
+pub const EVENTS_AT_ONCE: usize = 2_000;
+/// Events of one `events_poll`.
+pub const EVENTS_POLLED: usize = 500;
+/// The latest events, of which one shows those wanted that names no cursor.
+pub const EVENTS_LATEST: usize = 1_000;
+/// Between two looks for events by one who waits for them: there may be thousands in a second.
+pub const EVENTS_PAUSE: Duration = Duration::from_millis(50);
 /// Entries of one `session_logs`.
 pub const LOG_ENTRIES: usize = 1_000;
 

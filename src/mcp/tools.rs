@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::call::Call;
-use super::{command, progress, schema, session, task};
+use super::{command, events, progress, schema, session, task};
 use crate::error::Result;
 
 /// A tool: what is published of it, and what serves it.
@@ -71,6 +71,7 @@ pub(crate) const TOOLS: &[&Tool] = &[
     &task::retry::TOOL,
     &task::control::TOOL,
     &progress::TOOL,
+    &events::poll::TOOL,
 ];
 
 /// A tool with its schemas.

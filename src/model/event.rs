@@ -152,6 +152,22 @@ pub struct Placement {
     pub free: usize,
 }
 
+impl Placement {
+    /// In words.
+    pub fn why(self) -> String {
+        let reason = match self.rule {
+            PlacementRule::Named => return "the session that the task names".to_owned(),
+            PlacementRule::First if self.free == 1 => return "the one session that was free".to_owned(),
+            PlacementRule::First => "the first",
+            PlacementRule::Turn => "its turn",
+            PlacementRule::LeastLoaded => "the least loaded",
+            PlacementRule::LeastCapable => "the least capable that can do it",
+            PlacementRule::Kin => "where a dependency ran",
+        };
+        format!("{reason} of {} free", self.free)
+    }
+}
+
 /// What decides between the sessions that are free for a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -2,6 +2,7 @@
 
 pub mod command;
 pub mod event;
+pub mod event_view;
 #[cfg(test)]
 pub(crate) mod fixtures;
 pub mod glob;
@@ -13,6 +14,7 @@ pub mod task;
 
 pub use command::{Command, CommandState, EndReason, Ending, OnTimeout, ResourceLimits, Retries, WhenBusy};
 pub use event::{Event, EventFilter, EventKind, EventType, Placement, PlacementRule};
+pub use event_view::EventView;
 pub use record::Record;
 pub use run::{OnFailure, Run, RunResources, Strategy, Workplace};
 pub use session::{Dialect, Profile, Session, SessionKind, Status, TerminalSize};

@@ -97,6 +97,8 @@ pub(super) struct Dispatcher {
     /// When to look at what ended sessions keep on disk.
     sweep_at: Option<Moment>,
     swept_at: Option<Moment>,
+    /// Counts the commits that brought an event.
+    history: watch::Sender<u64>,
     /// Counts the steps that changed a run.
     runs: watch::Sender<u64>,
     /// While a run depends on how busy the machine and its sessions are.
@@ -132,6 +134,7 @@ impl Dispatcher {
             stopping: CancellationToken::new(),
             sweep_at: None,
             swept_at: None,
+            history: watch::channel(0).0,
             runs: watch::channel(0).0,
             machine: None,
             load_at: None,
@@ -237,6 +240,8 @@ impl Dispatcher {
             let excess = records.len().saturating_sub(UNWRITTEN);
             records.drain(..excess);
             self.unwritten = records;
+        } else if records.iter().any(|record| matches!(record, Record::Event(_))) {
+            self.history.send_modify(|count| *count += 1);
         }
         result
     }

@@ -5,6 +5,7 @@ mod census;
 mod closing;
 mod commands;
 mod dispatcher;
+pub mod history;
 mod host;
 mod output;
 mod reading;

@@ -30,6 +30,10 @@ CREATE TABLE tasks (
     run TEXT NOT NULL, number INTEGER NOT NULL, state TEXT NOT NULL, PRIMARY KEY (run, number))
     STRICT, WITHOUT ROWID;
 CREATE TABLE estimates (rowid INTEGER PRIMARY KEY, work INTEGER NOT NULL UNIQUE, mean_us INTEGER NOT NULL) STRICT;
+", "
+ALTER TABLE events ADD COLUMN server INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE webhooks (
+    id TEXT PRIMARY KEY, created_at INTEGER NOT NULL, record TEXT NOT NULL) STRICT, WITHOUT ROWID;
 "];
 
 /// Another server may be writing: its commits take well under a millisecond.

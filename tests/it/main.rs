@@ -14,6 +14,7 @@ mod cli;
 mod commands;
 mod confined;
 mod endings;
+mod events;
 mod hostile;
 mod limits;
 mod load;

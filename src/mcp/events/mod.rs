@@ -1,8 +1,10 @@
 //! What is told of events: a line for people and models.
 
+pub(super) mod poll;
+
 use std::fmt::Write;
 
-use crate::model::{Event, EventKind, EventType, Placement, PlacementRule};
+use crate::model::{Event, EventKind, EventType};
 
 /// The types of events, as callers name them.
 pub(in crate::mcp) fn type_words() -> [&'static str; 15] {
@@ -65,21 +67,7 @@ fn task(event: &Event) -> String {
         let _ = write!(text, ", exit code {code}");
     }
     if let Some(placement) = placement {
-        let _ = write!(text, ", as {}: {}", named(command.as_ref()), why(*placement));
+        let _ = write!(text, ", as {}: {}", named(command.as_ref()), placement.why());
     }
     text
-}
-
-/// Why a task went where it went.
-pub(in crate::mcp) fn why(Placement { rule, free }: Placement) -> String {
-    let reason = match rule {
-        PlacementRule::Named => return "the session that the task names".to_owned(),
-        PlacementRule::First if free == 1 => return "the one session that was free".to_owned(),
-        PlacementRule::First => "the first",
-        PlacementRule::Turn => "its turn",
-        PlacementRule::LeastLoaded => "the least loaded",
-        PlacementRule::LeastCapable => "the least capable that can do it",
-        PlacementRule::Kin => "where a dependency ran",
-    };
-    format!("{reason} of {free} free")
 }
