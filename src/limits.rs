@@ -151,6 +151,10 @@ pub const EVENTS_POLLED: usize = 500;
 pub const EVENTS_LATEST: usize = 1_000;
 /// Between two looks for events by one who waits for them: there may be thousands in a second.
 pub const EVENTS_PAUSE: Duration = Duration::from_millis(50);
+/// Log messages that a client is sent at once; of the rest it is told where to read them.
+pub const NOTICES_AT_ONCE: usize = 20;
+/// Between two times that a client is sent some.
+pub const NOTICES_PAUSE: Duration = Duration::from_millis(250);
 /// Entries of one `session_logs`.
 pub const LOG_ENTRIES: usize = 1_000;
 

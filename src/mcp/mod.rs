@@ -9,6 +9,7 @@ mod call;
 mod check;
 mod command;
 mod events;
+mod notices;
 mod progress;
 mod schema;
 mod serve;

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::{Event, EventKind, EventType, Status, TaskReason, TaskStatus};
 
-/// See [`EventView::new`]. The fields say what they say in the results of other tools.
+/// What happened.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "they are those of the event")]

@@ -97,6 +97,8 @@ pub(super) struct Dispatcher {
     /// When to look at what ended sessions keep on disk.
     sweep_at: Option<Moment>,
     swept_at: Option<Moment>,
+    /// The cursor that the history stood at when the store was opened.
+    history_begin: u64,
     /// Counts the commits that brought an event.
     history: watch::Sender<u64>,
     /// Counts the steps that changed a run.
@@ -115,6 +117,7 @@ impl Dispatcher {
     pub(super) fn open(settings: Settings, events: mpsc::Sender<Input>) -> Result<Self> {
         let configured = super::secrets::configured(&settings.redact)?;
         let (store, restored) = Store::open(&settings.state_dir)?;
+        let history_begin = store.history(u64::MAX, 0)?.end;
         let defaults = Defaults {
             command_timeout: settings.command_timeout,
             output_bytes: limits::OUTPUT_ARCHIVE,
@@ -134,6 +137,7 @@ impl Dispatcher {
             stopping: CancellationToken::new(),
             sweep_at: None,
             swept_at: None,
+            history_begin,
             history: watch::channel(0).0,
             runs: watch::channel(0).0,
             machine: None,

@@ -57,6 +57,16 @@ impl Orchestrator {
         }
     }
 
+    /// The cursor behind which everything lies that happens from now on. Does not open the store for that,
+    /// but waits until somebody else needs it.
+    pub async fn history_from_now(&self) -> Result<u64> {
+        if self.inner.begun.is_cancelled() {
+            return Ok(self.stretch(u64::MAX).await?.end);
+        }
+        self.inner.begun.cancelled().await;
+        self.read(Read::HistoryBegin).await
+    }
+
     /// Those of the last few events that are wanted.
     async fn latest_events(&self, filter: &EventFilter) -> Result<Polled> {
         let end = self.stretch(u64::MAX).await?.end;

@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{OnceCell, mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::engine::Request;
@@ -185,6 +186,8 @@ pub struct Orchestrator {
 struct Inner {
     settings: Settings,
     inputs: OnceCell<mpsc::Sender<DispatcherInput>>,
+    /// Cancelled once the dispatcher runs.
+    begun: CancellationToken,
     tasks: TaskTracker,
     cpu: Mutex<CpuMeter>,
 }
@@ -195,6 +198,7 @@ impl Orchestrator {
         let inner = Inner {
             settings,
             inputs: OnceCell::new(),
+            begun: CancellationToken::new(),
             tasks: TaskTracker::new(),
             cpu: Mutex::new(CpuMeter::default()),
         };
@@ -231,6 +235,7 @@ impl Orchestrator {
                 let (inputs, queue) = mpsc::channel(limits::DISPATCHER_QUEUE);
                 let dispatcher = Dispatcher::open(self.inner.settings.clone(), inputs.clone())?;
                 self.inner.tasks.spawn(dispatcher.run(queue));
+                self.inner.begun.cancel();
                 Ok(inputs)
             })
             .await

@@ -148,3 +148,46 @@ fn what_cannot_be_polled_is_refused() {
     let refused = client.call("events_poll", json!({"sessionId": "ses_none"}));
     assert_eq!(refused.code(), "session_not_found", "{refused:?}");
 }
+
+fn is_notice(message: &Value) -> bool {
+    message["method"] == "notifications/message"
+}
+
+#[test]
+fn a_client_that_asks_for_it_is_told_and_no_other() {
+    let mut client = Client::start();
+    let session = client.clean("bash");
+    client.run(&session, "true");
+    assert!(!client.has_come(is_notice), "nobody asked");
+    assert_eq!(client.request("logging/setLevel", json!({"level": "notice"}))["result"], json!({}));
+    client.run(&session, "exit 6");
+    let notice = client.message("a message about the end", is_notice);
+    let (params, data) = (&notice["params"], &notice["params"]["data"]);
+    assert_eq!((&params["level"], &params["logger"]), (&json!("notice"), &json!("shellherd")));
+    assert_eq!((&data["type"], &data["new"]), (&json!("status"), &json!("error")), "{notice}");
+    assert_eq!(data["sessionId"], session.as_str());
+    let notice = client.message("a message about the reason", is_notice);
+    assert_eq!(notice["params"]["level"], "error");
+    assert_eq!(notice["params"]["data"]["text"], "the shell exited with code 6");
+}
+
+#[test]
+fn to_ask_for_messages_touches_nothing_and_many_are_told_as_one() {
+    let state = Scratch::new("asked");
+    let mut client = Client::start_in(state.path());
+    client.request("logging/setLevel", json!({"level": "debug"}));
+    assert!(!state.path().join("shellherd.db").exists(), "nobody has needed the store yet");
+    let tasks: Vec<Value> =
+        (0..100).map(|n| json!({"id": format!("t{n}"), "payload": {"command": "exit 1"}})).collect();
+    tasks::run(&mut client, json!({"tasks": tasks}));
+    let first = client.message("the first message", is_notice);
+    assert_eq!(first["params"]["data"]["cursor"], 1, "none is lost: {first}");
+    let summary = client
+        .message("a summary", |message| is_notice(message) && message["params"]["data"]["count"].is_u64());
+    let since = summary["params"]["data"]["since"].as_u64().expect("a cursor");
+    let (missed, _) = all(&mut client, since, &json!({}));
+    assert!(
+        missed.len() as u64 >= summary["params"]["data"]["count"].as_u64().expect("a number"),
+        "{summary}"
+    );
+}

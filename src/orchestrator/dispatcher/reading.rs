@@ -32,6 +32,7 @@ pub(in crate::orchestrator) enum Read {
     Tasks(TaskQuery, usize, oneshot::Sender<Result<TaskReport>>),
     Progress(TaskQuery, usize, oneshot::Sender<Result<Progress>>),
     History(u64, oneshot::Sender<Result<Stretch>>),
+    HistoryBegin(oneshot::Sender<u64>),
     HistoryGrows(oneshot::Sender<watch::Receiver<u64>>),
     Events { session: SessionId, since: u64, max: usize, reply: oneshot::Sender<Result<Vec<Event>>> },
 }
@@ -94,6 +95,9 @@ impl Dispatcher {
             }
             Read::History(since, reply) => {
                 let _ = reply.send(self.store.history(since, limits::EVENTS_AT_ONCE));
+            }
+            Read::HistoryBegin(reply) => {
+                let _ = reply.send(self.history_begin);
             }
             Read::HistoryGrows(reply) => {
                 let _ = reply.send(self.history.subscribe());
