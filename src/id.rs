@@ -87,6 +87,12 @@ id!(
     "run_",
     6
 );
+id!(
+    /// Names one webhook.
+    WebhookId,
+    "hook_",
+    6
+);
 
 #[cfg(test)]
 mod tests {

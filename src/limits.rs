@@ -155,6 +155,24 @@ pub const EVENTS_PAUSE: Duration = Duration::from_millis(50);
 pub const NOTICES_AT_ONCE: usize = 20;
 /// Between two times that a client is sent some.
 pub const NOTICES_PAUSE: Duration = Duration::from_millis(250);
+/// Webhooks that are registered at once.
+pub const WEBHOOKS: usize = 20;
+/// Bytes of a webhook's URL.
+pub const URL_BYTES: usize = 2_000;
+/// Events in one delivery to a webhook: 30 kB.
+pub const WEBHOOK_EVENTS: usize = 100;
+/// Deliveries that wait for one webhook, whose receiver may be away for a while.
+pub const WEBHOOK_QUEUE: usize = 64;
+/// Deliveries under way at once; each takes one of the [`BLOCKING_THREADS`].
+pub const WEBHOOKS_AT_ONCE: usize = 4;
+/// How long a receiver may take to answer.
+pub const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(10);
+/// Tries of one delivery.
+pub const WEBHOOK_ATTEMPTS: u32 = 5;
+/// Between the first try and the second; each further pause is twice as long.
+pub const WEBHOOK_RETRY: Duration = Duration::from_secs(1);
+/// Between two looks for events to deliver: what happens in between goes out together.
+pub const WEBHOOK_PAUSE: Duration = Duration::from_millis(500);
 /// Entries of one `session_logs`.
 pub const LOG_ENTRIES: usize = 1_000;
 

@@ -20,6 +20,7 @@ mod task;
 mod tools;
 mod traffic;
 mod transport;
+mod webhook;
 
 pub use answer::{Answer, error_json};
 pub use call::Defaults;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::call::Call;
-use super::{command, events, progress, schema, session, task};
+use super::{command, events, progress, schema, session, task, webhook};
 use crate::error::Result;
 
 /// A tool: what is published of it, and what serves it.
@@ -72,6 +72,9 @@ pub(crate) const TOOLS: &[&Tool] = &[
     &task::control::TOOL,
     &progress::TOOL,
     &events::poll::TOOL,
+    &webhook::register::TOOL,
+    &webhook::list::TOOL,
+    &webhook::delete::TOOL,
 ];
 
 /// A tool with its schemas.

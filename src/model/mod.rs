@@ -11,6 +11,7 @@ pub mod run;
 pub mod secret;
 pub mod session;
 pub mod task;
+pub mod webhook;
 
 pub use command::{Command, CommandState, EndReason, Ending, OnTimeout, ResourceLimits, Retries, WhenBusy};
 pub use event::{Event, EventFilter, EventKind, EventType, Placement, PlacementRule};
@@ -22,3 +23,4 @@ pub use task::{
     Condition, Dependency, Priority, Task, TaskDetail, TaskKind, TaskReason, TaskRetries, TaskState,
     TaskStatus,
 };
+pub use webhook::{SigningSecret, Webhook};

@@ -8,6 +8,7 @@ mod reading;
 mod secrets;
 mod shutdown;
 mod sweeping;
+mod webhooks;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -39,6 +40,7 @@ use crate::term::log::OutputLog;
 use crate::term::redact::Redactor;
 use load::unstored;
 pub(super) use reading::{Access, Read};
+pub(super) use webhooks::WebhookChange;
 
 /// What comes to the dispatcher.
 #[derive(Debug)]
@@ -47,6 +49,8 @@ pub(super) enum Input {
     Change(Request, oneshot::Sender<Result<Answer>>),
     /// A caller wants to know something.
     Read(Read),
+    /// A caller wants other webhooks.
+    Webhook(WebhookChange, oneshot::Sender<Result<bool>>),
     /// A worker saw something.
     Worker(WorkerEvent),
     /// Everything is to end by then; answered when it has.
@@ -200,6 +204,9 @@ impl Dispatcher {
                     answers.push((result, reply));
                 }
                 Input::Read(read) => reads.push(read),
+                Input::Webhook(change, reply) => {
+                    let _ = reply.send(self.change_webhooks(&change));
+                }
                 Input::Worker(event) => self.worker_event(now, event, &mut step),
                 Input::Shutdown(done) => shutdown = Some(done),
             }

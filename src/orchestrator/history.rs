@@ -102,7 +102,7 @@ impl Orchestrator {
         }
     }
 
-    async fn stretch(&self, since: u64) -> Result<Stretch> {
+    pub(super) async fn stretch(&self, since: u64) -> Result<Stretch> {
         self.read(|reply| Read::History(since, reply)).await?
     }
 }

@@ -14,6 +14,7 @@ mod sessions;
 mod stream;
 pub mod tasks;
 mod waiting;
+pub mod webhooks;
 mod worker;
 
 use std::path::PathBuf;
@@ -32,6 +33,7 @@ use crate::model::{Command, Session};
 use crate::sample::CpuMeter;
 use crate::term::excerpt::Page;
 use dispatcher::{Access, Answer, Dispatcher, Input as DispatcherInput, Read};
+use webhooks::Webhooks;
 
 /// What the server was configured with.
 #[derive(Clone, Debug)]
@@ -188,6 +190,9 @@ struct Inner {
     inputs: OnceCell<mpsc::Sender<DispatcherInput>>,
     /// Cancelled once the dispatcher runs.
     begun: CancellationToken,
+    /// Cancelled when everything ends.
+    ending: CancellationToken,
+    webhooks: Arc<Webhooks>,
     tasks: TaskTracker,
     cpu: Mutex<CpuMeter>,
 }
@@ -199,6 +204,8 @@ impl Orchestrator {
             settings,
             inputs: OnceCell::new(),
             begun: CancellationToken::new(),
+            ending: CancellationToken::new(),
+            webhooks: Arc::new(Webhooks::new()),
             tasks: TaskTracker::new(),
             cpu: Mutex::new(CpuMeter::default()),
         };
@@ -207,6 +214,7 @@ impl Orchestrator {
 
     /// Ends everything: sessions, workers, store. Bounded by [`limits::SHUTDOWN`]. Later calls are refused.
     pub async fn shutdown(&self) {
+        self.inner.ending.cancel();
         let Some(inputs) = self.inner.inputs.get() else { return };
         let (done, ended) = oneshot::channel();
         if inputs.send(DispatcherInput::Shutdown(done)).await.is_ok() {
@@ -235,6 +243,7 @@ impl Orchestrator {
                 let (inputs, queue) = mpsc::channel(limits::DISPATCHER_QUEUE);
                 let dispatcher = Dispatcher::open(self.inner.settings.clone(), inputs.clone())?;
                 self.inner.tasks.spawn(dispatcher.run(queue));
+                self.inner.tasks.spawn(self.clone().deliver_events());
                 self.inner.begun.cancel();
                 Ok(inputs)
             })

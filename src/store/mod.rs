@@ -11,6 +11,7 @@ mod events;
 mod runs;
 mod schema;
 mod sweep;
+mod webhooks;
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -283,6 +284,11 @@ fn read_all<T: DeserializeOwned>(
     let mut statement = connection.prepare(query)?;
     let rows = statement.query_map(arguments, |row| row.get::<_, String>(0))?;
     rows.map(|row| parse(&row?)).collect()
+}
+
+fn writing(error: &Failure) -> Error {
+    Error::new(ErrorCode::StorageFailed, format!("cannot write to the store: {error}"))
+        .with_hint("free disk space in the state directory")
 }
 
 fn reading(error: &Failure) -> Error {

@@ -29,3 +29,4 @@ mod shutdown;
 mod support;
 mod task_references;
 mod tasks;
+mod webhooks;

@@ -12,7 +12,7 @@ use crate::engine::request::{NewRun, TaskQuery};
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::{CommandId, SessionId};
 use crate::limits;
-use crate::model::{Command, Event, Session, Workplace};
+use crate::model::{Command, Event, Session, Webhook, Workplace};
 use crate::orchestrator::CommandWatch;
 use crate::orchestrator::output::Output;
 use crate::orchestrator::secrets::Secrets;
@@ -32,6 +32,7 @@ pub(in crate::orchestrator) enum Read {
     Tasks(TaskQuery, usize, oneshot::Sender<Result<TaskReport>>),
     Progress(TaskQuery, usize, oneshot::Sender<Result<Progress>>),
     History(u64, oneshot::Sender<Result<Stretch>>),
+    Webhooks(oneshot::Sender<Result<Vec<Webhook>>>),
     HistoryBegin(oneshot::Sender<u64>),
     HistoryGrows(oneshot::Sender<watch::Receiver<u64>>),
     Events { session: SessionId, since: u64, max: usize, reply: oneshot::Sender<Result<Vec<Event>>> },
@@ -95,6 +96,9 @@ impl Dispatcher {
             }
             Read::History(since, reply) => {
                 let _ = reply.send(self.store.history(since, limits::EVENTS_AT_ONCE));
+            }
+            Read::Webhooks(reply) => {
+                let _ = reply.send(self.store.webhooks());
             }
             Read::HistoryBegin(reply) => {
                 let _ = reply.send(self.history_begin);
