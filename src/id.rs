@@ -93,6 +93,12 @@ id!(
     "run_",
     6
 );
+id!(
+    /// Names one webhook.
+    WebhookId,
+    "hook_",
+    6
+);
 
 #[cfg(test)]
 mod tests {

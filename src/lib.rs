@@ -39,3 +39,4 @@ pub mod pty;
 pub mod sample;
 pub mod store;
 pub mod term;
+pub mod webhook;

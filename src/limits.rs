@@ -144,7 +144,7 @@ pub const SECRET_PATTERNS: usize = 32;
 pub const SECRET_MATCH: usize = 1 << 10;
 /// The shortest secret that is searched for: shorter ones would blot out ordinary words.
 pub const SECRET_BYTES: usize = 6;
-/// Ended sessions that the store keeps, with their commands and events: some weeks of heavy use.
+/// Ended sessions that the store keeps, with their commands: some weeks of heavy use.
 pub const STORED_SESSIONS: usize = 5_000;
 /// Bytes of output that ended sessions keep on disk, all together; the oldest goes first. That is 16
 /// sessions that filled theirs, or 800 kB for each that is kept.
@@ -153,6 +153,39 @@ pub const STORED_OUTPUT: u64 = 4 << 30;
 pub const SWEEP_PAUSE: Duration = Duration::from_secs(60);
 /// Events kept in the store; the oldest go first.
 pub const EVENTS: usize = 100_000;
+/// Tasks that are over without an attempt and have an event of their own each, of those of one run at
+/// once. A run that is cancelled ends by the hundred thousand, which would leave nothing else to read.
+pub const SKIP_EVENTS: usize = 256;
+/// Events that the dispatcher looks through at a time for somebody who waits for some: 4 ms.
+pub const EVENTS_AT_ONCE: usize = 2_000;
+/// Events of one `events_poll`.
+pub const EVENTS_POLLED: usize = 500;
+/// The latest events, of which one shows those wanted that names no cursor.
+pub const EVENTS_LATEST: usize = 1_000;
+/// Between two looks for events by one who waits for them: there may be thousands in a second.
+pub const EVENTS_PAUSE: Duration = Duration::from_millis(50);
+/// Log messages that a client is sent at once; of the rest it is told where to read them.
+pub const NOTICES_AT_ONCE: usize = 20;
+/// Between two times that a client is sent some.
+pub const NOTICES_PAUSE: Duration = Duration::from_millis(250);
+/// Webhooks that are registered at once.
+pub const WEBHOOKS: usize = 20;
+/// Bytes of a webhook's URL.
+pub const URL_BYTES: usize = 2_000;
+/// Events in one delivery to a webhook: 30 kB.
+pub const WEBHOOK_EVENTS: usize = 100;
+/// Deliveries that wait for one webhook, whose receiver may be away for a while.
+pub const WEBHOOK_QUEUE: usize = 64;
+/// Deliveries under way at once; each takes one of the [`BLOCKING_THREADS`].
+pub const WEBHOOKS_AT_ONCE: usize = 4;
+/// How long a receiver may take to answer.
+pub const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(10);
+/// Tries of one delivery.
+pub const WEBHOOK_ATTEMPTS: u32 = 5;
+/// Between the first try and the second; each further pause is twice as long.
+pub const WEBHOOK_RETRY: Duration = Duration::from_secs(1);
+/// Between two looks for events to deliver: what happens in between goes out together.
+pub const WEBHOOK_PAUSE: Duration = Duration::from_millis(500);
 /// Entries of one `session_logs`.
 pub const LOG_ENTRIES: usize = 1_000;
 

@@ -139,7 +139,10 @@ impl Engine {
         entry.running = Some(command.clone());
         entry.session.last_command = Some(command.clone());
         self.transition(now, id, Status::Active, step);
-        self.note(now, id, EventKind::CommandStarted { command: command.clone() }, step);
+        // An attempt at a task is told of as such.
+        if self.commands.get(&command).is_some_and(|entry| entry.task.is_none()) {
+            self.note(now, id, EventKind::CommandStarted { command: command.clone() }, step);
+        }
         self.hand_over(now, &command, step);
     }
 
@@ -321,9 +324,11 @@ impl Engine {
             }
             step.sessions.insert(session.clone());
         }
-        self.note(now, &session, EventKind::CommandEnded { command: id.clone(), exit_code }, step);
-        if let Some(task) = task {
-            self.attempt_ended(now, task, id, step);
+        match task {
+            Some(task) => self.attempt_ended(now, task, id, step),
+            None => {
+                self.note(now, &session, EventKind::CommandEnded { command: id.clone(), exit_code }, step);
+            }
         }
         self.forget_old(step);
     }

@@ -5,6 +5,7 @@ mod bus;
 mod commands;
 mod effect;
 mod event;
+mod history;
 mod placement;
 pub mod report;
 pub mod request;
@@ -198,6 +199,11 @@ impl Step {
     /// Commands whose record changed, be it only in what is not committed.
     pub fn commands(&self) -> impl Iterator<Item = &CommandId> {
         self.commands.union(&self.noticed)
+    }
+
+    /// Whether there is anything new in the history.
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
     }
 
     /// Whether any run changed.
@@ -489,11 +495,6 @@ impl Engine {
         if let Some(key) = self.commands.get_mut(id).and_then(|entry| entry.timer.take()) {
             self.deadlines.remove(&key);
         }
-    }
-
-    fn note(&mut self, now: Now, session: &SessionId, kind: EventKind, step: &mut Step) {
-        let output_cursor = self.sessions.get(session).map_or(0, |entry| entry.cursor);
-        step.events.push(Event { session: session.clone(), at: now.wall, output_cursor, kind });
     }
 
     /// Forgets the oldest ended sessions and commands beyond their bounds. What this step touched

@@ -15,8 +15,8 @@ use crate::clock::Now;
 use crate::id::{CommandId, SessionId};
 use crate::limits;
 use crate::model::{
-    Command, Dialect, EndReason, Ending, OnTimeout, Profile, Session, SessionKind, Status, Strategy,
-    TaskDetail, TaskReason,
+    Command, Dialect, EndReason, Ending, OnTimeout, Placement, PlacementRule, Profile, Session, SessionKind,
+    Status, Strategy, TaskDetail, TaskReason,
 };
 
 /// A lane of a run.
@@ -42,7 +42,7 @@ impl Engine {
         let mut stuck: BTreeSet<LaneKey> = BTreeSet::new();
         while let Some((lane, key)) = self.next_task(&stuck) {
             match self.place(now, lane.0, key.number, step) {
-                Placed::Started => self.note_run(lane.0, step),
+                Placed::Started => self.note_run(now, lane.0, step),
                 Placed::GivenUp => {}
                 Placed::NoSession => {
                     stuck.insert(lane);
@@ -103,8 +103,9 @@ impl Engine {
     fn place(&mut self, now: Now, run: RunKey, number: u32, step: &mut Step) -> Placed {
         let Some(entry) = self.schedule.run(run) else { return Placed::NoSession };
         let wish = entry.wish(number);
-        if let Some(session) = self.suitable(entry, wish, number) {
+        if let Some((session, placement)) = self.suitable(entry, wish, number) {
             self.start_attempt(now, (run, number), &session, step);
+            self.note_start(now, (run, number), placement, step);
             return Placed::Started;
         }
         if !self.is_hopeless(entry, wish) {
@@ -135,11 +136,12 @@ impl Engine {
         self.schedule.pool_failures >= limits::POOL_FAILURES
     }
 
-    /// A free session for a task, by the strategy of its run.
-    fn suitable(&self, entry: &RunEntry, wish: &Wish, number: u32) -> Option<SessionId> {
+    /// A free session for a task, by the strategy of its run, and why it is that one.
+    fn suitable(&self, entry: &RunEntry, wish: &Wish, number: u32) -> Option<(SessionId, Placement)> {
         let is_free = |id: &&SessionId| self.is_free(id);
         if let Some(session) = &wish.session {
-            return Some(session).filter(is_free).cloned();
+            let placement = Placement { rule: PlacementRule::Named, free: 1 };
+            return Some(session).filter(is_free).map(|id| (id.clone(), placement));
         }
         let named = &entry.run.sessions;
         let free: Vec<&SessionId> = if !named.is_empty() {
@@ -152,23 +154,29 @@ impl Engine {
             self.order.iter().filter(is_free).filter(|id| self.can(id, &wish.requirements)).collect()
         };
         let load = |id: &SessionId| self.schedule.load.sessions.get(id).copied().unwrap_or(0.0);
-        let chosen = match entry.run.strategy {
+        let count = free.len();
+        let (chosen, rule) = match entry.run.strategy {
             Strategy::RoundRobin => {
                 let turn = usize::try_from(self.schedule.turn).unwrap_or(0);
-                free.get(turn % free.len().max(1)).copied()
+                (free.get(turn % count.max(1)).copied(), PlacementRule::Turn)
             }
-            Strategy::LoadBalanced => free.into_iter().min_by(|a, b| load(a).total_cmp(&load(b))),
+            Strategy::LoadBalanced => {
+                let least = free.into_iter().min_by(|a, b| load(a).total_cmp(&load(b)));
+                (least, PlacementRule::LeastLoaded)
+            }
             Strategy::Capability => {
                 let able = |id: &SessionId| self.session(id).map_or(0, |session| session.capabilities.len());
-                free.into_iter().min_by_key(|id| able(id))
+                (free.into_iter().min_by_key(|id| able(id)), PlacementRule::LeastCapable)
             }
-            Strategy::Affinity => {
-                let kin = entry.kin(number).filter(|kin| free.contains(kin));
-                kin.or(free.first().copied())
+            Strategy::Affinity => match entry.kin(number).filter(|kin| free.contains(kin)) {
+                Some(kin) => (Some(kin), PlacementRule::Kin),
+                None => (free.first().copied(), PlacementRule::First),
+            },
+            Strategy::Dependency | Strategy::Priority | Strategy::ResourceAware => {
+                (free.first().copied(), PlacementRule::First)
             }
-            Strategy::Dependency | Strategy::Priority | Strategy::ResourceAware => free.first().copied(),
         };
-        chosen.cloned()
+        chosen.map(|id| (id.clone(), Placement { rule, free: count }))
     }
 
     pub(super) fn is_free(&self, id: &SessionId) -> bool {
@@ -277,7 +285,7 @@ impl Engine {
                 }
             }
         }
-        self.note_run(task.0, step);
+        self.note_run(now, task.0, step);
         self.schedule.is_due = true;
     }
 
@@ -286,18 +294,7 @@ impl Engine {
         if let Some(entry) = self.schedule.run_mut(task.0) {
             entry.pause_ended(now, task.1);
             self.schedule.is_due = true;
-            self.note_run(task.0, step);
-        }
-    }
-
-    /// Puts what changed in a run into the step.
-    pub(super) fn note_run(&mut self, run: RunKey, step: &mut Step) {
-        let Some(entry) = self.schedule.run_mut(run) else { return };
-        step.runs.insert(run);
-        step.tasks.extend(entry.take_changed().into_iter().map(|number| (run, number)));
-        if entry.is_over() && self.schedule.file(run) {
-            step.run_records.insert(run);
-            self.schedule.forget_old(|run| step.runs.contains(&run));
+            self.note_run(now, task.0, step);
         }
     }
 

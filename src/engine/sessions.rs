@@ -364,6 +364,13 @@ impl Engine {
         entry.session.pid = None;
         entry.session.ended_at = Some(now.wall);
         entry.session.end_reason = Some(reason.to_owned());
+        let (reason, forced) = (reason.to_owned(), entry.session.ended_by_force);
+        let kind = if status.is_final() {
+            EventKind::Terminated { status, reason, forced }
+        } else {
+            EventKind::Error { message: reason }
+        };
+        self.note(now, id, kind, step);
         step.sessions.insert(id.clone());
         self.ended_sessions.retain(|ended| ended != id);
         self.ended_sessions.push_back(id.clone());

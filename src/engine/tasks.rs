@@ -44,7 +44,7 @@ impl Engine {
         self.schedule.is_due = true;
         step.run_records.insert(key);
         step.graphs.insert(key);
-        self.note_run(key, step);
+        self.note_run(now, key, step);
         self.dispatch(now, step);
         let entry = self.schedule.run(key).ok_or_else(|| unknown(id.as_str()))?;
         let distributed = (0_u32..).zip(entry.tasks.iter()).map(|(number, task)| {
@@ -195,7 +195,7 @@ impl Engine {
             for command in running {
                 self.stop(now, &command, EndReason::Cancelled, first.clone(), step);
             }
-            self.note_run(run, step);
+            self.note_run(now, run, step);
             self.schedule.is_due = true;
         }
         Ok(cancelled)
@@ -287,7 +287,7 @@ impl Engine {
         step.run_records.insert(key);
         self.schedule.is_due = true;
         self.schedule.pool_failures = 0;
-        self.note_run(key, step);
+        self.note_run(now, key, step);
         self.dispatch(now, step);
         Ok(self.schedule.run(key).map_or(view, RunEntry::view))
     }
@@ -301,7 +301,7 @@ impl Engine {
             entry.restore(now, states.into_iter());
             let key = self.schedule.insert(entry);
             step.run_records.insert(key);
-            self.note_run(key, step);
+            self.note_run(now, key, step);
         }
     }
 

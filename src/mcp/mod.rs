@@ -9,7 +9,9 @@ mod arguments;
 mod call;
 mod check;
 mod command;
+mod events;
 mod message;
+mod notices;
 mod progress;
 mod schema;
 mod serve;
@@ -20,6 +22,7 @@ mod task;
 mod tools;
 mod traffic;
 mod transport;
+mod webhook;
 
 pub use answer::{Answer, error_json};
 pub use call::Defaults;

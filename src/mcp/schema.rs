@@ -92,7 +92,12 @@ pub(crate) fn anything(_: &mut SchemaGenerator) -> Schema {
 
 /// The full schema of a tool's arguments.
 pub(crate) fn of_arguments<T: JsonSchema>() -> Value {
-    simplified(SchemaSettings::draft2020_12(), SchemaGenerator::into_root_schema_for::<T>)
+    let mut schema = simplified(SchemaSettings::draft2020_12(), SchemaGenerator::into_root_schema_for::<T>);
+    // A tool without arguments knows no field, rather than any.
+    if let Value::Object(node) = &mut schema {
+        node.entry("properties").or_insert_with(|| Map::new().into());
+    }
+    schema
 }
 
 /// The schema of a tool's result.

@@ -2,12 +2,14 @@
 //! everything down in time. Knows no tool.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::notices::Notices;
 use super::server::Server;
 use super::surface::Surface;
 use super::transport::Lines;
@@ -61,12 +63,20 @@ pub(crate) async fn serve_pipes(
     let connection = CancellationToken::new();
     let traffic = surface.traffic().clone();
     let lines = Lines::new(reader, writer, traffic.clone(), end_of_input.clone());
-    let server = Server { surface: surface.clone() };
+    let notices = Arc::new(Notices::new());
+    let server = Server { surface: surface.clone(), notices: Arc::clone(&notices) };
     let serving = async {
         match rmcp::service::serve_server_with_ct(server, lines, connection.clone()).await {
             Ok(running) => {
-                if let Err(error) = running.waiting().await {
-                    tracing::error!(%error, "the connection's task failed");
+                let telling = async {
+                    notices.follow(&surface).await;
+                    std::future::pending::<()>().await;
+                };
+                tokio::select! {
+                    ended = running.waiting() => if let Err(error) = ended {
+                        tracing::error!(%error, "the connection's task failed");
+                    },
+                    () = telling => {}
                 }
             }
             Err(error) => tracing::debug!(%error, "the connection ended before it began"),

@@ -1,6 +1,8 @@
 //! The protocol's side of the choke point: what rmcp asks is passed on to [`Surface`], and what comes
 //! back is given the protocol's form. Both eras that rmcp serves go through here.
 
+use std::sync::Arc;
+
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CustomRequest, CustomResult, ErrorCode as ProtocolCode,
     Implementation, JsonObject, ListToolsResult, PaginatedRequestParams, ProtocolVersion, ServerCapabilities,
@@ -13,6 +15,7 @@ use serde_json::Value;
 use super::answer::tool_result;
 use super::arguments::shortened;
 use super::call::Reporter;
+use super::notices::Notices;
 use super::surface::{Origin, Surface};
 use crate::error::Error;
 use crate::limits;
@@ -42,6 +45,7 @@ Durations are milliseconds, or texts such as \"30s\". A sessionId may also be a 
 /// One connection.
 pub(crate) struct Server {
     pub(crate) surface: Surface,
+    pub(crate) notices: Arc<Notices>,
 }
 
 impl Server {
@@ -63,7 +67,9 @@ impl Server {
 
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
-        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+        #[expect(deprecated, reason = "clients of the older era are sent log messages")]
+        let capabilities = ServerCapabilities::builder().enable_tools().enable_logging().build();
+        ServerConfig::new(capabilities)
             .with_server_info(
                 Implementation::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
                     .with_title("shellherd"),
@@ -80,6 +86,19 @@ impl ServerHandler for Server {
         self.surface.traffic().may_answer(&context.id).await;
         let tools = self.surface.offered().iter().map(|offered| offered.published.clone()).collect();
         Ok(ListToolsResult::with_all_items(tools))
+    }
+
+    #[expect(deprecated, reason = "clients of the older era ask for log messages by it")]
+    async fn set_level(
+        &self,
+        request: rmcp::model::SetLevelRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        if is_modern(&context) {
+            return Err(ErrorData::method_not_found::<rmcp::model::SetLevelRequestMethod>());
+        }
+        self.notices.tell(request.level, context.peer);
+        Ok(())
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
@@ -117,9 +136,7 @@ impl ServerHandler for Server {
             Some(Value::Null) | None => Some(JsonObject::new()),
             Some(Value::Bool(_) | Value::Number(_) | Value::Array(_)) => None,
         };
-        let is_modern = context
-            .protocol_version()
-            .is_some_and(|version| version.as_str() >= ProtocolVersion::V_2026_07_28.as_str());
+        let is_modern = is_modern(&context);
         let mut result = if let Some(arguments) = arguments {
             self.serve(name, Some(arguments), context).await?
         } else {
@@ -133,6 +150,12 @@ impl ServerHandler for Server {
         let result = serde_json::to_value(result);
         result.map(CustomResult::new).map_err(|error| ErrorData::internal_error(error.to_string(), None))
     }
+}
+
+/// Whether the request is of the era without a handshake.
+fn is_modern(context: &RequestContext<RoleServer>) -> bool {
+    let version = context.protocol_version();
+    version.is_some_and(|version| version.as_str() >= ProtocolVersion::V_2026_07_28.as_str())
 }
 
 #[cfg(test)]

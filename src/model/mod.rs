@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod command;
 pub mod event;
+pub mod event_view;
 #[cfg(test)]
 pub(crate) mod fixtures;
 pub mod glob;
@@ -12,10 +13,12 @@ pub mod run;
 pub mod secret;
 pub mod session;
 pub mod task;
+pub mod webhook;
 
 pub use agent::Agent;
 pub use command::{Command, CommandState, EndReason, Ending, OnTimeout, ResourceLimits, Retries, WhenBusy};
-pub use event::{Event, EventKind};
+pub use event::{Event, EventFilter, EventKind, EventType, Placement, PlacementRule};
+pub use event_view::EventView;
 pub use message::{Address, Message};
 pub use record::Record;
 pub use run::{OnFailure, Run, RunResources, Strategy, Workplace};
@@ -24,3 +27,4 @@ pub use task::{
     Condition, Dependency, Priority, Task, TaskDetail, TaskKind, TaskReason, TaskRetries, TaskState,
     TaskStatus,
 };
+pub use webhook::{SigningSecret, Webhook};

@@ -8,6 +8,7 @@ mod reading;
 mod secrets;
 mod shutdown;
 mod sweeping;
+mod webhooks;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -39,6 +40,7 @@ use crate::term::log::OutputLog;
 use crate::term::redact::Redactor;
 use load::{unstored, unstored_bus};
 pub(super) use reading::{Access, Read};
+pub(super) use webhooks::WebhookChange;
 
 /// What comes to the dispatcher.
 #[derive(Debug)]
@@ -47,6 +49,8 @@ pub(super) enum Input {
     Change(Request, oneshot::Sender<Result<Answer>>),
     /// A caller wants to know something.
     Read(Read),
+    /// A caller wants other webhooks.
+    Webhook(WebhookChange, oneshot::Sender<Result<bool>>),
     /// A worker saw something.
     Worker(WorkerEvent),
     /// Everything is to end by then; answered when it has.
@@ -97,6 +101,10 @@ pub(super) struct Dispatcher {
     /// When to look at what ended sessions keep on disk.
     sweep_at: Option<Moment>,
     swept_at: Option<Moment>,
+    /// The cursor that the history stood at when the store was opened.
+    history_begin: u64,
+    /// Counts the commits that brought an event.
+    history: watch::Sender<u64>,
     /// Counts the steps that changed a run.
     runs: watch::Sender<u64>,
     /// Counts the steps that changed an agent or its messages.
@@ -115,6 +123,7 @@ impl Dispatcher {
     pub(super) fn open(settings: Settings, events: mpsc::Sender<Input>) -> Result<Self> {
         let configured = super::secrets::configured(&settings.redact)?;
         let (store, restored) = Store::open(&settings.state_dir)?;
+        let history_begin = store.history(u64::MAX, 0)?.end;
         let defaults = Defaults {
             command_timeout: settings.command_timeout,
             output_bytes: limits::OUTPUT_ARCHIVE,
@@ -134,6 +143,8 @@ impl Dispatcher {
             stopping: CancellationToken::new(),
             sweep_at: None,
             swept_at: None,
+            history_begin,
+            history: watch::channel(0).0,
             runs: watch::channel(0).0,
             bus: watch::channel(0).0,
             machine: None,
@@ -197,6 +208,9 @@ impl Dispatcher {
                     answers.push((result, reply));
                 }
                 Input::Read(read) => reads.push(read),
+                Input::Webhook(change, reply) => {
+                    let _ = reply.send(self.change_webhooks(&change));
+                }
                 Input::Worker(event) => self.worker_event(now, event, &mut step),
                 Input::Shutdown(done) => shutdown = Some(done),
             }
@@ -241,6 +255,8 @@ impl Dispatcher {
             let excess = records.len().saturating_sub(UNWRITTEN);
             records.drain(..excess);
             self.unwritten = records;
+        } else if records.iter().any(|record| matches!(record, Record::Event(_))) {
+            self.history.send_modify(|count| *count += 1);
         }
         result
     }

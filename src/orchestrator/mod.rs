@@ -6,6 +6,7 @@ mod census;
 mod closing;
 mod commands;
 mod dispatcher;
+pub mod history;
 mod host;
 mod output;
 mod reading;
@@ -14,6 +15,7 @@ mod sessions;
 mod stream;
 pub mod tasks;
 mod waiting;
+pub mod webhooks;
 mod worker;
 
 use std::path::PathBuf;
@@ -21,6 +23,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{OnceCell, mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::engine::Request;
@@ -31,6 +34,7 @@ use crate::model::{Command, Session};
 use crate::sample::CpuMeter;
 use crate::term::excerpt::Page;
 use dispatcher::{Access, Answer, Dispatcher, Input as DispatcherInput, Read};
+use webhooks::Webhooks;
 
 /// What the server was configured with.
 #[derive(Clone, Debug)]
@@ -185,6 +189,11 @@ pub struct Orchestrator {
 struct Inner {
     settings: Settings,
     inputs: OnceCell<mpsc::Sender<DispatcherInput>>,
+    /// Cancelled once the dispatcher runs.
+    begun: CancellationToken,
+    /// Cancelled when everything ends.
+    ending: CancellationToken,
+    webhooks: Arc<Webhooks>,
     tasks: TaskTracker,
     cpu: Mutex<CpuMeter>,
 }
@@ -195,6 +204,9 @@ impl Orchestrator {
         let inner = Inner {
             settings,
             inputs: OnceCell::new(),
+            begun: CancellationToken::new(),
+            ending: CancellationToken::new(),
+            webhooks: Arc::new(Webhooks::new()),
             tasks: TaskTracker::new(),
             cpu: Mutex::new(CpuMeter::default()),
         };
@@ -203,6 +215,7 @@ impl Orchestrator {
 
     /// Ends everything: sessions, workers, store. Bounded by [`limits::SHUTDOWN`]. Later calls are refused.
     pub async fn shutdown(&self) {
+        self.inner.ending.cancel();
         let Some(inputs) = self.inner.inputs.get() else { return };
         let (done, ended) = oneshot::channel();
         if inputs.send(DispatcherInput::Shutdown(done)).await.is_ok() {
@@ -231,6 +244,8 @@ impl Orchestrator {
                 let (inputs, queue) = mpsc::channel(limits::DISPATCHER_QUEUE);
                 let dispatcher = Dispatcher::open(self.inner.settings.clone(), inputs.clone())?;
                 self.inner.tasks.spawn(dispatcher.run(queue));
+                self.inner.tasks.spawn(self.clone().deliver_events());
+                self.inner.begun.cancel();
                 Ok(inputs)
             })
             .await

@@ -94,20 +94,8 @@ impl Secrets {
     }
 
     /// An event as it may be written.
-    pub(super) fn event(&self, mut event: Event) -> Event {
-        let secrets = self.lock();
-        match &mut event.kind {
-            EventKind::Decision { reason } => secrets.blot(reason),
-            EventKind::Signal { signal: _, target } => secrets.blot(target),
-            EventKind::Started { .. }
-            | EventKind::Status { .. }
-            | EventKind::CommandStarted { .. }
-            | EventKind::CommandEnded { .. }
-            | EventKind::TimedOut { .. }
-            | EventKind::Input { .. }
-            | EventKind::Exited { .. } => {}
-        }
-        event
+    pub(super) fn event(&self, event: Event) -> Event {
+        told_event(event, &self.lock())
     }
 
     /// Any JSON about the session.
@@ -119,6 +107,28 @@ impl Secrets {
     fn lock(&self) -> MutexGuard<'_, Redactor> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// An event without these secrets.
+pub(super) fn told_event(mut event: Event, secrets: &Redactor) -> Event {
+    match &mut event.kind {
+        EventKind::Decision { reason } | EventKind::Terminated { reason, .. } => secrets.blot(reason),
+        EventKind::Error { message } | EventKind::Health { message, .. } => secrets.blot(message),
+        EventKind::Recovery { outcome, .. } => secrets.blot(outcome),
+        EventKind::Signal { signal: _, target } => secrets.blot(target),
+        EventKind::Started { .. }
+        | EventKind::Status { .. }
+        | EventKind::CommandStarted { .. }
+        | EventKind::CommandEnded { .. }
+        | EventKind::TimedOut { .. }
+        | EventKind::Input { .. }
+        | EventKind::Exited { .. }
+        | EventKind::Limit { .. }
+        | EventKind::Task { .. }
+        | EventKind::Tasks { .. }
+        | EventKind::RunEnded { .. } => {}
+    }
+    event
 }
 
 fn blot_json(value: &mut Value, secrets: &Redactor) {

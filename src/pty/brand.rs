@@ -106,18 +106,30 @@ impl Fingerprint {
         hard == self.hard && by_limit
     }
 
+    /// Whether `pid` carries the mark, or descends from one that does: another server that was started in
+    /// a session has put its own mark on itself and all that it started. What descends from a shell that
+    /// carries the mark of its confined command need not be that command's.
+    fn has(self, pid: Pid, which: Which) -> bool {
+        let marks = |pid| self.marks(pid, which);
+        marks(pid) || (!matches!(which, Which::Confined(_)) && procfs::ancestors(pid).any(marks))
+    }
+
     pub(super) fn members(self, which: Which) -> Vec<Pid> {
         let spared = [Some(getpid()), getppid()];
-        procfs::pids()
+        let mut found: Vec<Pid> = procfs::pids()
             .into_iter()
             .filter(|&pid| !spared.contains(&Some(pid)) && self.marks(pid, which))
             .filter(|&pid| procfs::stat(pid).is_some_and(procfs::Stat::is_alive))
-            .collect()
+            .collect();
+        if !found.is_empty() && !matches!(which, Which::Confined(_)) {
+            found.extend(procfs::descendants(&found));
+        }
+        found
     }
 
     /// See [`Brand::kill_all`].
     pub(super) fn kill_all(self, which: Which, deadline: Moment) -> usize {
-        kill_to_fixpoint(|| self.members(which), |pid| self.marks(pid, which), deadline)
+        kill_to_fixpoint(|| self.members(which), |pid| self.has(pid, which), deadline)
     }
 }
 
@@ -239,7 +251,7 @@ impl Brand {
     /// Whether `pid` is one of those meant.
     pub(super) fn has(&self, pid: Pid, which: Which) -> bool {
         match self.0.fingerprint {
-            Some(fingerprint) => !self.is_spared(pid, which) && fingerprint.marks(pid, which),
+            Some(fingerprint) => !self.is_spared(pid, which) && fingerprint.has(pid, which),
             None => self.walk(which).contains(&pid),
         }
     }
@@ -284,8 +296,12 @@ impl Brand {
     /// The slot whose mark `pid` carries.
     pub(super) fn slot_of(&self, pid: Pid) -> Option<u64> {
         if let Some(fingerprint) = self.0.fingerprint {
-            let slot = limits_of(pid)?.0.abs_diff(fingerprint.base).checked_sub(1)?;
-            return (slot < SLOTS).then_some(slot);
+            let slot = |pid| {
+                let (soft, hard) = limits_of(pid)?;
+                let slot = soft.abs_diff(fingerprint.base).checked_sub(1)?;
+                (hard == fingerprint.hard && slot < SLOTS).then_some(slot)
+            };
+            return slot(pid).or_else(|| procfs::ancestors(pid).find_map(slot));
         }
         let slots: Vec<u64> = lock(&self.0.slots).keys().copied().collect();
         slots.into_iter().find(|slot| self.walk(Which::Slot(*slot)).contains(&pid))

@@ -1,6 +1,7 @@
 //! What `/proc` says about processes. Every answer is a snapshot: a process may be gone by the time
 //! that it is used, so nothing here is an error, only absent.
 
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
@@ -104,24 +105,35 @@ pub(super) fn group(pgid: Pid) -> Vec<Pid> {
 
 /// The living descendants of `roots`, without the roots: children whose parents died are lost to it.
 pub(super) fn descendants(roots: &[Pid]) -> Vec<Pid> {
-    let parents: Vec<(Pid, i32)> = pids()
-        .into_iter()
-        .filter_map(|pid| Some((pid, stat(pid)?)))
-        .filter(|(_, stat)| stat.is_alive())
-        .map(|(pid, stat)| (pid, stat.parent))
-        .collect();
+    let mut children: HashMap<i32, Vec<Pid>> = HashMap::new();
+    for (pid, stat) in pids().into_iter().filter_map(|pid| Some((pid, stat(pid)?))) {
+        if stat.is_alive() {
+            children.entry(stat.parent).or_default().push(pid);
+        }
+    }
+    let mut seen: HashSet<Pid> = roots.iter().copied().collect();
     let mut found: Vec<Pid> = Vec::new();
     let mut open = roots.to_vec();
     while let Some(parent) = open.pop() {
-        for &(pid, _) in parents.iter().filter(|(_, of)| *of == parent.as_raw_pid()) {
-            if !found.contains(&pid) && !roots.contains(&pid) {
-                found.push(pid);
-                open.push(pid);
+        for child in children.remove(&parent.as_raw_pid()).unwrap_or_default() {
+            if seen.insert(child) {
+                found.push(child);
+                open.push(child);
             }
         }
     }
     found
 }
+
+/// The parent of `pid`, its parent, and so on.
+pub(super) fn ancestors(pid: Pid) -> impl Iterator<Item = Pid> {
+    let parent = |pid: &Pid| stat(*pid).and_then(|stat| Pid::from_raw(stat.parent));
+    // Parents that end meanwhile and whose ids are used again could lead in a circle.
+    std::iter::successors(parent(&pid), parent).take(DEEPEST)
+}
+
+/// Generations of processes that are looked through.
+const DEEPEST: usize = 64;
 
 #[cfg(test)]
 mod tests {

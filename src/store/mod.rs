@@ -8,9 +8,11 @@
 
 mod archive;
 mod bus;
+mod events;
 mod runs;
 mod schema;
 mod sweep;
+mod webhooks;
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -25,10 +27,11 @@ use uuid::Uuid;
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::{CommandId, SessionId};
 use crate::limits;
-use crate::model::{Command, Event, Record, Session};
+use crate::model::{Command, Record, Session};
 
 pub use archive::SegmentArchive;
 pub use bus::StoredBus;
+pub use events::Stretch;
 pub use runs::StoredRun;
 pub use sweep::{Bounds, Sweeper};
 
@@ -91,27 +94,7 @@ impl Store {
             })
             .map_err(Failure::from)
             .and_then(|found| found.map(|text| parse(&text)).transpose())
-            .map_err(|error| Error::new(ErrorCode::StorageFailed, format!("cannot read the store: {error}")))
-    }
-
-    /// The latest `max` events of a session at or behind an output cursor, in order.
-    pub fn events(&self, session: &SessionId, since: u64, max: usize) -> Result<Vec<Event>> {
-        let read = || -> std::result::Result<Vec<Event>, Failure> {
-            let mut statement = self.connection.prepare_cached(
-                "SELECT event FROM events WHERE session = ?1 AND output_cursor >= ?2 ORDER BY cursor DESC LIMIT ?3",
-            )?;
-            let rows = statement.query_map(params![session.as_str(), clamp(since), count(max)], |row| {
-                row.get::<_, String>(0)
-            })?;
-            let mut events = Vec::new();
-            for row in rows {
-                events.push(parse(&row?)?);
-            }
-            events.reverse();
-            Ok(events)
-        };
-        read()
-            .map_err(|error| Error::new(ErrorCode::StorageFailed, format!("cannot read the store: {error}")))
+            .map_err(|error| reading(&error))
     }
 
     /// Where the output of a session is kept.
@@ -168,15 +151,7 @@ impl Store {
                 }
                 Record::Event(event) => {
                     self.events_until_trim = self.events_until_trim.saturating_sub(1);
-                    self.connection
-                        .prepare_cached(
-                            "INSERT INTO events (session, output_cursor, event) VALUES (?1, ?2, ?3)",
-                        )?
-                        .execute(params![
-                            event.session.as_str(),
-                            clamp(event.output_cursor),
-                            serde_json::to_string(event)?
-                        ])?;
+                    events::write(&self.connection, &self.server, event)?;
                 }
                 Record::Run(_) | Record::Graph { .. } | Record::Task { .. } | Record::Estimate { .. } => {
                     runs::write(&self.connection, &self.server, record)?;
@@ -318,6 +293,15 @@ fn read_all<T: DeserializeOwned>(
     let mut statement = connection.prepare(query)?;
     let rows = statement.query_map(arguments, |row| row.get::<_, String>(0))?;
     rows.map(|row| parse(&row?)).collect()
+}
+
+fn writing(error: &Failure) -> Error {
+    Error::new(ErrorCode::StorageFailed, format!("cannot write to the store: {error}"))
+        .with_hint("free disk space in the state directory")
+}
+
+fn reading(error: &Failure) -> Error {
+    Error::new(ErrorCode::StorageFailed, format!("cannot read the store: {error}"))
 }
 
 fn parse<T: DeserializeOwned>(text: &str) -> std::result::Result<T, Failure> {

@@ -36,6 +36,9 @@ CREATE TABLE agents (
 CREATE TABLE messages (id TEXT PRIMARY KEY, server TEXT NOT NULL, record TEXT NOT NULL) STRICT;
 CREATE TABLE deliveries (
     message TEXT NOT NULL, agent TEXT NOT NULL, PRIMARY KEY (message, agent)) STRICT, WITHOUT ROWID;
+ALTER TABLE events ADD COLUMN server INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE webhooks (
+    id TEXT PRIMARY KEY, created_at INTEGER NOT NULL, record TEXT NOT NULL) STRICT, WITHOUT ROWID;
 "];
 
 /// Another server may be writing: its commits take well under a millisecond, so the first looks at the lock

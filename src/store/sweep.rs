@@ -14,7 +14,7 @@ use crate::id::SessionId;
 /// How much ended sessions may keep.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Sessions, with their commands and events.
+    /// Sessions, with their commands.
     pub sessions: usize,
     /// Bytes of their output. The session that ended last keeps its own in any case.
     pub output_bytes: u64,
@@ -121,9 +121,6 @@ fn forget(
         .collect::<std::result::Result<_, _>>()?;
     for command in commands {
         transaction.execute("DELETE FROM commands WHERE rowid = ?1", params![command])?;
-    }
-    for session in &gone {
-        transaction.execute("DELETE FROM events WHERE session = ?1", [session])?;
     }
     transaction.commit()?;
     Ok(gone.into_iter().map(SessionId::from_text).collect())

@@ -7,8 +7,8 @@ use crate::clock::Timestamp;
 use crate::id::RunId;
 use crate::limits;
 use crate::model::{
-    Command, Dialect, EventKind, OnFailure, Priority, Run, RunResources, Session, Status, Strategy, Task,
-    TaskState, TaskStatus, Workplace, fixtures,
+    Command, Dialect, Event, EventKind, OnFailure, Priority, Run, RunResources, Session, Status, Strategy,
+    Task, TaskState, TaskStatus, Workplace, fixtures,
 };
 use crate::term::log::{Archive, Chunk, OutputLog};
 
@@ -31,7 +31,9 @@ fn records(session: &Session, command: &Command) -> Vec<Record> {
         Record::Session(Box::new(session.clone())),
         Record::Command(Box::new(command.clone())),
         Record::Event(Event {
-            session: session.id.clone(),
+            session: Some(session.id.clone()),
+            run: None,
+            task: None,
             at: Timestamp(1),
             output_cursor: 7,
             kind: EventKind::CommandStarted { command: command.id.clone() },
@@ -134,8 +136,7 @@ fn the_oldest_ended_sessions_go_and_live_ones_stay() {
         assert!(kept(session), "{}", session.name);
     }
     assert!(!kept(&large) && !kept(&oldest));
-    assert!(store.events(&oldest.id, 0, 10).expect("reads").is_empty());
-    assert_eq!(store.events(&large.id, 0, 10).expect("reads").len(), 1, "only its output is gone");
+    assert_eq!(store.events(&oldest.id, 0, 10).expect("reads").len(), 1, "the history has its own bound");
     // One that nobody can reset any more goes like the others.
     store.forget(&failed.id).expect("forgets");
     assert!(store.sweeper().sweep(bounds, &[], || false).expect("sweeps").is_empty());
@@ -269,5 +270,66 @@ fn runs_come_back_with_their_tasks_and_how_far_these_were() {
     third.commit(&[Record::Run(Box::new(over.clone()))]).expect("commits");
     let (_fourth, restored) = Store::open(&directory).expect("opens beside it");
     assert_eq!(restored.runs.iter().map(|stored| &stored.run).collect::<Vec<_>>(), [&over]);
+    let _ = fs::remove_dir_all(directory);
+}
+
+fn decision(reason: &str) -> Record {
+    let kind = EventKind::Decision { reason: reason.to_owned() };
+    Record::Event(Event { session: None, run: None, task: None, at: Timestamp(1), output_cursor: 0, kind })
+}
+
+fn reasons(store: &Store, since: u64, most: usize) -> (Vec<String>, u64, u64, u64) {
+    let stretch = store.history(since, most).expect("reads");
+    let reasons = stretch.events.into_iter().map(|(_, event)| match event.kind {
+        EventKind::Decision { reason } => reason,
+        kind => panic!("{kind:?}"),
+    });
+    (reasons.collect(), stretch.dropped, stretch.to, stretch.end)
+}
+
+#[test]
+fn the_history_is_read_once_from_cursor_to_cursor_and_by_the_next_server() {
+    let directory = directory();
+    let (mut store, _) = Store::open(&directory).expect("opens");
+    assert_eq!(reasons(&store, 0, 10), (vec![], 0, 0, 0));
+    store.commit(&["a", "b", "c"].map(decision)).expect("commits");
+    assert_eq!(reasons(&store, 0, 2), (vec!["a".to_owned(), "b".to_owned()], 0, 2, 3));
+    assert_eq!(reasons(&store, 2, 2), (vec!["c".to_owned()], 0, 3, 3));
+    assert_eq!(reasons(&store, 99, 2), (vec![], 0, 3, 3), "a cursor from elsewhere");
+    drop(store);
+    let (mut store, _) = Store::open(&directory).expect("opens again");
+    store.commit(&[decision("d")]).expect("commits");
+    assert_eq!(reasons(&store, 2, 9), (vec!["c".to_owned(), "d".to_owned()], 0, 4, 4));
+    let _ = fs::remove_dir_all(directory);
+}
+
+#[test]
+fn the_history_of_another_living_server_is_its_own() {
+    let directory = directory();
+    let (mut store, _) = Store::open(&directory).expect("opens");
+    let (mut other, _) = Store::open(&directory).expect("opens beside it");
+    other.commit(&[decision("theirs")]).expect("commits");
+    store.commit(&[decision("ours")]).expect("commits");
+    assert_eq!(reasons(&store, 0, 9), (vec!["ours".to_owned()], 0, 2, 2));
+    assert_eq!(reasons(&other, 0, 9), (vec!["theirs".to_owned()], 0, 2, 2));
+    drop(other);
+    assert_eq!(reasons(&store, 0, 9).0, ["theirs", "ours"]);
+    let _ = fs::remove_dir_all(directory);
+}
+
+#[test]
+fn events_that_were_removed_are_counted_for_who_had_not_read_them() {
+    let directory = directory();
+    let (mut store, _) = Store::open(&directory).expect("opens");
+    let all = limits::EVENTS + EVENTS_BETWEEN_TRIMS;
+    let batch: Vec<Record> = (0..1_000).map(|_| decision("again")).collect();
+    for _ in 0..all / 1_000 {
+        store.commit(&batch).expect("commits");
+    }
+    let stretch = store.history(10, 5).expect("reads");
+    assert_eq!(stretch.end, all as u64);
+    assert_eq!(stretch.dropped, (all - limits::EVENTS - 10) as u64);
+    assert_eq!(stretch.to, 10 + stretch.dropped + 5);
+    assert_eq!(stretch.events.len(), 5);
     let _ = fs::remove_dir_all(directory);
 }

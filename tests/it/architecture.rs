@@ -12,7 +12,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("pty", &["model", "term"]),
     ("store", &["model", "term"]),
     ("sample", &["model", "term"]),
-    ("orchestrator", &["model", "term", "engine", "pty", "store", "sample"]),
+    ("webhook", &[]),
+    ("orchestrator", &["model", "term", "engine", "pty", "store", "sample", "webhook"]),
     // Of the engine only the plain data of its requests, of pty only signals and probes.
     ("mcp", &["orchestrator", "model", "term", "engine", "pty"]),
     // The same, for the verb that works off a run.
@@ -28,6 +29,8 @@ const HOMES: &[(&str, &str)] = &[
     ("rusqlite", "store"),
     ("portable_pty", "pty"),
     ("sysinfo", "sample"),
+    ("ureq", "webhook"),
+    ("ring", "webhook"),
     ("clap", "cli"),
     ("indicatif", "cli"),
     ("quick_junit", "cli"),

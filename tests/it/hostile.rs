@@ -13,7 +13,9 @@ use crate::support::{Client, Flag, Scratch, server, status_kb};
 /// Arguments of each tool that would be accepted.
 fn valid(tool: &str, session: &str) -> Map<String, Value> {
     let arguments = match tool {
-        "session_create" | "session_list" | "agent_list" => json!({}),
+        "session_create" | "session_list" | "agent_list" | "events_poll" | "webhook_list" => json!({}),
+        "webhook_register" => json!({"url": "http://127.0.0.1:9/"}),
+        "webhook_delete" => json!({"webhookId": "whk_nothing"}),
         "session_close" => json!({"sessionId": "no-such-session"}),
         "session_update" => json!({"sessionId": session, "name": "changed"}),
         "session_input" => json!({"sessionId": session, "text": "changed"}),
@@ -64,7 +66,7 @@ fn every_tool_refuses_what_it_does_not_take() {
     let mut checked = 0;
     for tool in listed["result"]["tools"].as_array().expect("tools") {
         let name = tool["name"].as_str().expect("a name");
-        let properties = tool["inputSchema"]["properties"].as_object().expect("properties");
+        let properties = tool["inputSchema"]["properties"].as_object().cloned().unwrap_or_default();
         let mut refused = |arguments: Value, field: &str, what: &str| {
             let outcome = client.call(name, arguments.clone());
             checked += 1;
@@ -74,7 +76,7 @@ fn every_tool_refuses_what_it_does_not_take() {
                 wrong.push(format!("{name} {what} {arguments}: {}", outcome.text));
             }
         };
-        for (field, schema) in properties {
+        for (field, schema) in &properties {
             for value in unfit(schema) {
                 let mut arguments = valid(name, &session);
                 arguments.insert(field.clone(), value);

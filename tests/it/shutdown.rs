@@ -91,6 +91,20 @@ fn check(how: &str, is_orderly: bool, end: impl Fn(&mut Client)) {
     }
     client.session(json!({"shell": "cat"}));
     until("the commands run", || processes_with(&foreground).len() >= 2);
+    // Another server in a session, which marks what it starts as its own.
+    let nested = marker();
+    let graph = state.path().join("nested.json");
+    let task = json!([{"id": "sleeps", "command": format!("trap '' HUP; sleep {nested}")}]);
+    std::fs::write(&graph, task.to_string()).expect("the graph can be written");
+    let run = format!(
+        "{} run {} --state-dir {}/nested",
+        env!("CARGO_BIN_EXE_shellherd"),
+        graph.display(),
+        state.path().display()
+    );
+    let inner = client.clean("/bin/bash");
+    client.start_command(&inner, &run);
+    until("the nested server's task runs", || !processes_with(&nested).is_empty());
     let (guard, private) = guard(client.pid());
 
     end(&mut client);
@@ -104,6 +118,10 @@ fn check(how: &str, is_orderly: bool, end: impl Fn(&mut Client)) {
     until("the guard is gone", || !is_alive(guard));
     assert_eq!(leftovers.alive(), [""; 0], "{how}");
     assert_eq!(processes_with(&foreground), [0_u32; 0], "{how}");
+    let graph = graph.display().to_string();
+    until("the nested server is gone", || {
+        [&nested, &graph].iter().all(|mark| processes_with(mark).is_empty())
+    });
     until("the private directory is gone", || !private.exists());
 }
 

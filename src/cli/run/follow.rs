@@ -146,7 +146,10 @@ impl Looker<'_> {
         };
         let excerpt = self.orchestrator.output(session, query).await;
         let line = excerpt.map(|excerpt| excerpt.text.trim().to_owned()).unwrap_or_default();
-        self.last_lines.insert(command.clone(), (to, line.clone()));
+        // Where the output is ahead of the news of its beginning, there is no line yet though there will be.
+        if !line.is_empty() {
+            self.last_lines.insert(command.clone(), (to, line.clone()));
+        }
         line
     }
 }

@@ -19,8 +19,7 @@ pub use estimates::Estimates;
 pub(super) use progress::status;
 pub(super) use ready::{Key, Wish};
 pub use rules::Counts;
-pub(super) use run::RunEntry;
-pub(super) use run::{Next, Outcome};
+pub(super) use run::{Change, Next, Outcome, RunEntry};
 
 /// Names a run within the engine, in the order of acceptance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -56,6 +56,14 @@ enum Place {
     Over,
 }
 
+/// Something changed about a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine) struct Change {
+    pub(in crate::engine) number: u32,
+    /// Its status before and after, if it is that which changed.
+    pub(in crate::engine) moved: Option<(TaskStatus, TaskStatus)>,
+}
+
 #[derive(Clone, Debug)]
 struct Node {
     state: TaskState,
@@ -87,8 +95,8 @@ pub(in crate::engine) struct RunEntry {
     turns: u64,
     /// The latest ends, each with its weight.
     ends: VecDeque<(Timestamp, u32)>,
-    /// Tasks whose state changed since this was last asked.
-    changed: Vec<u32>,
+    /// What changed since this was last asked.
+    changed: Vec<Change>,
 }
 
 impl RunEntry {
@@ -367,7 +375,7 @@ impl RunEntry {
                     node.state.reason = Some(TaskReason::Cancelled);
                     node.state.because_of = because_of;
                     running.extend(node.state.command.clone());
-                    self.changed.push(number);
+                    self.changed.push(Change { number, moved: None });
                 }
                 Place::Waiting | Place::Ready(_) | Place::Pausing => {
                     self.mark_over(now, number, TaskStatus::Failed, Some(TaskReason::Cancelled), because_of);
@@ -379,8 +387,8 @@ impl RunEntry {
         running
     }
 
-    /// The tasks whose state changed since the last call.
-    pub(in crate::engine) fn take_changed(&mut self) -> Vec<u32> {
+    /// What changed since the last call, in order.
+    pub(in crate::engine) fn take_changed(&mut self) -> Vec<Change> {
         std::mem::take(&mut self.changed)
     }
 
@@ -488,7 +496,7 @@ impl RunEntry {
         debug_assert!(state.status.successors().contains(&new), "{:?} cannot become {new:?}", state.status);
         *self.counts.of(state.status) -= 1;
         *self.counts.of(new) += 1;
-        state.status = new;
-        self.changed.push(number);
+        let moved = Some((std::mem::replace(&mut state.status, new), new));
+        self.changed.push(Change { number, moved });
     }
 }

@@ -84,6 +84,7 @@ impl World {
         let handed: HashSet<CommandId> =
             self.workers.values().filter_map(|worker| worker.current.clone()).collect();
         assert_eq!(handed, at_work, "what workers do is not what runs");
+        self.check_history(&records);
         self.trace.push((records, effects));
     }
 

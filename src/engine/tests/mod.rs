@@ -8,6 +8,7 @@ mod bounds;
 mod closing;
 mod commands;
 mod graphs;
+mod histories;
 mod laws;
 mod messages;
 mod properties;

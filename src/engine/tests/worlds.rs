@@ -12,7 +12,7 @@ use crate::engine::schedule::Load;
 use crate::id::RunId;
 use crate::model::{
     Condition, Dependency, OnFailure, Priority, Run, RunResources, Strategy, Task, TaskRetries, TaskState,
-    Workplace, fixtures,
+    TaskStatus, Workplace, fixtures,
 };
 
 #[derive(Clone, Debug)]
@@ -133,6 +133,8 @@ pub(super) struct World {
     /// Every run in the order of acceptance.
     pub(super) runs: Vec<RunId>,
     pub(super) seen: HashMap<RunId, Seen>,
+    /// Where the latest event of each task left it.
+    pub(super) told: HashMap<(RunId, String), TaskStatus>,
     pub(super) is_restoring: bool,
     pub(super) trace: Vec<(Vec<Record>, Vec<Effect>)>,
 }
@@ -152,6 +154,7 @@ impl World {
             sessions: Vec::new(),
             runs: Vec::new(),
             seen: HashMap::new(),
+            told: HashMap::new(),
             is_restoring: false,
             trace: Vec::new(),
         };

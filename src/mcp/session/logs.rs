@@ -9,9 +9,10 @@ use crate::limits;
 use crate::mcp::answer::{Answer, is_default, json_tokens};
 use crate::mcp::arguments::typed;
 use crate::mcp::call::Call;
+use crate::mcp::events;
 use crate::mcp::schema;
 use crate::mcp::tools::{Effect, Tool};
-use crate::model::{Event, EventKind, TerminalSize};
+use crate::model::{Event, TerminalSize};
 use crate::term::text;
 use crate::term::tokens::estimate_tokens;
 
@@ -24,7 +25,7 @@ pub(crate) const TOOL: Tool = Tool {
     name: "session_logs",
     title: "Read a session's log",
     description: "Shows what happened in a session: its output with its events (start, command, status, input, signal, \
-        timeout, exit, decision) in between, where they happened. For output alone use session_output.",
+        timeout, exit, task, error, decision…) in between, where they happened. For output alone use session_output.",
     effect: Effect::Reads,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Log>,
@@ -32,19 +33,17 @@ pub(crate) const TOOL: Tool = Tool {
     run: |call, arguments| Box::pin(async move { logs(call, typed(arguments)?).await }),
 };
 
-/// What an entry is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum Kind {
-    Output,
-    Start,
-    Status,
-    Command,
-    Timeout,
-    Signal,
-    Input,
-    Exit,
-    Decision,
+/// What an entry is about: a type of event, or the output.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(transparent)]
+struct Kind(#[schemars(with = "String", extend("enum" = kinds()))] String);
+
+const OUTPUT: &str = "output";
+
+fn kinds() -> Vec<&'static str> {
+    let mut kinds = vec![OUTPUT];
+    kinds.extend(events::type_words());
+    kinds
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -76,39 +75,30 @@ struct Log {
 #[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
 struct Entry {
     at: String,
-    kind: Kind,
+    #[schemars(extend("enum" = events::type_words()))]
+    kind: &'static str,
     /// Where the output stood.
     cursor: u64,
     text: String,
 }
 
 fn entry(event: &Event) -> Entry {
-    let (kind, text) = match &event.kind {
-        EventKind::Started { pid } => (Kind::Start, format!("shell started, pid {pid}")),
-        EventKind::Status { old, new } => (Kind::Status, format!("{} → {}", old.as_str(), new.as_str())),
-        EventKind::CommandStarted { command } => (Kind::Command, format!("{command} started")),
-        EventKind::CommandEnded { command, exit_code: Some(code) } => {
-            (Kind::Command, format!("{command} ended with exit code {code}"))
-        }
-        EventKind::CommandEnded { command, exit_code: None } => (Kind::Command, format!("{command} ended")),
-        EventKind::TimedOut { command } => (Kind::Timeout, format!("{command} outlived its timeout")),
-        EventKind::Signal { signal, target } => (Kind::Signal, format!("{signal} sent to {target}")),
-        EventKind::Input { bytes, secret: false } => (Kind::Input, format!("{bytes} bytes typed")),
-        EventKind::Input { bytes: _, secret: true } => (Kind::Input, "a secret typed".to_owned()),
-        EventKind::Exited { exit_code } => (Kind::Exit, format!("shell exited with {exit_code}")),
-        EventKind::Decision { reason } => (Kind::Decision, reason.clone()),
-    };
-    Entry { at: event.at.to_string(), kind, cursor: event.output_cursor, text }
+    Entry {
+        at: event.at.to_string(),
+        kind: event.event_type().as_str(),
+        cursor: event.output_cursor,
+        text: events::text(event),
+    }
 }
 
 async fn logs(call: &Call, arguments: Arguments) -> Result<Answer> {
     let observation = call.orchestrator.observe(&arguments.session_id).await?;
     let (session, end) = (observation.session.id, observation.output_cursor);
-    let events =
+    let history =
         call.orchestrator.events(&session, arguments.since.unwrap_or(0), limits::LOG_ENTRIES).await?;
     let mut room = call.room();
     loop {
-        let log = page(call, &session, end, &arguments, &events, room.tokens).await?;
+        let log = page(call, &session, end, &arguments, &history, room.tokens).await?;
         let line = format!("[cursor {} · {} earlier lines left out]", log.cursor, log.omitted_lines);
         let answer = Answer::new(format!("{}\n{line}", log.logs), &log)?;
         if room.holds(&answer) {
@@ -122,14 +112,15 @@ async fn page(
     session: &SessionId,
     end: u64,
     arguments: &Arguments,
-    events: &[Event],
+    history: &[Event],
     budget_tokens: usize,
 ) -> Result<Log> {
-    let wants = |kind| arguments.kinds.is_empty() || arguments.kinds.contains(&kind);
+    let wants =
+        |kind: &str| arguments.kinds.is_empty() || arguments.kinds.iter().any(|Kind(wanted)| wanted == kind);
     let most = budget_tokens * BYTES_PER_TOKEN;
     let since = arguments.since.unwrap_or_else(|| end.saturating_sub(most as u64));
-    let mut entries: Vec<Entry> = events.iter().map(entry).filter(|entry| wants(entry.kind)).collect();
-    let (from, output) = if wants(Kind::Output) {
+    let mut entries: Vec<Entry> = history.iter().map(entry).filter(|entry| wants(entry.kind)).collect();
+    let (from, output) = if wants(OUTPUT) {
         let raw = call.orchestrator.raw_output(session, None, Some(since), most).await?;
         (raw.from, raw.bytes)
     } else {
@@ -204,7 +195,7 @@ mod tests {
     fn events_stand_where_they_happened() {
         let event = |cursor: u64, text: &str| Entry {
             at: "T".to_owned(),
-            kind: Kind::Command,
+            kind: "command",
             cursor,
             text: text.to_owned(),
         };

@@ -11,11 +11,13 @@ use crate::engine::report::{AgentView, Plan, Progress, RunView, TaskReport};
 use crate::engine::request::{NewRun, TaskQuery};
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::{CommandId, SessionId};
-use crate::model::{Command, Event, Session, Workplace};
+use crate::limits;
+use crate::model::{Command, Event, Session, Webhook, Workplace};
 use crate::orchestrator::CommandWatch;
 use crate::orchestrator::output::Output;
 use crate::orchestrator::secrets::Secrets;
 use crate::orchestrator::worker::Order;
+use crate::store::Stretch;
 
 /// What a caller wants to know; answered after everything before it is committed.
 #[derive(Debug)]
@@ -31,6 +33,10 @@ pub(in crate::orchestrator) enum Read {
     Plan(Box<NewRun>, Workplace, oneshot::Sender<Result<Plan>>),
     Tasks(TaskQuery, usize, oneshot::Sender<Result<TaskReport>>),
     Progress(TaskQuery, usize, oneshot::Sender<Result<Progress>>),
+    History(u64, oneshot::Sender<Result<Stretch>>),
+    Webhooks(oneshot::Sender<Result<Vec<Webhook>>>),
+    HistoryBegin(oneshot::Sender<u64>),
+    HistoryGrows(oneshot::Sender<watch::Receiver<u64>>),
     Events { session: SessionId, since: u64, max: usize, reply: oneshot::Sender<Result<Vec<Event>>> },
 }
 
@@ -95,6 +101,18 @@ impl Dispatcher {
             }
             Read::Progress(query, most, reply) => {
                 let _ = reply.send(self.engine.progress(clock::now(), &query, most));
+            }
+            Read::History(since, reply) => {
+                let _ = reply.send(self.store.history(since, limits::EVENTS_AT_ONCE));
+            }
+            Read::Webhooks(reply) => {
+                let _ = reply.send(self.store.webhooks());
+            }
+            Read::HistoryBegin(reply) => {
+                let _ = reply.send(self.history_begin);
+            }
+            Read::HistoryGrows(reply) => {
+                let _ = reply.send(self.history.subscribe());
             }
             Read::Events { session, since, max, reply } => {
                 let _ = reply.send(self.store.events(&session, since, max));

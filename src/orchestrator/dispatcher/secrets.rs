@@ -10,7 +10,7 @@ use crate::engine::{Effect, EffectKind, Reply};
 use crate::error::Error;
 use crate::id::SessionId;
 use crate::model::{Command, Message, Record, Task, secret};
-use crate::orchestrator::secrets::Secrets;
+use crate::orchestrator::secrets::{Secrets, told_event};
 
 impl Dispatcher {
     /// The secrets that a session knows.
@@ -30,7 +30,14 @@ impl Dispatcher {
             Record::Command(command) => {
                 Record::Command(Box::new(self.secrets(&command.session).command(*command)))
             }
-            Record::Event(event) => Record::Event(self.secrets(&event.session).event(event)),
+            Record::Event(event) => {
+                let secrets =
+                    event.session.as_ref().and_then(|id| self.live.get(id)).map(|live| &live.secrets);
+                Record::Event(match secrets {
+                    Some(secrets) => secrets.event(event),
+                    None => told_event(event, &self.configured),
+                })
+            }
             Record::Graph { run, tasks } => {
                 let tasks = tasks.iter().map(|task| self.redacted_task(task)).collect();
                 Record::Graph { run, tasks }
