@@ -11,6 +11,7 @@ mod graphs;
 mod laws;
 mod messages;
 mod properties;
+mod runs;
 mod selector;
 mod sessions;
 mod stopping;
