@@ -166,6 +166,77 @@ fn every_result_keeps_within_a_small_budget() {
     sweep(1_500);
 }
 
+/// The tools about tasks, about a run of many with ids as long and as awkward as they may be.
+fn sweep_tasks(most: usize) {
+    const MANY: usize = 5_000;
+    let mut sweep = Sweep::of(most);
+    let id = |n: usize| format!("{n:04}-{}", "é\"\\ß".repeat(41));
+    let ids: Vec<String> = (0..MANY).map(id).collect();
+    let tasks = |change: fn(usize) -> Value| {
+        let tasks = ids.iter().enumerate().map(|(n, id)| match n {
+            0 => json!({"id": id, "command": "seq 5000; sleep 300", "metadata": {"x": "y".repeat(900)}}),
+            _ => json!({"id": id, "command": "true", "dependencies": change(n)}),
+        });
+        tasks.collect::<Vec<Value>>()
+    };
+    let length = |value: &Value| value.as_array().map_or(0, Vec::len);
+    let omitted = |value: &Value| usize::try_from(value.as_u64().unwrap_or(0)).expect("a size");
+    let flat = json!({"tasks": tasks(|_| json!([])), "dryRun": true});
+    let plan = sweep.ok("task_distribute", flat)["order"].clone();
+    let shown: usize = plan["waves"].as_array().expect("waves").iter().map(length).sum();
+    assert_eq!(shown + omitted(&plan["omittedTasks"]), MANY);
+    let behind = tasks(|_| json!([format!("0000-{}", "é\"\\ß".repeat(41))]));
+    let accepted = sweep.ok("task_distribute", json!({"tasks": behind}));
+    assert_eq!(length(&accepted["distributed"]) + omitted(&accepted["omittedTasks"]), MANY);
+    let run = accepted["runId"].clone();
+    let taken = sweep.call("task_distribute", json!({"tasks": behind}));
+    assert_eq!(taken.code(), "duplicate_id");
+
+    let unknown: Vec<String> =
+        (0..MANY).map(|n| format!("unknown {}", id(n)).chars().take(150).collect()).collect();
+    for query in [
+        json!({"runId": run}),
+        json!({"taskIds": ids}),
+        json!({"taskIds": unknown}),
+        json!({"pattern": "0*"}),
+        json!({"runId": run, "since": 17, "status": "queued"}),
+    ] {
+        let page = sweep.ok("task_status", query);
+        let shown = length(&page["tasks"]);
+        assert!(shown > 0 && omitted(&page["omittedTasks"]) > 0, "{page}");
+    }
+    for query in [json!({"runId": run}), json!({"pattern": "*"})] {
+        for format in ["summary", "detailed"] {
+            let mut query = query.clone();
+            query["format"] = json!(format);
+            let progress = sweep.ok("progress_aggregate", query);
+            assert_eq!(progress["overall"]["total"], MANY, "{progress}");
+        }
+    }
+    sweep.ok("task_control", json!({"runId": run, "action": "pause", "maxConcurrent": 1_000}));
+    let none = sweep.ok("task_cancel", json!({"taskIds": unknown}));
+    assert_eq!(length(&none["notFound"]) + omitted(&none["omitted"]), MANY);
+    let cancel = json!({"runId": run, "mode": "force"});
+    let cancelled = sweep.ok("task_cancel", cancel);
+    assert!(length(&cancelled["cancelled"]) > 0, "{cancelled}");
+    assert_eq!(length(&cancelled["cancelled"]) + omitted(&cancelled["omitted"]), MANY);
+    let failed = sweep.ok("task_status", json!({"runId": run, "status": "failed"}));
+    assert_eq!(failed["summary"]["failed"], MANY, "{failed}");
+    let again = sweep.ok("task_retry", json!({"runId": run}));
+    assert_eq!(length(&again["distributed"]) + omitted(&again["omittedTasks"]), MANY);
+    sweep.ok("task_cancel", json!({"runId": again["runId"], "mode": "force"}));
+}
+
+#[test]
+fn every_result_about_tasks_keeps_within_the_budget() {
+    sweep_tasks(limits::RESULT_TOKENS);
+}
+
+#[test]
+fn every_result_about_tasks_keeps_within_a_small_budget() {
+    sweep_tasks(1_500);
+}
+
 #[test]
 fn many_sessions_are_closed_and_listed_within_a_small_budget() {
     let mut sweep = Sweep::of(500);

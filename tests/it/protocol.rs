@@ -167,6 +167,8 @@ pub fn misfits(path: &str, schema: &Value, value: &Value) -> Vec<String> {
         wrong.extend(items.flat_map(|(index, item)| misfits(&format!("{path}[{index}]"), of_each, item)));
     }
     let Some(members) = value.as_object() else { return wrong };
+    // What a call is for is told even when there is none.
+    let lists = ["sessions", "sessionIds", "tasks", "cancelled"];
     let nothing = Map::new();
     let properties = schema["properties"].as_object().unwrap_or(&nothing);
     for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
@@ -183,9 +185,7 @@ pub fn misfits(path: &str, schema: &Value, value: &Value) -> Vec<String> {
             (None, _) => wrong.push(format!("{path} is not published")),
         }
         let says_nothing = member.is_null()
-            || member
-                .as_array()
-                .is_some_and(|list| list.is_empty() && name != "sessions" && name != "sessionIds")
+            || member.as_array().is_some_and(|list| list.is_empty() && !lists.contains(&name.as_str()))
             || member.as_object().is_some_and(Map::is_empty);
         if says_nothing {
             wrong.push(format!("{path} says nothing: {member}"));
@@ -194,7 +194,65 @@ pub fn misfits(path: &str, schema: &Value, value: &Value) -> Vec<String> {
     wrong
 }
 
-/// A tour through all tools: every result fits its published schema and is lean.
+/// Every result fits its published schema and is lean.
+fn tour(client: &mut Client, tools: &[Value], calls: &[(&str, Value)]) {
+    let mut wrong = Vec::new();
+    for (tool, arguments) in calls {
+        let outcome = client.call(tool, arguments.clone());
+        if outcome.structured.is_null() {
+            wrong.push(format!("{tool} {arguments}: {}", outcome.text));
+            continue;
+        }
+        let schema = &tools.iter().find(|offered| offered["name"] == *tool).expect("a tool")["outputSchema"];
+        let found = misfits("$", schema, &outcome.structured);
+        wrong.extend(found.into_iter().map(|what| format!("{tool} {arguments}: {what}")));
+        assert!(!outcome.text.trim().is_empty(), "{tool} {arguments}: each form alone is complete");
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn every_result_about_tasks_fits_its_schema() {
+    let mut client = Client::start();
+    let listed = client.request("tools/list", json!({}));
+    let tools = listed["result"]["tools"].as_array().expect("tools").clone();
+    let tasks = json!([
+        {"id": "held", "command": "echo begun; sleep 300", "metadata": {"a": {"b": 1}}},
+        {"id": "next", "command": "true", "dependencies": "held"},
+        {"id": "bad", "command": "echo why; exit 3", "retries": {"max": 1, "delay": 1}},
+        {"id": "behind", "command": "true", "dependencies": ["bad"]},
+        {"id": "never", "command": "true", "requirements": ["tpu"]},
+    ]);
+    let accepted = client.ok("task_distribute", json!({"tasks": tasks}));
+    let run = accepted["runId"].clone();
+    let calls = [
+        (
+            "task_distribute",
+            json!({"tasks": ["true", "sleep 300"], "resumable": true, "strategy": "affinity"}),
+        ),
+        ("task_distribute", json!({"tasks": ["true", "true"], "dryRun": true})),
+        ("task_status", json!({"runId": run, "wait": "50s", "until": "change"})),
+        ("task_status", json!({"taskIds": ["held", "nobody"]})),
+        ("task_status", json!({})),
+        ("task_status", json!({"pattern": "nothing*"})),
+        ("task_control", json!({"runId": run, "action": "pause"})),
+        ("task_control", json!({"runId": run, "action": "resume", "maxConcurrent": 7, "priority": "high"})),
+        ("task_control", json!({"runId": run, "priority": 1})),
+        ("progress_aggregate", json!({"runId": run, "format": "detailed"})),
+        ("progress_aggregate", json!({"pattern": "nothing*"})),
+        ("progress_aggregate", json!({})),
+        ("task_cancel", json!({"taskIds": ["next", "nobody"]})),
+        ("task_cancel", json!({"pattern": "*", "mode": "force"})),
+        ("task_status", json!({"runId": run, "wait": "50s"})),
+        ("task_retry", json!({"taskIds": ["behind"]})),
+        ("task_cancel", json!({"pattern": "*", "mode": "force"})),
+        ("task_retry", json!({"runId": run, "onlyFailed": false})),
+        ("task_cancel", json!({"pattern": "*", "mode": "force"})),
+    ];
+    tour(&mut client, &tools, &calls);
+}
+
+/// A tour through the tools about sessions and commands.
 #[test]
 fn every_result_fits_its_schema() {
     let mut client = Client::start();
@@ -246,19 +304,7 @@ fn every_result_fits_its_schema() {
         ("session_close", json!({"all": true, "mode": "emergency"})),
         ("session_status", json!({"sessionId": session})),
     ];
-    let mut wrong = Vec::new();
-    for (tool, arguments) in calls {
-        let outcome = client.call(tool, arguments.clone());
-        if outcome.structured.is_null() {
-            wrong.push(format!("{tool} {arguments}: {}", outcome.text));
-            continue;
-        }
-        let schema = &tools.iter().find(|offered| offered["name"] == tool).expect("a tool")["outputSchema"];
-        let found = misfits("$", schema, &outcome.structured);
-        wrong.extend(found.into_iter().map(|what| format!("{tool} {arguments}: {what}")));
-        assert!(!outcome.text.trim().is_empty(), "{tool} {arguments}: each form alone is complete");
-    }
-    assert!(wrong.is_empty(), "{wrong:#?}");
+    tour(&mut client, &tools, &calls);
     for tool in &tools {
         assert!(tool["inputSchema"]["additionalProperties"] == false, "{tool}");
     }
@@ -293,6 +339,14 @@ fn errors_have_one_shape() {
         ),
         ("session_create", json!({"shell": "no-such-shell"}), "spawn_failed"),
         ("session_update", json!({"sessionId": session, "status": "error"}), "illegal_transition"),
+        ("task_control", json!({"runId": "run_nothing", "action": "pause"}), "run_not_found"),
+        ("task_control", json!({"runId": "run_nothing", "action": "stop"}), "invalid_argument"),
+        ("task_retry", json!({"taskIds": ["nobody"]}), "task_not_found"),
+        (
+            "task_distribute",
+            json!({"tasks": [{"id": "a", "command": "x", "dependencies": "a"}]}),
+            "dependency_cycle",
+        ),
     ];
     for (tool, arguments, code) in cases {
         let id = client.send_call(tool, arguments.clone());

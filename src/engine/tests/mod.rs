@@ -12,6 +12,7 @@ mod histories;
 mod laws;
 mod messages;
 mod properties;
+mod runs;
 mod selector;
 mod sessions;
 mod stopping;

@@ -146,8 +146,8 @@ pub(super) fn workplace() -> Workplace {
 }
 
 impl World {
-    pub(super) fn play(actions: &[Action]) -> Trace {
-        let mut world = World {
+    pub(super) fn new() -> Self {
+        Self {
             play: Play::new(),
             store: Store::default(),
             workers: BTreeMap::new(),
@@ -157,7 +157,11 @@ impl World {
             told: HashMap::new(),
             is_restoring: false,
             trace: Vec::new(),
-        };
+        }
+    }
+
+    pub(super) fn play(actions: &[Action]) -> Trace {
+        let mut world = Self::new();
         for action in actions {
             world.act(action);
         }
@@ -293,7 +297,7 @@ impl World {
         }
     }
 
-    fn cancel(&mut self, query: TaskQuery, mode: CancelMode) {
+    pub(super) fn cancel(&mut self, query: TaskQuery, mode: CancelMode) {
         let Ok(Reply::Tasks(cancelled)) = self.request(Request::CancelTasks { query, mode }) else {
             panic!("a cancellation is refused")
         };
@@ -312,13 +316,13 @@ impl World {
     }
 
     /// Each worker that has something to do does it.
-    fn work(&mut self, status: i32) {
+    pub(super) fn work(&mut self, status: i32) {
         for id in self.workers.keys().cloned().collect::<Vec<_>>() {
             self.go_on(&id, status);
         }
     }
 
-    fn go_on(&mut self, id: &SessionId, status: i32) {
+    pub(super) fn go_on(&mut self, id: &SessionId, status: i32) {
         let Some(worker) = self.workers.get_mut(id) else { return };
         self.play.clock += Duration::from_millis(50);
         if worker.is_closing {
@@ -334,7 +338,7 @@ impl World {
         }
     }
 
-    fn wait(&mut self, duration: Duration) {
+    pub(super) fn wait(&mut self, duration: Duration) {
         let until = self.play.clock + duration;
         while let Some(Moment(due)) = self.play.engine.next_deadline().filter(|due| due.0 <= until) {
             self.play.clock = self.play.clock.max(due);
@@ -343,13 +347,13 @@ impl World {
         self.play.clock = until;
     }
 
-    fn event(&mut self, session: &SessionId, kind: WorkerEventKind) {
+    pub(super) fn event(&mut self, session: &SessionId, kind: WorkerEventKind) {
         let generation = self.play.session(session).generation;
         let event = WorkerEvent { session: session.clone(), generation, cursor: 0, kind };
         self.step(|engine, now, step| engine.event(now, event, step));
     }
 
-    fn request(&mut self, request: Request) -> Result<Reply> {
+    pub(super) fn request(&mut self, request: Request) -> Result<Reply> {
         self.step(|engine, now, step| engine.request(now, request, step))
     }
 
@@ -364,7 +368,7 @@ impl World {
     }
 
     /// The server dies, and another one takes up what it had committed.
-    fn crash(&mut self) {
+    pub(super) fn crash(&mut self) {
         self.play.clock += Duration::from_millis(500);
         self.workers.clear();
         self.sessions.clear();
@@ -384,7 +388,7 @@ impl World {
     }
 
     /// Lets everything come to its end: nothing hangs, and nothing runs for ever.
-    fn end_everything(&mut self) {
+    pub(super) fn end_everything(&mut self) {
         self.step(|engine, _, _| engine.load(Load::default()));
         self.create(true);
         // What a run's own sessions cannot do would be waited for until they can.
