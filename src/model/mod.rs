@@ -8,6 +8,7 @@ pub(crate) mod fixtures;
 pub mod glob;
 pub mod message;
 pub mod record;
+pub mod recovery;
 pub mod run;
 pub mod secret;
 pub mod session;
@@ -18,6 +19,7 @@ pub use command::{Command, CommandState, EndReason, Ending, OnTimeout, ResourceL
 pub use event::{Event, EventKind};
 pub use message::{Address, Message};
 pub use record::Record;
+pub use recovery::{CircuitState, FailureCategory, RecoveryPolicy, RecoverySettings, RecoveryStrategy};
 pub use run::{OnFailure, Run, RunResources, Strategy, Workplace};
 pub use session::{Dialect, Profile, Session, SessionKind, Status, TerminalSize};
 pub use task::{
