@@ -17,7 +17,9 @@ use shellherd::clock::{Moment, Now, Timestamp};
 use shellherd::engine::request::NewRun;
 use shellherd::engine::{Defaults, EffectKind, Engine, Request, Step, WorkerEvent, WorkerEventKind};
 use shellherd::id::{CommandId, SessionId};
-use shellherd::model::{Condition, Dependency, Dialect, Priority, ResourceLimits, Task, TaskKind, Workplace};
+use shellherd::model::{
+    Condition, Dependency, Dialect, Priority, RecoverySettings, ResourceLimits, Task, TaskKind, Workplace,
+};
 use uuid::Uuid;
 
 const EDGES: usize = 3;
@@ -89,8 +91,12 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let defaults =
-            Defaults { command_timeout: Duration::from_secs(60), output_bytes: 1, max_concurrent: SLOTS };
+        let defaults = Defaults {
+            command_timeout: Duration::from_secs(60),
+            output_bytes: 1,
+            max_concurrent: SLOTS,
+            recovery: RecoverySettings::DEFAULT,
+        };
         Self {
             engine: Engine::new(defaults),
             clock: Duration::from_secs(1),
@@ -113,6 +119,8 @@ impl Bench {
                 EffectKind::Run(run) => self.running.push_back((effect.session, run.command.id)),
                 EffectKind::Interrupt
                 | EffectKind::Kill
+                | EffectKind::Terminate
+                | EffectKind::Resume
                 | EffectKind::Resize(_)
                 | EffectKind::Close { .. }
                 | EffectKind::Forget => {}

@@ -36,6 +36,16 @@ pub struct Source {
     pub redact: Vec<String>,
     /// What is logged to stderr, as in `RUST_LOG`.
     pub log: Option<String>,
+    /// Attempts at the recovery of a session that names no number.
+    pub recovery_retries: Option<u32>,
+    /// The pause before the second of them: `"2s"` or milliseconds.
+    pub recovery_delay: Option<Span>,
+    /// The longest that all of them may take together.
+    pub recovery_timeout: Option<Span>,
+    /// Failures in a row that open the circuit of a command line.
+    pub circuit_failures: Option<u32>,
+    /// How long it stays open.
+    pub circuit_open: Option<Span>,
 }
 
 /// A duration in the file: a text like `"5m"`, or milliseconds.
@@ -49,7 +59,7 @@ pub enum Span {
 }
 
 /// The keys of the file, for the nearest one to an unknown key.
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 15] = [
     "state-dir",
     "shell",
     "result-tokens",
@@ -60,6 +70,11 @@ const KEYS: [&str; 10] = [
     "agent-command",
     "redact",
     "log",
+    "recovery-retries",
+    "recovery-delay",
+    "recovery-timeout",
+    "circuit-failures",
+    "circuit-open",
 ];
 
 /// What the server runs with.
@@ -85,6 +100,16 @@ pub struct Config {
     pub redact: Vec<String>,
     /// What is logged to stderr.
     pub log: String,
+    /// Attempts at the recovery of a session that names no number.
+    pub recovery_retries: u32,
+    /// The pause before the second of them.
+    pub recovery_delay: Duration,
+    /// The longest that all of them may take together.
+    pub recovery_timeout: Duration,
+    /// Failures in a row that open the circuit of a command line.
+    pub circuit_failures: u32,
+    /// How long it stays open.
+    pub circuit_open: Duration,
 }
 
 /// Puts the sources together. `variable` reads the environment; `file` is what `--config` named.
@@ -122,15 +147,16 @@ pub fn resolve(
             return Err(Error::invalid(format!("{key} must be from 1 to {}", limits::TERMINAL_SIDE)));
         }
     }
-    let command_timeout = match source.command_timeout {
-        None => limits::COMMAND_TIMEOUT,
-        Some(Span::Milliseconds(milliseconds)) => Duration::from_millis(milliseconds),
-        Some(Span::Text(text)) => parse_duration(&text).ok_or_else(|| {
-            Error::invalid(format!("command-timeout must be a duration like \"5m\", not \"{text}\""))
-        })?,
-    };
-    if command_timeout.is_zero() || command_timeout > limits::LONGEST {
-        return Err(Error::invalid("command-timeout must be more than nothing and at most 7 days"));
+    let command_timeout = span("command-timeout", source.command_timeout, limits::COMMAND_TIMEOUT)?;
+    let recovery_retries = source.recovery_retries.unwrap_or(limits::RECOVERY_RETRIES);
+    let circuit_failures = source.circuit_failures.unwrap_or(limits::CIRCUIT_FAILURES);
+    for (key, number, most) in [
+        ("recovery-retries", recovery_retries, limits::MOST_RECOVERY_RETRIES),
+        ("circuit-failures", circuit_failures, limits::MOST_CIRCUIT_FAILURES),
+    ] {
+        if !(1..=most).contains(&number) {
+            return Err(Error::invalid(format!("{key} must be from 1 to {most}")));
+        }
     }
     let max_concurrent = source.max_concurrent.unwrap_or(limits::MAX_CONCURRENT);
     if !(1..=limits::MOST_CONCURRENT).contains(&max_concurrent) {
@@ -147,7 +173,25 @@ pub fn resolve(
         agent_command: source.agent_command.unwrap_or_else(|| "claude -p".to_owned()),
         redact: source.redact,
         log: source.log.unwrap_or_else(|| "warn".to_owned()),
+        recovery_retries,
+        recovery_delay: span("recovery-delay", source.recovery_delay, limits::RECOVERY_DELAY)?,
+        recovery_timeout: span("recovery-timeout", source.recovery_timeout, limits::RECOVERY_TIMEOUT)?,
+        circuit_failures,
+        circuit_open: span("circuit-open", source.circuit_open, limits::CIRCUIT_OPEN)?,
     })
+}
+
+fn span(key: &str, given: Option<Span>, otherwise: Duration) -> Result<Duration> {
+    let duration = match given {
+        None => otherwise,
+        Some(Span::Milliseconds(milliseconds)) => Duration::from_millis(milliseconds),
+        Some(Span::Text(text)) => parse_duration(&text)
+            .ok_or_else(|| Error::invalid(format!("{key} must be a duration like \"5m\", not \"{text}\"")))?,
+    };
+    if duration.is_zero() || duration > limits::LONGEST {
+        return Err(Error::invalid(format!("{key} must be more than nothing and at most 7 days")));
+    }
+    Ok(duration)
 }
 
 fn over(above: Source, below: Source) -> Source {
@@ -163,6 +207,11 @@ fn over(above: Source, below: Source) -> Source {
         // What one source calls a secret, no other can make public.
         redact: [above.redact, below.redact].concat(),
         log: above.log.or(below.log),
+        recovery_retries: above.recovery_retries.or(below.recovery_retries),
+        recovery_delay: above.recovery_delay.or(below.recovery_delay),
+        recovery_timeout: above.recovery_timeout.or(below.recovery_timeout),
+        circuit_failures: above.circuit_failures.or(below.circuit_failures),
+        circuit_open: above.circuit_open.or(below.circuit_open),
     }
 }
 
@@ -181,6 +230,11 @@ fn of_environment(variable: &impl Fn(&str) -> Option<OsString>) -> Result<Source
             .map(|list| list.split(',').filter(|text| !text.is_empty()).map(str::to_owned).collect())
             .unwrap_or_default(),
         log: text("SHELLHERD_LOG").or_else(|| text("RUST_LOG")),
+        recovery_retries: number("SHELLHERD_RECOVERY_RETRIES", text("SHELLHERD_RECOVERY_RETRIES"))?,
+        recovery_delay: text("SHELLHERD_RECOVERY_DELAY").map(Span::Text),
+        recovery_timeout: text("SHELLHERD_RECOVERY_TIMEOUT").map(Span::Text),
+        circuit_failures: number("SHELLHERD_CIRCUIT_FAILURES", text("SHELLHERD_CIRCUIT_FAILURES"))?,
+        circuit_open: text("SHELLHERD_CIRCUIT_OPEN").map(Span::Text),
     })
 }
 
@@ -306,9 +360,16 @@ mod tests {
 
     #[test]
     fn values_out_of_bounds_are_refused() {
-        for file in
-            ["rows = 0", "cols = 1001", "result-tokens = 1", "command-timeout = \"soon\"", "rows = \"x\""]
-        {
+        for file in [
+            "rows = 0",
+            "cols = 1001",
+            "result-tokens = 1",
+            "command-timeout = \"soon\"",
+            "rows = \"x\"",
+            "recovery-retries = 0",
+            "circuit-open = \"0s\"",
+            "recovery-delay = \"x\"",
+        ] {
             assert!(check(Source::default(), &[], file).is_err(), "{file}");
         }
     }

@@ -50,6 +50,8 @@ pub enum ErrorCode {
     ConnectionLost,
     /// The operating system or the session's type refuses.
     PermissionDenied,
+    /// It failed too often in a row, and is not tried again before a while has passed.
+    CircuitOpen,
     /// The store could not be read or written.
     StorageFailed,
     /// This session or machine cannot do that.
@@ -84,6 +86,7 @@ impl ErrorCode {
             Self::Timeout => "timeout",
             Self::ConnectionLost => "connection_lost",
             Self::PermissionDenied => "permission_denied",
+            Self::CircuitOpen => "circuit_open",
             Self::StorageFailed => "storage_failed",
             Self::Unsupported => "unsupported",
             Self::ShuttingDown => "shutting_down",
@@ -94,7 +97,11 @@ impl ErrorCode {
     /// Whether the same call, unchanged, may succeed later.
     pub fn is_retryable(self) -> bool {
         match self {
-            Self::SessionBusy | Self::Overloaded | Self::Timeout | Self::StorageFailed => true,
+            Self::SessionBusy
+            | Self::Overloaded
+            | Self::Timeout
+            | Self::StorageFailed
+            | Self::CircuitOpen => true,
             Self::InvalidArgument
             | Self::SessionNotFound
             | Self::CommandNotFound

@@ -78,6 +78,39 @@ pub const RUN_FILE_TOKENS: usize = 64 << 20;
 /// How often the load of the machine is looked at while a run depends on it.
 pub const LOAD_EVERY: Duration = Duration::from_secs(1);
 
+// Recovery
+
+/// Attempts at bringing a session back, unless configured.
+pub const RECOVERY_RETRIES: u32 = 3;
+/// The most attempts that may be asked for.
+pub const MOST_RECOVERY_RETRIES: u32 = 20;
+/// The pause before the second attempt, unless configured; it doubles with each.
+pub const RECOVERY_DELAY: Duration = Duration::from_secs(2);
+/// The longest pause between two attempts.
+pub const LONGEST_RECOVERY_DELAY: Duration = Duration::from_secs(60);
+/// All attempts of one recovery together, unless configured.
+pub const RECOVERY_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a fresh shell may take to its first prompt before the attempt has failed.
+pub const RECOVERY_START: Duration = Duration::from_secs(15);
+/// How long a shell that was stopped may take to go on once it was told to.
+pub const RESUME_GRACE: Duration = Duration::from_secs(2);
+/// A shell that lives this long after its recovery is well: its next failure counts as the first.
+pub const RECOVERED_AFTER: Duration = Duration::from_secs(60);
+/// Bytes of the commands that a dead session keeps for being put back.
+pub const LOST_BYTES: usize = 2 << 20;
+/// Bytes of a shell's exported variables that are kept for the next.
+pub const KEPT_ENVIRONMENT: u64 = 2 << 20;
+/// Failures in a row that open a circuit, unless configured.
+pub const CIRCUIT_FAILURES: u32 = 5;
+/// The most failures that may be configured for that.
+pub const MOST_CIRCUIT_FAILURES: u32 = 100;
+/// How long a circuit stays open, unless configured.
+pub const CIRCUIT_OPEN: Duration = Duration::from_secs(30);
+/// Command lines of which failures are remembered; the one that failed longest ago is forgotten.
+pub const CIRCUITS: usize = 1_000;
+/// Characters of a command line that name its circuit; a hash stands for the rest.
+pub const CIRCUIT_KEY: usize = 200;
+
 // Queues
 
 /// Inputs waiting for the dispatcher. At 20 µs each a full queue is 80 ms of work.

@@ -18,7 +18,7 @@ use crate::config::{self, Config, Source, Span};
 use crate::error::Error;
 use crate::limits;
 use crate::mcp::{Defaults, Surface};
-use crate::model::TerminalSize;
+use crate::model::{RecoverySettings, TerminalSize};
 use crate::orchestrator::{Orchestrator, Settings};
 
 /// How long tasks may take to notice that the runtime goes down.
@@ -131,6 +131,7 @@ impl Flags {
             agent_command: self.agent_command,
             redact: self.redact,
             log: self.log,
+            ..Source::default()
         };
         let config = config::resolve(source, file.as_deref(), |name| {
             std::env::var_os(name).filter(|value| !value.is_empty())
@@ -213,14 +214,23 @@ fn serve(flags: Flags) -> Outcome {
 /// Must be called within the runtime.
 fn surface(config: Config) -> Surface {
     let size = TerminalSize::default();
+    let recovery = RecoverySettings {
+        retries: config.recovery_retries,
+        delay: config.recovery_delay,
+        timeout: config.recovery_timeout,
+        circuit_failures: config.circuit_failures,
+        circuit_open: config.circuit_open,
+    };
     let defaults = Defaults {
         shell: config.shell.clone(),
         size: TerminalSize { rows: config.rows.unwrap_or(size.rows), cols: config.cols.unwrap_or(size.cols) },
         command_timeout: config.command_timeout,
+        recovery,
         agent_command: config.agent_command,
         result_tokens: config.result_tokens,
     };
     let settings = Settings {
+        recovery,
         state_dir: config.state_dir,
         program: "/proc/self/exe".into(),
         shell: config.shell,

@@ -14,7 +14,8 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::id::{CommandId, SessionId};
 use crate::limits;
 use crate::model::{
-    Command, CommandState, Dialect, EndReason, Ending, EventKind, SessionKind, Status, WhenBusy,
+    Command, CommandState, Dialect, EndReason, Ending, EventKind, OnTimeout, Session, SessionKind, Status,
+    WhenBusy,
 };
 
 /// A command's end as its worker saw it.
@@ -58,6 +59,9 @@ impl Engine {
             )
             .with_hint("wait for them with command_status, or spread the work over more sessions"));
         }
+        for (_, command) in &commands {
+            self.check_circuit(now, command)?;
+        }
         let busy = entry.running.is_some() || !entry.queue.is_empty() || session.status != Status::Idle;
         let policy = commands.first().map_or(WhenBusy::Queue, |(_, command)| command.when_busy);
         if busy && policy == WhenBusy::Error {
@@ -88,6 +92,7 @@ impl Engine {
     ) -> CommandId {
         let id = CommandId::unique(uuid, |id| self.commands.contains_key(&CommandId::from_text(id)));
         let default_ms = self.session(session).map_or(0, |session| session.command_timeout_ms);
+        let recovers = self.session(session).is_some_and(|session| session.recovery.is_some());
         let command = Command {
             id: id.clone(),
             uuid,
@@ -104,7 +109,11 @@ impl Engine {
             timeout_ms: new
                 .timeout
                 .map_or(default_ms, |timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
-            on_timeout: new.on_timeout,
+            on_timeout: new.on_timeout.unwrap_or(if recovers {
+                OnTimeout::Recover
+            } else {
+                OnTimeout::Leave
+            }),
             timed_out: false,
             retries: new.retries,
             limits: new.limits,
@@ -188,15 +197,24 @@ impl Engine {
         command.ending = Some(Ending::Exited(end.status));
         command.reason = entry.stopped_for;
         step.commands.insert(id.clone());
+        if self.is_put_back(&session_id, id) {
+            self.requeue(now, &session_id, id, step);
+            self.leave_command(now, &session_id, step);
+            return;
+        }
+        let Some(entry) = self.commands.get(id) else { return };
+        let command = &entry.command;
         let by_hand = command.signal() == Some(INTERRUPT) || command.reason.is_some();
         if let Some(retries) = command.retries
             && !command.is_success()
             && !by_hand
             && !is_going
             && command.attempt <= retries.max
+            && self.admits_try(now, id, step)
+            && let Some(entry) = self.commands.get_mut(id)
         {
-            entry.failed_with = command.ending.take();
-            let attempt = command.attempt;
+            entry.failed_with = entry.command.ending.take();
+            let attempt = entry.command.attempt;
             let delay = backoff(retries.delay_ms, retries.backoff, attempt - 1);
             let reason = format!(
                 "command {id} failed with exit code {}: try {} of {} follows in {} ms",
@@ -324,6 +342,9 @@ impl Engine {
             }
             step.sessions.insert(session.clone());
         }
+        if success {
+            self.close_circuit(id);
+        }
         match task {
             Some(task) => self.attempt_ended(now, task, id, step),
             None => {
@@ -370,11 +391,14 @@ impl Engine {
 
     /// The shell is done with a command: on to the next, or back to the prompt.
     fn leave_command(&mut self, now: Now, id: &SessionId, step: &mut Step) {
-        if self.session(id).is_some_and(|session| session.status == Status::Timeout) {
+        self.ran_well(id);
+        let is_news = |session: &Session| matches!(session.status, Status::Timeout | Status::Recovering);
+        if self.session(id).is_some_and(is_news) {
             self.set_status(now, id, Status::Idle, step);
         } else {
             self.transition(now, id, Status::Idle, step);
         }
+        self.settled(now, id, step);
         self.watch_idleness(id);
         self.start_next(now, id, step);
     }

@@ -28,6 +28,10 @@ pub enum EffectKind {
     Interrupt,
     /// SIGKILL to the foreground job.
     Kill,
+    /// SIGTERM to the foreground job.
+    Terminate,
+    /// SIGCONT to the shell and the foreground job.
+    Resume,
     /// Give the terminal another size.
     Resize(TerminalSize),
     /// End the shell and everything that it started.
@@ -56,6 +60,12 @@ pub struct Spawn {
     pub env: BTreeMap<String, String>,
     /// Where it starts.
     pub directory: PathBuf,
+    /// Where it starts when that is gone. If this is gone too, what is left of the way to the first.
+    pub fallback: PathBuf,
+    /// Whether what is exported in it is kept for the next shell.
+    pub keeps_exports: bool,
+    /// Whether it gets what the shell before it had exported.
+    pub takes_exports: bool,
     /// The terminal's size.
     pub size: TerminalSize,
     /// Bytes of output kept on disk.

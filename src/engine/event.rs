@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::id::{CommandId, SessionId};
-use crate::model::EndReason;
+use crate::model::{EndReason, FailureCategory};
 
 /// Something that a worker saw. Stale generations are ignored.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,7 +30,18 @@ pub enum WorkerEventKind {
     SpawnFailed {
         /// Why.
         message: String,
+        /// The same in a word.
+        category: FailureCategory,
     },
+    /// The directory that the shell was to start in is gone; it starts in another.
+    Relocated {
+        /// The one that is gone.
+        from: PathBuf,
+        /// The other.
+        to: PathBuf,
+    },
+    /// A signal stopped the shell, or lets it go on.
+    Stopped(bool),
     /// The shell shows its prompt.
     Prompt {
         /// Where the shell is.

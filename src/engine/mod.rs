@@ -3,10 +3,12 @@
 
 mod bus;
 mod commands;
+mod deadline;
 mod effect;
 mod event;
 mod history;
 mod placement;
+mod recovery;
 pub mod report;
 pub mod request;
 mod schedule;
@@ -27,17 +29,22 @@ use uuid::Uuid;
 
 use crate::clock::{Moment, Now};
 use crate::error::Result;
-use crate::id::{CommandId, MessageId, RunId, SessionId};
+use crate::id::{CommandId, RunId, SessionId};
 use crate::limits;
-use crate::model::{Command, Dialect, EndReason, Ending, Event, EventKind, Record, Session, Workplace};
+use crate::model::{
+    Command, Dialect, EndReason, Ending, Event, EventKind, Record, RecoverySettings, Session, Workplace,
+};
 use bus::Bus;
 pub use bus::{BusReply, RestoredBus};
 use commands::backoff;
+use deadline::{Deadline, Turn};
 pub use effect::{Effect, EffectKind, Run, Spawn};
 pub use event::{Exit, WorkerEvent, WorkerEventKind};
-use report::{Accepted, RunView};
+use recovery::{Circuits, Recovery};
+use report::{Accepted, RecoveryReport, RunView};
 use request::{
-    BusRequest, CancelMode, CloseMode, NewCommand, NewRun, NewSession, RunChange, SessionChange, TaskQuery,
+    BusRequest, CancelMode, CloseMode, NewCommand, NewRun, NewSession, RecoveryRequest, RunChange,
+    SessionChange, TaskQuery,
 };
 pub use schedule::{Estimates, Load};
 use schedule::{RunKey, Schedule, TaskKey};
@@ -52,6 +59,8 @@ pub struct Defaults {
     pub output_bytes: u64,
     /// Slots of runs.
     pub max_concurrent: u32,
+    /// How sessions are recovered.
+    pub recovery: RecoverySettings,
 }
 
 /// A request that changes something. Sessions are named by the caller's selector.
@@ -84,6 +93,10 @@ pub enum Request {
         /// Which one.
         selector: String,
     },
+    /// Put a session back in order.
+    Recover(RecoveryRequest),
+    /// Let the attempts at this command line through again.
+    ResetCircuit(String),
     /// End sessions.
     Close {
         /// Which ones; unknown or ended ones are passed over.
@@ -160,6 +173,8 @@ pub enum Reply {
     RunView(Box<RunView>),
     /// What came of a request about agents.
     Bus(BusReply),
+    /// How the recovery stands now.
+    Recovery(Box<RecoveryReport>),
     /// Nothing to say.
     Done,
 }
@@ -181,6 +196,8 @@ pub struct Step {
     /// Runs that were accepted.
     graphs: BTreeSet<RunKey>,
     tasks: BTreeSet<TaskKey>,
+    /// Whether a recovery came further.
+    pub(crate) recovers: bool,
     /// Works whose mean duration changed, in microseconds.
     estimates: BTreeMap<u64, u64>,
     /// What changed of agents and messages, in order.
@@ -232,6 +249,7 @@ pub struct Engine {
     next_number: u64,
     schedule: Schedule,
     bus: Bus,
+    circuits: Circuits,
 }
 
 /// When a deadline is due, and a number that keeps keys apart and equal times in order.
@@ -260,6 +278,7 @@ struct Entry {
     active_at: Moment,
     /// The pending look at whether it has been idle for too long.
     timer: Option<TimerKey>,
+    recovery: Recovery,
 }
 
 #[derive(Debug)]
@@ -277,38 +296,11 @@ struct CommandEntry {
     timer: Option<TimerKey>,
 }
 
-/// What to look at when its time has come; each checks that it still applies.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Deadline {
-    /// The running command comes to its next turn.
-    Command(CommandId, Turn),
-    /// A session may have been idle for too long.
-    Idle(SessionId),
-    /// A task failed and is tried again.
-    Retry(TaskKey),
-    /// A pooled session should have been at its prompt by now.
-    PoolStart(SessionId),
-    /// Nobody need receive a message any more.
-    Expiry(MessageId),
-}
-
-/// What a deadline does to a running command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Turn {
-    /// It outlives its timeout.
-    Timeout,
-    /// It was interrupted and has had its grace.
-    Kill,
-    /// It was killed and is still there: its shell must go.
-    KillShell,
-    /// It failed and is tried again.
-    Retry,
-}
-
 impl Engine {
     /// An engine that knows nothing yet.
     pub fn new(defaults: Defaults) -> Self {
         Self {
+            circuits: Circuits::new(defaults.recovery),
             defaults,
             sessions: HashMap::new(),
             order: Vec::new(),
@@ -339,6 +331,10 @@ impl Engine {
             Request::ResetSession { selector } => {
                 self.reset_session(now, &selector, step).map(|session| Reply::Session(Box::new(session)))
             }
+            Request::Recover(request) => {
+                self.recover(now, &request, step).map(|report| Reply::Recovery(Box::new(report)))
+            }
+            Request::ResetCircuit(key) => Ok(self.reset_circuit(&key)),
             Request::Close { sessions, mode, grace, reason } => {
                 let reason = reason.unwrap_or_else(|| "closed".to_owned());
                 for session in &sessions {
@@ -381,7 +377,11 @@ impl Engine {
         entry.cursor = cursor;
         match kind {
             WorkerEventKind::Started { pid } => self.started(now, &session, pid, step),
-            WorkerEventKind::SpawnFailed { message } => self.spawn_failed(now, &session, message, step),
+            WorkerEventKind::SpawnFailed { message, category } => {
+                self.spawn_failed(now, &session, message, category, step);
+            }
+            WorkerEventKind::Relocated { from, to } => self.relocated(now, &session, &from, to, step),
+            WorkerEventKind::Stopped(is_stopped) => self.shell_stopped(now, &session, is_stopped, step),
             WorkerEventKind::Prompt { directory } => self.prompt(now, &session, directory, step),
             WorkerEventKind::Busy => self.busy(now, &session, step),
             WorkerEventKind::Typed { bytes, secret } => {
@@ -430,6 +430,7 @@ impl Engine {
                 Deadline::Retry(task) => self.attempt_again(now, task, step),
                 Deadline::PoolStart(session) => self.pool_start_due(now, &session, step),
                 Deadline::Expiry(message) => self.expire(&message, step),
+                Deadline::Recovery(session) => self.recovery_due(now, &session, step),
             }
         }
         self.dispatch(now, step);

@@ -226,7 +226,7 @@ impl Engine {
         let directory = spec.directory.as_ref().unwrap_or(&entry.run.workplace.directory);
         let new = NewCommand {
             timeout: Some(Duration::from_millis(spec.timeout_ms)),
-            on_timeout: OnTimeout::Interrupt,
+            on_timeout: Some(OnTimeout::Interrupt),
             env: spec.env.clone(),
             directory: (at != Some(directory)).then(|| directory.clone()),
             stdin: spec.stdin.clone(),
@@ -249,7 +249,7 @@ impl Engine {
 
     /// A UUID that follows from the run's, and is drawn only once: the time tells apart what servers
     /// draw that take up the same run one after the other.
-    fn draw(&mut self, now: Now, run: Uuid) -> Uuid {
+    pub(super) fn draw(&mut self, now: Now, run: Uuid) -> Uuid {
         self.next_number += 1;
         let (high, low) = run.as_u64_pair();
         let low = low ^ mix(now.wall.0.cast_unsigned());
@@ -275,6 +275,7 @@ impl Engine {
         match next {
             Next::Over => {}
             Next::Again(at) => {
+                self.attempt_failed_of(now, task);
                 self.next_number += 1;
                 self.deadlines.insert((at, self.next_number), Deadline::Retry(task));
             }
@@ -291,6 +292,9 @@ impl Engine {
 
     /// The pause before a task's next attempt is over.
     pub(super) fn attempt_again(&mut self, now: Now, task: TaskKey, step: &mut Step) {
+        if !self.admits_attempt(now, task, step) {
+            return;
+        }
         if let Some(entry) = self.schedule.run_mut(task.0) {
             entry.pause_ended(now, task.1);
             self.schedule.is_due = true;

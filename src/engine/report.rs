@@ -1,10 +1,13 @@
-//! What callers are told of runs and tasks: plain data, as of one moment.
+//! What callers are told of runs, tasks and recoveries: plain data, as of one moment.
 
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::id::{CommandId, MessageId, RunId, SessionId};
-use crate::model::{Agent, Message, Priority, TaskDetail, TaskReason, TaskStatus};
+use crate::model::{
+    Agent, CircuitState, FailureCategory, Message, Priority, RecoveryStrategy, TaskDetail, TaskReason,
+    TaskStatus,
+};
 
 pub use super::schedule::Counts;
 
@@ -194,4 +197,36 @@ pub struct Received {
     pub remaining: usize,
     /// How many were taken out because the agent has them.
     pub acknowledged: usize,
+}
+
+/// How a recovery went, or goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecoveryReport {
+    /// Which session.
+    pub session: SessionId,
+    /// The session that took over.
+    pub new_session: Option<SessionId>,
+    /// Whether the session is back at its prompt, or another in its place; `None` while that is open.
+    pub recovered: Option<bool>,
+    /// What was done in the end.
+    pub strategy: RecoveryStrategy,
+    /// Attempts at it.
+    pub attempts: u32,
+    /// What was wrong, where that is known.
+    pub category: Option<FailureCategory>,
+    /// What was done, step by step, each with its reason.
+    pub actions: Vec<String>,
+}
+
+/// A circuit breaker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CircuitView {
+    /// The command line, or the agent's program.
+    pub key: String,
+    /// Whether attempts are let through.
+    pub state: CircuitState,
+    /// Failures in a row.
+    pub failures: u32,
+    /// Until when it is open.
+    pub opens_until: Option<Timestamp>,
 }

@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use crate::id::{MessageId, SessionId};
 use crate::model::{
-    Address, OnFailure, OnTimeout, Priority, Profile, ResourceLimits, Retries, RunResources, SessionKind,
-    Status, Strategy, Task, TerminalSize, WhenBusy,
+    Address, FailureCategory, OnFailure, OnTimeout, Priority, Profile, RecoveryPolicy, RecoveryStrategy,
+    ResourceLimits, Retries, RunResources, SessionKind, Status, Strategy, Task, TerminalSize, WhenBusy,
 };
 
 /// A session to create. Absent settings take the server's defaults.
@@ -46,6 +46,8 @@ pub struct NewSession {
     pub output_bytes: Option<u64>,
     /// Run as soon as the prompt is there; creation does not wait for its end.
     pub command: Option<String>,
+    /// How it is recovered when nobody asks; not at all when absent.
+    pub recovery: Option<RecoveryPolicy>,
 }
 
 /// A change of a session's settings; `None` leaves a setting as it is.
@@ -76,8 +78,8 @@ pub struct NewCommand {
     pub text: String,
     /// From its start to its timeout; the session's default when absent.
     pub timeout: Option<Duration>,
-    /// What happens then.
-    pub on_timeout: OnTimeout,
+    /// What happens then. When absent it runs on, or its session is recovered if it is to be.
+    pub on_timeout: Option<OnTimeout>,
     /// What happens when the session is running another.
     pub when_busy: WhenBusy,
     /// Variables for this command only.
@@ -102,7 +104,7 @@ impl NewCommand {
         Self {
             text: text.into(),
             timeout: None,
-            on_timeout: OnTimeout::default(),
+            on_timeout: None,
             when_busy: WhenBusy::default(),
             env: BTreeMap::new(),
             directory: None,
@@ -113,6 +115,32 @@ impl NewCommand {
             limits: ResourceLimits::default(),
         }
     }
+}
+
+/// A session to be put back in order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecoveryRequest {
+    /// Which one.
+    pub selector: String,
+    /// What to do.
+    pub strategy: RecoveryStrategy,
+    /// Attempts; the server's default when absent.
+    pub max_retries: Option<u32>,
+    /// The pause before the second attempt; the server's default when absent.
+    pub retry_delay: Option<Duration>,
+    /// Whether what ran when it went wrong runs again, and what was lost behind it.
+    pub requeue: bool,
+    /// What a look at the terminal told.
+    pub evidence: Evidence,
+}
+
+/// What only the terminal of a session tells of what is wrong with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// What the output of its last command says of a failure.
+    pub category: Option<FailureCategory>,
+    /// Whether a signal holds its shell.
+    pub is_stopped: bool,
 }
 
 /// How hard a session is closed.

@@ -7,13 +7,25 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::commands::trim;
+use super::recovery::Recovery;
 use super::request::{CloseMode, NewCommand, NewSession};
 use super::{Deadline, EffectKind, Engine, Entry, Exit, Spawn, Step};
 use crate::clock::Now;
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::SessionId;
 use crate::limits;
-use crate::model::{Command, CommandState, Dialect, EndReason, EventKind, Session, Status, secret};
+use crate::model::{
+    Command, CommandState, Dialect, EndReason, EventKind, FailureCategory, Session, Status, secret,
+};
+
+/// What a fresh shell begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fresh {
+    /// What the session was created with.
+    AsCreated,
+    /// The directory and the exported variables of the shell before it.
+    AsItWas,
+}
 
 /// What the edge looked up for a session to be created.
 pub(super) struct Creation {
@@ -72,14 +84,19 @@ impl Engine {
             commands_executed: 0,
             commands_failed: 0,
             retry_count: 0,
+            recoveries: 0,
+            recovery: new.recovery,
         };
         self.order.push(id.clone());
         self.sessions.insert(id.clone(), Entry::new(session, new.env, now));
-        self.spawn(&id, step);
+        self.spawn(&id, Fresh::AsCreated, step);
         if let Some(text) = new.command {
             let mut command = NewCommand::line(text);
             command.timeout = Some(limits::LONGEST);
-            self.accept(now, &id, creation.command_uuid, command, None, step);
+            let first = self.accept(now, &id, creation.command_uuid, command, None, step);
+            if let Some(entry) = self.sessions.get_mut(&id) {
+                entry.recovery = Recovery::of_created(Some(first));
+            }
         }
         step.sessions.insert(id.clone());
         self.session(&id).cloned().ok_or_else(|| Error::new(ErrorCode::Internal, "a new session is unknown"))
@@ -143,6 +160,7 @@ impl Engine {
         if !has_worker {
             self.check_room()?;
         }
+        self.over(now, &id, false, step);
         let entry = self.sessions.get_mut(&id).ok_or_else(unknown)?;
         entry.session.retry_count += 1;
         entry.restart = has_worker;
@@ -158,7 +176,7 @@ impl Engine {
         if has_worker {
             self.end_shell(now, &id, CloseMode::Emergency, Duration::ZERO, step);
         } else {
-            self.respawn(&id, step);
+            self.respawn(&id, Fresh::AsCreated, step);
         }
         self.session(&id).cloned().ok_or_else(unknown)
     }
@@ -219,13 +237,25 @@ impl Engine {
         self.note(now, id, EventKind::Started { pid }, step);
         if is_ready {
             self.set_status(now, id, Status::Active, step);
+            self.settled(now, id, step);
         }
     }
 
-    pub(super) fn spawn_failed(&mut self, now: Now, id: &SessionId, message: String, step: &mut Step) {
+    pub(super) fn spawn_failed(
+        &mut self,
+        now: Now,
+        id: &SessionId,
+        message: String,
+        category: FailureCategory,
+        step: &mut Step,
+    ) {
         let Some(entry) = self.sessions.get_mut(id) else { return };
         entry.has_worker = false;
         entry.restart = false;
+        if entry.closing.is_none() && self.start_failed_in_course(now, id, &message, category, step) {
+            return;
+        }
+        let Some(entry) = self.sessions.get_mut(id) else { return };
         let (status, reason) = entry.closing.take().unwrap_or((Status::Error, message));
         self.end(now, id, status, &reason, step);
     }
@@ -242,6 +272,7 @@ impl Engine {
             return;
         }
         self.set_status(now, id, Status::Idle, step);
+        self.settled(now, id, step);
         self.watch_idleness(id);
         self.start_next(now, id, step);
     }
@@ -272,11 +303,16 @@ impl Engine {
         let ordered = restart || closing.is_some();
         self.note(now, id, EventKind::Exited { exit_code: exit.code() }, step);
         if !ordered {
+            self.take_back(now, id, true, step);
+            self.keep_lost(id);
             self.shell_ended_under_command(now, id, exit, step);
         }
         if restart {
             // What waits came after the reset, and is for the fresh shell.
-            self.respawn(id, step);
+            self.respawn(id, Fresh::AsCreated, step);
+            return;
+        }
+        if !ordered && self.recover_from_end(now, id, exit, step) {
             return;
         }
         self.lose_commands(now, id, EndReason::SessionLost, step);
@@ -354,7 +390,9 @@ impl Engine {
         }
     }
 
-    fn end(&mut self, now: Now, id: &SessionId, status: Status, reason: &str, step: &mut Step) {
+    pub(super) fn end(&mut self, now: Now, id: &SessionId, status: Status, reason: &str, step: &mut Step) {
+        self.over(now, id, false, step);
+        self.unwake(id);
         self.lose_commands(now, id, EndReason::SessionLost, step);
         self.set_status(now, id, status, step);
         let Some(entry) = self.sessions.get_mut(id) else { return };
@@ -378,7 +416,7 @@ impl Engine {
     }
 
     /// Refuses one more shell than the server keeps.
-    fn check_room(&self) -> Result<()> {
+    pub(super) fn check_room(&self) -> Result<()> {
         let live = self.sessions.values().filter(|entry| entry.has_worker).count();
         if live < limits::SESSIONS {
             return Ok(());
@@ -390,7 +428,7 @@ impl Engine {
         .with_hint("close some with session_close"))
     }
 
-    fn respawn(&mut self, id: &SessionId, step: &mut Step) {
+    pub(super) fn respawn(&mut self, id: &SessionId, fresh: Fresh, step: &mut Step) {
         if let Some(entry) = self.sessions.get_mut(id) {
             let session = &mut entry.session;
             session.generation += 1;
@@ -399,13 +437,15 @@ impl Engine {
             session.ended_at = None;
             session.end_reason = None;
             session.ended_by_force = false;
-            session.working_directory = session.created_directory.clone();
+            if fresh == Fresh::AsCreated {
+                session.working_directory = session.created_directory.clone();
+            }
             entry.exports.clear();
         }
-        self.spawn(id, step);
+        self.spawn(id, fresh, step);
     }
 
-    fn spawn(&mut self, id: &SessionId, step: &mut Step) {
+    fn spawn(&mut self, id: &SessionId, fresh: Fresh, step: &mut Step) {
         let Some(entry) = self.sessions.get_mut(id) else { return };
         entry.has_worker = true;
         self.ended_sessions.retain(|ended| ended != id);
@@ -418,6 +458,9 @@ impl Engine {
             profile: session.profile,
             env: entry.env.clone(),
             directory: session.working_directory.clone(),
+            fallback: session.created_directory.clone(),
+            keeps_exports: session.recovery.is_some(),
+            takes_exports: fresh == Fresh::AsItWas,
             size: session.size,
             output_bytes: session.output_bytes,
         };
@@ -467,6 +510,7 @@ impl Entry {
             cursor: 0,
             active_at: now.moment,
             timer: None,
+            recovery: Recovery::default(),
         }
     }
 }

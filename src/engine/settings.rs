@@ -71,7 +71,10 @@ impl Engine {
         };
         if size != session.size {
             session.size = size;
-            step.effect(&id, EffectKind::Resize(size));
+            // Between two shells of a recovery the next one gets it.
+            if entry.has_worker {
+                step.effect(&id, EffectKind::Resize(size));
+            }
         }
         if let Some(new) = new_status {
             self.close(now, &id, new, CloseMode::Graceful, None, "set by session_update", step);

@@ -23,6 +23,7 @@ impl Engine {
         }
         match policy {
             OnTimeout::Leave => {}
+            OnTimeout::Recover => self.recover_from_timeout(now, &session, step),
             OnTimeout::Interrupt => self.stop(now, id, EndReason::Timeout, EffectKind::Interrupt, step),
             OnTimeout::Kill => self.stop(now, id, EndReason::Timeout, EffectKind::Kill, step),
         }
@@ -59,6 +60,9 @@ impl Engine {
     pub(super) fn kill_shell(&mut self, now: Now, id: &CommandId, step: &mut Step) {
         let Some(entry) = running(&mut self.commands, id) else { return };
         let session = entry.command.session.clone();
+        if self.interrupt_failed_in_course(now, &session, step) {
+            return;
+        }
         let reason = format!("command {id} runs in the shell itself and cannot be ended without it");
         self.note(now, &session, EventKind::Decision { reason: reason.clone() }, step);
         self.end_shell(now, &session, CloseMode::Emergency, Duration::ZERO, step);

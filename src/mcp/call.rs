@@ -17,7 +17,7 @@ use crate::engine::report::{Counts, Overall};
 use crate::engine::request::TaskQuery;
 use crate::id::{CommandId, SessionId};
 use crate::limits;
-use crate::model::TerminalSize;
+use crate::model::{RecoverySettings, TerminalSize};
 use crate::orchestrator::{Orchestrator, OutputQuery};
 
 /// What calls that name nothing else get.
@@ -29,6 +29,8 @@ pub struct Defaults {
     pub size: TerminalSize,
     /// The timeout of commands.
     pub command_timeout: Duration,
+    /// How sessions are recovered.
+    pub recovery: RecoverySettings,
     /// The command line that tasks of type agent give their prompt to, as its last word.
     pub agent_command: String,
     /// The most that one result may take, in estimated tokens.

@@ -256,12 +256,14 @@ pub(crate) mod tests {
             shell: None,
             max_concurrent: limits::MAX_CONCURRENT,
             command_timeout: limits::COMMAND_TIMEOUT,
+            recovery: crate::model::RecoverySettings::DEFAULT,
             redact: Vec::new(),
         };
         let defaults = Defaults {
             shell: None,
             size: TerminalSize::default(),
             command_timeout: limits::COMMAND_TIMEOUT,
+            recovery: crate::model::RecoverySettings::DEFAULT,
             agent_command: String::new(),
             result_tokens: limits::RESULT_TOKENS,
         };

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::call::Call;
-use super::{agent, command, events, message, progress, schema, session, task, webhook};
+use super::{agent, circuit, command, error, events, message, progress, schema, session, task, webhook};
 use crate::error::Result;
 
 /// A tool: what is published of it, and what serves it.
@@ -80,6 +80,9 @@ pub(crate) const TOOLS: &[&Tool] = &[
     &webhook::register::TOOL,
     &webhook::list::TOOL,
     &webhook::delete::TOOL,
+    &error::recover::TOOL,
+    &circuit::status::TOOL,
+    &circuit::reset::TOOL,
 ];
 
 /// A tool with its schemas.

@@ -78,6 +78,8 @@ pub enum OnTimeout {
     Interrupt,
     /// SIGKILL at once.
     Kill,
+    /// The session is recovered, which ends it one way or another.
+    Recover,
 }
 
 /// What happens to a command for a session that is running another.

@@ -45,6 +45,8 @@ pub(crate) fn session(name: &str) -> Session {
         commands_executed: 0,
         commands_failed: 0,
         retry_count: 0,
+        recoveries: 0,
+        recovery: None,
     }
 }
 

@@ -9,6 +9,7 @@ pub(crate) mod fixtures;
 pub mod glob;
 pub mod message;
 pub mod record;
+pub mod recovery;
 pub mod run;
 pub mod secret;
 pub mod session;
@@ -21,6 +22,7 @@ pub use event::{Event, EventFilter, EventKind, EventType, Placement, PlacementRu
 pub use event_view::EventView;
 pub use message::{Address, Message};
 pub use record::Record;
+pub use recovery::{CircuitState, FailureCategory, RecoveryPolicy, RecoverySettings, RecoveryStrategy};
 pub use run::{OnFailure, Run, RunResources, Strategy, Workplace};
 pub use session::{Dialect, Profile, Session, SessionKind, Status, TerminalSize};
 pub use task::{

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::clock::Timestamp;
 use crate::id::{CommandId, SessionId};
+use crate::model::RecoveryPolicy;
 
 /// What a session is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -224,6 +225,12 @@ pub struct Session {
     pub commands_failed: u64,
     /// Attempts at recovery or reset.
     pub retry_count: u32,
+    /// Recoveries that brought it back.
+    #[serde(default)]
+    pub recoveries: u32,
+    /// How it is recovered when nobody asks; not at all when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<RecoveryPolicy>,
 }
 
 impl Session {

@@ -23,7 +23,7 @@ use super::alarm::Alarm;
 use super::host::Host;
 use super::output::Output;
 use super::secrets::Secrets;
-use super::worker::{self, CloseOrder, Order};
+use super::worker::{self, CloseOrder, Exports, Order};
 use super::{CommandWatch, Settings};
 use crate::clock::{self, Moment, Now};
 use crate::engine::{
@@ -32,7 +32,7 @@ use crate::engine::{
 use crate::error::Result;
 use crate::id::{CommandId, SessionId};
 use crate::limits;
-use crate::model::{Command, Record, Session};
+use crate::model::{Command, FailureCategory, Record, Session};
 use crate::pty::brand::Slot;
 use crate::sample::{CpuMeter, Machine};
 use crate::store::{SegmentArchive, Store};
@@ -71,6 +71,7 @@ struct Live {
     watch: watch::Sender<Session>,
     output: Arc<Output>,
     secrets: Secrets,
+    exports: Exports,
     worker: Option<WorkerHandle>,
 }
 
@@ -109,6 +110,8 @@ pub(super) struct Dispatcher {
     runs: watch::Sender<u64>,
     /// Counts the steps that changed an agent or its messages.
     bus: watch::Sender<u64>,
+    /// Counts the steps that brought a recovery further.
+    recoveries: watch::Sender<u64>,
     /// While a run depends on how busy the machine and its sessions are.
     machine: Option<(Machine, CpuMeter)>,
     /// When to look at it next.
@@ -128,6 +131,7 @@ impl Dispatcher {
             command_timeout: settings.command_timeout,
             output_bytes: limits::OUTPUT_ARCHIVE,
             max_concurrent: settings.max_concurrent,
+            recovery: settings.recovery,
         };
         let mut dispatcher = Self {
             settings,
@@ -147,6 +151,7 @@ impl Dispatcher {
             history: watch::channel(0).0,
             runs: watch::channel(0).0,
             bus: watch::channel(0).0,
+            recoveries: watch::channel(0).0,
             machine: None,
             load_at: None,
         };
@@ -292,6 +297,9 @@ impl Dispatcher {
         if step.changes_bus() {
             self.bus.send_modify(|count| *count += 1);
         }
+        if step.recovers {
+            self.recoveries.send_modify(|count| *count += 1);
+        }
     }
 
     fn answer(&self, reply: Reply) -> Answer {
@@ -304,6 +312,7 @@ impl Dispatcher {
             | Reply::Tasks(_)
             | Reply::RunView(_)
             | Reply::Bus(_)
+            | Reply::Recovery(_)
             | Reply::Done => Vec::new(),
         };
         Answer { reply: self.told(reply), commands }
@@ -326,6 +335,7 @@ impl Dispatcher {
                 watch: watch::channel(session.clone()).0,
                 output: Arc::new(Output::new(OutputLog::new(Box::new(archive)), session.size)),
                 secrets: Secrets::new(configured.clone()),
+                exports: Exports::default(),
                 worker: None,
             }
         })
@@ -351,6 +361,8 @@ impl Dispatcher {
             EffectKind::Run(run) => self.order(&session, Order::Run(run)),
             EffectKind::Interrupt => self.order(&session, Order::Interrupt),
             EffectKind::Kill => self.order(&session, Order::Kill),
+            EffectKind::Terminate => self.order(&session, Order::Terminate),
+            EffectKind::Resume => self.order(&session, Order::Resume),
             EffectKind::Resize(size) => self.order(&session, Order::Resize(size)),
             EffectKind::Close { mode, grace } => {
                 if let Some(worker) = self.live.get(&session).and_then(|live| live.worker.as_ref()) {
@@ -385,7 +397,10 @@ impl Dispatcher {
             Ok(host) => host,
             Err(error) => {
                 warn!(%error, "no session can be started");
-                let kind = WorkerEventKind::SpawnFailed { message: error.message };
+                let kind = WorkerEventKind::SpawnFailed {
+                    message: error.message,
+                    category: FailureCategory::SpawnFailed,
+                };
                 let failed = WorkerEvent { session: id.clone(), generation, cursor: 0, kind };
                 let events = self.events.clone();
                 self.workers.spawn(async move {
@@ -403,7 +418,7 @@ impl Dispatcher {
         let live = self.live_entry(&session);
         live.worker =
             Some(WorkerHandle { slot: Arc::clone(&slot), since: clock::now().moment, orders, close });
-        let secrets = live.secrets.clone();
+        let (secrets, exports) = (live.secrets.clone(), live.exports.clone());
         let worker = worker::Worker::new(worker::Wiring {
             session: id.clone(),
             generation,
@@ -411,6 +426,7 @@ impl Dispatcher {
             slot,
             output: Arc::clone(&live.output),
             secrets,
+            exports,
             events,
             orders: order_queue,
             close: close_orders,

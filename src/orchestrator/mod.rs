@@ -10,6 +10,7 @@ pub mod history;
 mod host;
 mod output;
 mod reading;
+mod recovery;
 mod secrets;
 mod sessions;
 mod stream;
@@ -30,7 +31,7 @@ use crate::engine::Request;
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::CommandId;
 use crate::limits;
-use crate::model::{Command, Session};
+use crate::model::{Command, RecoverySettings, Session};
 use crate::sample::CpuMeter;
 use crate::term::excerpt::Page;
 use dispatcher::{Access, Answer, Dispatcher, Input as DispatcherInput, Read};
@@ -49,6 +50,8 @@ pub struct Settings {
     pub max_concurrent: u32,
     /// The timeout of commands whose session names none.
     pub command_timeout: Duration,
+    /// How sessions are recovered, and when circuits open.
+    pub recovery: RecoverySettings,
     /// Strings, and patterns between slashes, that must reach neither a log nor the store.
     pub redact: Vec<String>,
 }

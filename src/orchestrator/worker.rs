@@ -3,9 +3,11 @@
 
 mod closing;
 mod confining;
+mod environment;
 mod handing;
 mod keyboard;
 mod looking;
+mod starting;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -39,6 +41,7 @@ use crate::term::marks::Mark;
 use crate::term::screen::QueryScanner;
 use closing::Closing;
 use confining::Confined;
+pub(super) use environment::{Exports, environment};
 use keyboard::Keyboard;
 use looking::LimitWatch;
 
@@ -51,6 +54,10 @@ pub(super) enum Order {
     Interrupt,
     /// SIGKILL to the foreground job.
     Kill,
+    /// SIGTERM to the foreground job.
+    Terminate,
+    /// SIGCONT to the shell and the foreground job.
+    Resume,
     /// Another size.
     Resize(TerminalSize),
     /// Type this; answered with the cursor before it.
@@ -77,6 +84,8 @@ pub(super) struct Look {
     pub(super) at_prompt: bool,
     /// Whether the program in the foreground waits for input.
     pub(super) awaiting: bool,
+    /// Whether a signal holds the shell.
+    pub(super) is_stopped: bool,
 }
 
 /// What a worker is connected to.
@@ -88,6 +97,7 @@ pub(super) struct Wiring {
     pub(super) slot: Arc<Slot>,
     pub(super) output: Arc<Output>,
     pub(super) secrets: Secrets,
+    pub(super) exports: Exports,
     pub(super) events: mpsc::Sender<DispatcherInput>,
     pub(super) orders: mpsc::Receiver<Order>,
     pub(super) close: watch::Receiver<Option<CloseOrder>>,
@@ -106,6 +116,8 @@ struct Running {
     dialect: Dialect,
     /// Whether the shell has the terminal's modes in its hands.
     edits_lines: bool,
+    /// Whether what is exported in the shell is kept for the next.
+    keeps_exports: bool,
     terminal: Terminal,
     stream: Stream,
     queries: QueryScanner,
@@ -197,9 +209,15 @@ impl Worker {
             start(&wiring, &spawn, environment)
         });
         match started.await {
-            Ok(parts) => Running::new(wiring, spawn.dialect, parts).serve().await,
+            Ok(mut parts) => {
+                if let Some((from, to)) = parts.elsewhere.take() {
+                    report(&wiring, WorkerEventKind::Relocated { from, to }).await;
+                }
+                Running::new(wiring, spawn.dialect, parts).serve().await;
+            }
             Err(error) => {
-                report(&wiring, WorkerEventKind::SpawnFailed { message: error.message }).await;
+                let category = starting::why_not(&spawn);
+                report(&wiring, WorkerEventKind::SpawnFailed { message: error.message, category }).await;
             }
         }
     }
@@ -208,6 +226,9 @@ impl Worker {
 struct Parts {
     directory: PathBuf,
     edits_lines: bool,
+    keeps_exports: bool,
+    /// Where the shell starts, if not where it was to.
+    elsewhere: Option<(PathBuf, PathBuf)>,
     terminal: Terminal,
     nonce: String,
 }
@@ -217,19 +238,22 @@ fn start(wiring: &Wiring, spawn: &Spawn, environment: BTreeMap<OsString, OsStrin
         Error::new(ErrorCode::SpawnFailed, format!("cannot make a private directory: {error}"))
     })?;
     let nonce = Uuid::new_v4().simple().to_string()[..16].to_owned();
+    let at = starting::directory(&spawn.directory, &spawn.fallback);
     let launch = Launch {
         program: spawn.shell.clone(),
         dialect: spawn.dialect,
         profile: spawn.profile,
         env: environment.into_iter().collect(),
-        directory: spawn.directory.clone(),
+        directory: at.clone(),
         size: spawn.size,
         nonce: nonce.clone(),
         private_directory: directory.clone(),
+        exports: spawn.takes_exports.then(|| wiring.exports.script()).flatten(),
     };
     let terminal = pty::launch(launch, &wiring.slot)?;
     let edits_lines = pty::shell::edits_lines(&spawn.shell, spawn.dialect, spawn.profile);
-    Ok(Parts { directory, edits_lines, terminal, nonce })
+    let elsewhere = (at != spawn.directory).then(|| (spawn.directory.clone(), at));
+    Ok(Parts { directory, edits_lines, keeps_exports: spawn.keeps_exports, elsewhere, terminal, nonce })
 }
 
 async fn report(wiring: &Wiring, kind: WorkerEventKind) {
@@ -257,6 +281,7 @@ impl Running {
             directory: parts.directory,
             dialect,
             edits_lines: parts.edits_lines,
+            keeps_exports: parts.keeps_exports,
             terminal: parts.terminal,
             stream,
             queries: QueryScanner::default(),
@@ -283,6 +308,7 @@ impl Running {
         let (mut look_alarm, mut type_alarm) = (Alarm::new(), Alarm::new());
         let mut close = self.wiring.close.clone();
         let stopping = self.wiring.stopping.clone();
+        let mut stops = self.keeps_exports.then(starting::children_change).flatten();
         loop {
             let look_at = self.next_look();
             let type_at = self.keyboard.again_at();
@@ -298,6 +324,7 @@ impl Running {
                 },
                 Some(order) = self.wiring.orders.recv() => self.obey(order).await,
                 () = type_alarm.wait(type_at) => self.keyboard.go_on(&self.terminal),
+                Some(()) = starting::next(&mut stops) => self.look_whether_stopped().await,
                 exit = self.terminal.exited(), if shell_is_alive => self.shell_exited(seen(exit)).await,
                 Ok(()) = close.changed() => {
                     let order = *close.borrow_and_update();
@@ -433,6 +460,10 @@ impl Running {
                     self.kill_confined().await;
                 }
             }
+            Order::Terminate => {
+                let _ = self.terminal.signal_foreground(Signal::TERM);
+            }
+            Order::Resume => self.resume().await,
             Order::Resize(size) => {
                 self.wiring.output.resize(size);
                 if let Err(error) = self.terminal.resize(size) {
@@ -485,26 +516,3 @@ fn seen(exit: pty::Exit) -> Exit {
 
 /// Stands for an exit code that nobody saw.
 const UNKNOWN_EXIT: i32 = 255;
-
-/// The complete environment of a session's program.
-pub(super) fn environment(spawn: &Spawn, session: &SessionId) -> BTreeMap<OsString, OsString> {
-    let mut environment: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
-    for name in ["LINES", "COLUMNS", "TERMCAP", "PS1", "PROMPT_COMMAND", "BASH_ENV"] {
-        environment.remove(std::ffi::OsStr::new(name));
-    }
-    let own = [
-        ("TERM", "xterm-256color"),
-        ("SHELLHERD", env!("CARGO_PKG_VERSION")),
-        // A pager would wait for a key that nobody presses.
-        ("PAGER", "cat"),
-        ("GIT_PAGER", "cat"),
-        ("MANPAGER", "cat"),
-        ("SYSTEMD_PAGER", "cat"),
-    ];
-    for (name, value) in own {
-        environment.insert(name.into(), value.into());
-    }
-    environment.insert("SHELLHERD_SESSION".into(), session.as_str().into());
-    environment.extend(spawn.env.iter().map(|(name, value)| (name.into(), value.into())));
-    environment
-}

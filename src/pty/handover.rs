@@ -15,6 +15,7 @@
 //! take the place of the last one's.
 
 mod confined;
+mod exports;
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
@@ -25,6 +26,8 @@ use std::path::{Path, PathBuf};
 
 use super::shell::{quoted, quoted_bytes};
 use crate::model::session::Dialect;
+pub(super) use exports::TAKEN as TAKEN_EXPORTS;
+pub use exports::{give as give_exports, kept as kept_exports};
 
 /// The file that the typed line sources: the wrapper of the command that comes next. The hooks keep its
 /// path in the variable `__sh`, because line editors take what is typed character by character: a short
@@ -45,6 +48,8 @@ pub struct HandoverCommand<'a> {
     pub directory: Option<&'a Path>,
     /// What it reads as standard input, instead of the terminal.
     pub stdin: Option<&'a str>,
+    /// Whether what is exported in the shell after it is kept: see [`kept_exports`].
+    pub keeps_exports: bool,
     /// Whether it runs in a subshell, and so changes nothing in the shell. Without `stdin` it reads
     /// nothing. See the module `confined`.
     pub confined: bool,
@@ -83,7 +88,12 @@ pub fn write(
     } else {
         words.run(dialect, command.stdin.is_some())
     };
-    save(&directory.join(WRAPPER), &words.wrapper(dialect, script.is_needed(), run))?;
+    let mut wrapper = words.wrapper(dialect, script.is_needed(), run);
+    if command.keeps_exports && !command.confined {
+        wrapper.pop();
+        wrapper.extend(exports::keep(directory, dialect, number));
+    }
+    save(&directory.join(WRAPPER), &wrapper)?;
     Ok(match dialect {
         Dialect::Fish => b" source $__sh\r".to_vec(),
         Dialect::Zsh => b" \\. \"$__sh\"\r".to_vec(),
@@ -381,6 +391,7 @@ mod tests {
                 exports: &BTreeMap::new(),
                 directory: None,
                 stdin: None,
+                keeps_exports: false,
                 confined: false,
             };
             write(&directory, dialect, 0, &command).map_err(|error| error.kind())

@@ -55,12 +55,15 @@ pub struct Launch {
     pub nonce: String,
     /// Where its files go; created if missing.
     pub private_directory: PathBuf,
+    /// What a shell before it had exported: see [`handover::kept_exports`].
+    pub exports: Option<Vec<u8>>,
 }
 
 /// Starts the program on a terminal of its own, marked with `slot`. Must be called on a runtime, and
 /// takes less than a millisecond.
 pub fn launch(launch: Launch, slot: &Slot) -> Result<Terminal> {
-    let Launch { program, dialect, profile, mut env, directory, size, nonce, private_directory } = launch;
+    let Launch { program, dialect, profile, mut env, directory, size, nonce, private_directory, exports } =
+        launch;
     if !directory.is_dir() {
         return Err(missing_directory(&directory));
     }
@@ -70,6 +73,10 @@ pub fn launch(launch: Launch, slot: &Slot) -> Result<Terminal> {
     let marks = shell::Marks { nonce: &nonce, confine: &slot.confine_word() };
     let arguments = shell::prepare(&private_directory, &program, dialect, profile, &marks, &mut env)
         .map_err(|error| failed("write the shell's start-up files", &error))?;
+    if let Some(exports) = exports {
+        handover::give_exports(&private_directory, &exports)
+            .map_err(|error| failed("write what the last shell had exported", &error))?;
+    }
     let opened = spawn::open(size).map_err(|error| failed("open a terminal", &error))?;
     let start =
         spawn::Program { path: &program, arguments: &arguments, environment: &env, directory: &directory };

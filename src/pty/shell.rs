@@ -119,12 +119,13 @@ pub(super) fn prepare(
         Profile::Tasks => "tasks",
     };
     let wrapper = quoted(&directory.join(handover::WRAPPER), dialect);
+    let taken = quoted(&directory.join(handover::TAKEN_EXPORTS), dialect);
     let fill = |template: &str| {
         let text = template
             .replace("@PROFILE@", profile_name)
             .replace("@NONCE@", marks.nonce)
             .replace("@CONFINE@", marks.confine);
-        replace(text.as_bytes(), b"@WRAPPER@", &wrapper)
+        replace(&replace(text.as_bytes(), b"@WRAPPER@", &wrapper), b"@EXPORTS@", &taken)
     };
     let hooks = directory.join("init");
     let mut arguments = vec![name];

@@ -174,6 +174,28 @@ impl Terminal {
         *exit
     }
 
+    /// Whether a signal holds the program.
+    pub fn is_stopped(&self) -> bool {
+        procfs::stat(self.pid).is_some_and(procfs::Stat::is_stopped)
+    }
+
+    /// Whether a signal stopped the program, or let it go on, since this was last asked.
+    pub fn stop_change(&self) -> Option<bool> {
+        let changes = WaitIdOptions::STOPPED | WaitIdOptions::CONTINUED | WaitIdOptions::NOHANG;
+        let status = waitid(WaitId::PidFd(self.process.get_ref().as_fd()), changes).ok()??;
+        Some(status.stopped())
+    }
+
+    /// Lets the program and what is in its foreground go on after a signal that stopped them.
+    pub fn resume(&self) {
+        let signal = rustix::process::Signal::CONT;
+        // Whoever is gone needs nothing.
+        let _ = pidfd_send_signal(self.process.get_ref(), signal);
+        if let Some(group) = self.foreground_group() {
+            let _ = kill_process_group(group, signal);
+        }
+    }
+
     /// The program's process id, which is also the id of its session and process group.
     pub fn pid(&self) -> u32 {
         id(self.pid)

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use shellherd::engine::request::{NewCommand, NewSession};
 use shellherd::id::SessionId;
-use shellherd::model::{Command, OnTimeout, Profile};
+use shellherd::model::{Command, OnTimeout, Profile, RecoverySettings};
 use shellherd::orchestrator::{CommandWatch, Orchestrator, OutputQuery, Settings};
 
 use crate::support::{self, Client, Scratch, children, marker, processes_with, shells};
@@ -26,6 +26,7 @@ impl Herd {
             max_concurrent: 4,
             program: env!("CARGO_BIN_EXE_shellherd").into(),
             command_timeout: Duration::from_secs(60),
+            recovery: RecoverySettings::DEFAULT,
             redact: Vec::new(),
         };
         let orchestrator = Orchestrator::new(settings);
@@ -94,7 +95,7 @@ async fn stops(herd: &Herd, shell: &str) {
     for (on_timeout, codes) in [(OnTimeout::Interrupt, [130, 130]), (OnTimeout::Kill, [137, 130])] {
         let stubborn = marker();
         let text = format!("setsid sh -c 'trap \"\" TERM INT; sleep {stubborn}; true' & sleep {stubborn}");
-        let command = herd.run(NewCommand { timeout, on_timeout, ..confined(text) }).await;
+        let command = herd.run(NewCommand { timeout, on_timeout: Some(on_timeout), ..confined(text) }).await;
         assert!(command.timed_out, "{shell}");
         assert!(command.exit_code().is_some_and(|code| codes.contains(&code)), "{shell}: {command:?}");
         assert_eq!(processes_with(&stubborn), [] as [u32; 0], "{shell}");
@@ -107,7 +108,7 @@ async fn stops(herd: &Herd, shell: &str) {
 async fn stops_early(herd: &Herd, shell: &str) {
     for timeout_ms in (0..4).cycle().take(40) {
         let timeout = Some(Duration::from_millis(timeout_ms));
-        let new = NewCommand { timeout, on_timeout: OnTimeout::Interrupt, ..confined("sleep 1000") };
+        let new = NewCommand { timeout, on_timeout: Some(OnTimeout::Interrupt), ..confined("sleep 1000") };
         let start = Instant::now();
         let command = herd.run(new).await;
         assert!(start.elapsed() < Duration::from_secs(4), "{shell}: {timeout_ms} ms: {command:?}");

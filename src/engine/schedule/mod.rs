@@ -13,7 +13,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 
-use crate::id::{RunId, SessionId};
+use crate::id::{CommandId, RunId, SessionId};
 use crate::limits;
 pub use estimates::Estimates;
 pub(super) use progress::status;
@@ -145,6 +145,20 @@ impl Schedule {
     /// Runs that are not over, oldest first.
     pub(super) fn active(&self) -> impl Iterator<Item = (RunKey, &RunEntry)> {
         self.active.iter().filter_map(|key| Some((*key, self.runs.get(key)?)))
+    }
+
+    /// What was for one session is for another from now on, the attempts that `moved` among it. Returns the
+    /// runs in which anything changed.
+    pub(super) fn move_session(
+        &mut self,
+        from: &SessionId,
+        to: &SessionId,
+        moved: &[CommandId],
+    ) -> BTreeSet<RunKey> {
+        let active: Vec<RunKey> = self.active.iter().copied().collect();
+        let changes =
+            |key: &RunKey| self.runs.get_mut(key).is_some_and(|entry| entry.move_session(from, to, moved));
+        active.into_iter().filter(changes).collect()
     }
 
     /// Tasks in runs that are not over.

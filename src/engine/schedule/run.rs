@@ -1,6 +1,7 @@
 //! A run at work: which of its tasks wait, are ready, run or are over, and what follows from an end.
 //! It knows sessions and commands only by name; where and when a task starts is decided elsewhere.
 
+mod moving;
 mod restore;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -13,6 +13,7 @@ mod laws;
 mod messages;
 mod properties;
 mod runs;
+mod recovery;
 mod selector;
 mod sessions;
 mod stopping;
@@ -25,14 +26,14 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::request::{CloseMode, NewCommand, NewSession, SessionChange};
+use super::request::{CloseMode, Evidence, NewCommand, NewSession, RecoveryRequest, SessionChange};
 use super::{Defaults, Effect, EffectKind, Engine, Exit, Reply, Request, Step, WorkerEvent, WorkerEventKind};
 use crate::clock::{Moment, Now, Timestamp};
 use crate::error::{Error, Result};
 use crate::id::{CommandId, SessionId};
 use crate::model::{
-    Command, CommandState, Dialect, EndReason, Ending, EventKind, OnTimeout, Record, Retries, Session,
-    SessionKind, Status, WhenBusy,
+    Command, CommandState, Dialect, EndReason, Ending, EventKind, FailureCategory, OnTimeout, Record,
+    RecoveryPolicy, RecoverySettings, RecoveryStrategy, Retries, Session, SessionKind, Status, WhenBusy,
 };
 
 /// Plays the dispatcher and the workers, with a clock of its own.
@@ -53,8 +54,12 @@ const SPREAD: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
 
 impl Play {
     fn new() -> Self {
-        let defaults =
-            Defaults { command_timeout: COMMAND_TIMEOUT, output_bytes: 1 << 20, max_concurrent: 4 };
+        let defaults = Defaults {
+            command_timeout: COMMAND_TIMEOUT,
+            output_bytes: 1 << 20,
+            max_concurrent: 4,
+            recovery: RecoverySettings::DEFAULT,
+        };
         Self {
             engine: Engine::new(defaults),
             clock: Duration::from_secs(100),
@@ -309,7 +314,13 @@ impl Stage {
             ["create", options @ ..] => return self.create(options),
             ["started"] => self.play.event(&session, WorkerEventKind::Started { pid: 7 }),
             ["spawn_failed"] => {
-                self.play.event(&session, WorkerEventKind::SpawnFailed { message: "no such file".into() });
+                self.play.event(
+                    &session,
+                    WorkerEventKind::SpawnFailed {
+                        message: "no such file".into(),
+                        category: FailureCategory::SpawnFailed,
+                    },
+                );
             }
             ["prompt"] => self.play.event(&session, WorkerEventKind::Prompt { directory: None }),
             ["old", "prompt"] => {
@@ -356,6 +367,22 @@ impl Stage {
             ["reset"] => {
                 self.play.reset(&session)?;
             }
+            ["recover", word, options @ ..] => {
+                self.play.request(Request::Recover(RecoveryRequest {
+                    selector: session.to_string(),
+                    strategy: policy(word).strategy,
+                    max_retries: None,
+                    retry_delay: None,
+                    requeue: options.contains(&"requeue"),
+                    evidence: Evidence { is_stopped: options.contains(&"stopped"), category: None },
+                }))?;
+            }
+            ["stopped"] => self.play.event(&session, WorkerEventKind::Stopped(true)),
+            ["continued"] => self.play.event(&session, WorkerEventKind::Stopped(false)),
+            ["not_found"] => {
+                let (message, category) = ("no such file".into(), FailureCategory::CommandNotFound);
+                self.play.event(&session, WorkerEventKind::SpawnFailed { message, category });
+            }
             ["wait", text] => self.play.wait(duration(text)),
             _ => panic!("no such line: {words:?}"),
         }
@@ -371,6 +398,7 @@ impl Stage {
                 ("observer", _) => new.kind = SessionKind::Observer,
                 ("idle", text) => new.idle_timeout = Some(duration(text)),
                 ("command", text) => new.command = Some(text.to_owned()),
+                ("recover", word) => new.recovery = Some(policy(word)),
                 _ => panic!("no such option: {option}"),
             }
         }
@@ -394,8 +422,8 @@ impl Stage {
             let mut new = NewCommand::line(*name);
             for option in options {
                 match *option {
-                    "interrupt" => new.on_timeout = OnTimeout::Interrupt,
-                    "kill" => new.on_timeout = OnTimeout::Kill,
+                    "interrupt" => new.on_timeout = Some(OnTimeout::Interrupt),
+                    "kill" => new.on_timeout = Some(OnTimeout::Kill),
                     "or-error" => new.when_busy = WhenBusy::Error,
                     "or-interrupt" => new.when_busy = WhenBusy::Interrupt,
                     "any-code" => new.ok_exit_codes = None,
@@ -424,11 +452,20 @@ impl Stage {
             EffectKind::Run(run) => format!("run {}", run.command.text),
             EffectKind::Interrupt => "interrupt".to_owned(),
             EffectKind::Kill => "kill".to_owned(),
+            EffectKind::Terminate => "terminate".to_owned(),
+            EffectKind::Resume => "resume".to_owned(),
             EffectKind::Resize(size) => format!("resize {}x{}", size.rows, size.cols),
             EffectKind::Close { mode, grace } => format!("close {mode:?} {grace:?}").to_lowercase(),
             EffectKind::Forget => "forget".to_owned(),
         }
     }
+}
+
+/// Three attempts, 2 s apart at first, by the strategy of this name.
+fn policy(word: &str) -> RecoveryPolicy {
+    let named = RecoveryStrategy::ALL.into_iter().find(|strategy| strategy.as_str() == word);
+    let strategy = named.unwrap_or_else(|| panic!("no such strategy: {word}"));
+    RecoveryPolicy { max_retries: 3, retry_delay_ms: 2_000, strategy }
 }
 
 fn duration(text: &str) -> Duration {

@@ -10,10 +10,11 @@ use super::*;
 /// One thing that happens. `Index` picks among the sessions there are.
 #[derive(Clone, Debug)]
 enum Action {
-    Create { plain: bool, idle: bool, command: bool },
+    Create { plain: bool, idle: bool, command: bool, recovers: Option<RecoveryStrategy> },
     Execute { session: Index, count: usize, stop: bool, command: AnyCommand },
     Update { session: Index, status: Option<Status>, rows: u16, env: bool },
     Reset(Index),
+    Recover(Index, RecoveryStrategy, bool, bool),
     Close(Index, CloseMode),
     Cancel(Index),
     Worker(Index, Sight),
@@ -41,6 +42,7 @@ enum Sight {
     Ended(i32),
     LimitPassed,
     Gone(Exit),
+    Stopped(bool),
     /// The prompt of a shell that was replaced.
     Stale,
 }
@@ -57,6 +59,7 @@ fn sight() -> impl Strategy<Value = Sight> {
         6 => prop_oneof![Just(0), Just(1), Just(130)].prop_map(Sight::Ended),
         1 => Just(Sight::LimitPassed),
         1 => prop_oneof![Just(Exit::Code(0)), Just(Exit::Code(3)), Just(Exit::Signal(9))].prop_map(Sight::Gone),
+        1 => any::<bool>().prop_map(Sight::Stopped),
         1 => Just(Sight::Stale),
     ]
 }
@@ -76,10 +79,13 @@ fn any_command() -> impl Strategy<Value = AnyCommand> {
 
 fn action() -> impl Strategy<Value = Action> {
     let status = proptest::option::of(proptest::sample::select(Status::ALL.to_vec()));
+    let strategy = || proptest::sample::select(RecoveryStrategy::ALL.to_vec());
     let mode = prop_oneof![Just(CloseMode::Graceful), Just(CloseMode::Force), Just(CloseMode::Emergency)];
     prop_oneof![
-        2 => any::<(bool, bool, bool)>()
-            .prop_map(|(plain, idle, command)| Action::Create { plain, idle, command }),
+        2 => (any::<bool>(), any::<bool>(), any::<bool>(), proptest::option::of(strategy())).prop_map(
+            |(plain, idle, command, recovers)| Action::Create { plain, idle, command, recovers }),
+        2 => (any::<Index>(), strategy(), any::<bool>(), any::<bool>()).prop_map(
+            |(session, strategy, requeue, stopped)| Action::Recover(session, strategy, requeue, stopped)),
         6 => (any::<Index>(), 0_usize..4, any::<bool>(), any_command())
             .prop_map(|(session, count, stop, command)| Action::Execute { session, count, stop, command }),
         1 => (any::<Index>(), status, 1_u16..3, any::<bool>())
@@ -142,10 +148,11 @@ impl World {
         (self.play.effects, self.play.records) = (Vec::new(), Vec::new());
         let pick = |index: &Index| (!self.sessions.is_empty()).then(|| index.get(&self.sessions).clone());
         match action {
-            Action::Create { plain, idle, command } => {
+            Action::Create { plain, idle, command, recovers } => {
                 let new = NewSession {
                     idle_timeout: idle.then(|| Duration::from_secs(10)),
                     command: command.then(|| "first".to_owned()),
+                    recovery: recovers.map(|strategy| RecoveryPolicy { strategy, ..policy("auto") }),
                     ..NewSession::default()
                 };
                 let dialect = if *plain { Dialect::Plain } else { Dialect::Bash };
@@ -171,6 +178,17 @@ impl World {
                 if let Some(id) = pick(session) {
                     let _ = self.play.reset(&id);
                 }
+            }
+            Action::Recover(session, strategy, requeue, is_stopped) => {
+                let Some(id) = pick(session) else { return };
+                let _ = self.play.request(Request::Recover(RecoveryRequest {
+                    selector: id.to_string(),
+                    strategy: *strategy,
+                    max_retries: None,
+                    retry_delay: None,
+                    requeue: *requeue,
+                    evidence: Evidence { category: None, is_stopped: *is_stopped },
+                }));
             }
             Action::Close(session, mode) => {
                 if let Some(id) = pick(session) {
@@ -210,10 +228,11 @@ impl World {
             }
             Sight::SpawnFailed if !worker.started => {
                 self.workers.remove(id);
-                WorkerEventKind::SpawnFailed { message: "no".into() }
+                WorkerEventKind::SpawnFailed { message: "no".into(), category: FailureCategory::SpawnFailed }
             }
             Sight::Prompt if at_prompt => WorkerEventKind::Prompt { directory: Some("/p".into()) },
             Sight::Busy if at_prompt => WorkerEventKind::Busy,
+            Sight::Stopped(is_stopped) if worker.started => WorkerEventKind::Stopped(is_stopped),
             Sight::Typed if worker.started => WorkerEventKind::Typed { bytes: 1, secret: false },
             Sight::Gone(exit) if worker.started => {
                 self.workers.remove(id);
@@ -246,7 +265,8 @@ impl World {
 
     /// Carries out the effects, and checks everything.
     fn settle(&mut self) {
-        let (records, effects) = (self.play.records.clone(), self.play.effects.clone());
+        let records = std::mem::take(&mut self.play.records);
+        let effects = std::mem::take(&mut self.play.effects);
         for record in &records {
             match record {
                 Record::Command(command) if !self.known_commands.contains_key(&command.id) => {
@@ -321,8 +341,10 @@ impl World {
                 assert!(before.generation <= session.generation);
             }
             let has_worker = self.workers.contains_key(&session.id);
-            assert_eq!(session.status.is_live(), has_worker, "{session:?}");
-            assert_eq!(session.ended_at.is_some(), !session.status.is_live(), "{session:?}");
+            // Between two attempts of a recovery there is none.
+            let may_lack_one = session.status == Status::Recovering;
+            assert!(session.status.is_live() == has_worker || may_lack_one, "{session:?}");
+            assert!(session.ended_at.is_some() != session.status.is_live() || may_lack_one, "{session:?}");
             assert!(session.commands_failed <= session.commands_executed, "{session:?}");
         }
     }
@@ -356,7 +378,7 @@ impl World {
             assert!(session.status.is_live(), "{command:?} in {session:?}");
             if command.state == CommandState::Running {
                 assert!(
-                    matches!(session.status, Status::Active | Status::Timeout),
+                    matches!(session.status, Status::Active | Status::Timeout | Status::Recovering),
                     "{command:?} in {session:?}"
                 );
                 let other = running.insert(command.session.clone(), id.clone());
@@ -365,7 +387,8 @@ impl World {
         }
         let watched =
             self.play.engine.sessions().filter(|s| s.status.is_live() && s.idle_timeout_ms.is_some());
-        assert!(self.play.engine.deadlines.len() <= pending + watched.count(), "deadlines pile up");
+        let most = pending + watched.count() + self.sessions.len();
+        assert!(self.play.engine.deadlines.len() <= most, "deadlines pile up");
     }
 
     /// Closes all sessions, and lets their shells go.
@@ -381,7 +404,8 @@ impl World {
         assert!(self.accepted.iter().all(|id| self.play.command(id).is_ended()));
         assert_eq!(self.play.engine.next_deadline(), None);
         for (session, handed_over) in &self.handed_over {
-            let times = handed_over.iter().map(|id| self.play.number(self.play.command(id).uuid));
+            // What a recovery accepts anew has a number of its own.
+            let times = handed_over.iter().filter_map(|id| self.play.number(self.play.command(id).uuid));
             assert!(times.is_sorted(), "{session} did not run its commands in order");
         }
     }
@@ -391,7 +415,7 @@ impl AnyCommand {
     fn new_command(&self) -> NewCommand {
         NewCommand {
             timeout: Some(Duration::from_millis(self.timeout_ms)),
-            on_timeout: self.on_timeout,
+            on_timeout: Some(self.on_timeout).filter(|what| *what != OnTimeout::Leave),
             when_busy: self.when_busy,
             retries: self.retries.map(|max| Retries { max, delay_ms: 700, backoff: 2.0 }),
             ..NewCommand::line("x")

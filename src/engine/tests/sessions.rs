@@ -63,7 +63,13 @@ fn a_program_that_does_not_start_leaves_an_error() {
     );
     let mut play = Play::new();
     let id = play.create(NewSession::default());
-    play.event(&id, WorkerEventKind::SpawnFailed { message: "no such file".into() });
+    play.event(
+        &id,
+        WorkerEventKind::SpawnFailed {
+            message: "no such file".into(),
+            category: FailureCategory::SpawnFailed,
+        },
+    );
     assert_eq!(play.session(&id).end_reason.as_deref(), Some("no such file"));
 }
 

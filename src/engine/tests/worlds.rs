@@ -186,7 +186,13 @@ impl World {
             Action::SpawnFailed(index) => {
                 if let Some(id) = worker(index).filter(|id| !self.workers[id].is_ready) {
                     self.workers.remove(&id);
-                    self.event(&id, WorkerEventKind::SpawnFailed { message: "no".into() });
+                    self.event(
+                        &id,
+                        WorkerEventKind::SpawnFailed {
+                            message: "no".into(),
+                            category: FailureCategory::SpawnFailed,
+                        },
+                    );
                 }
             }
             Action::Gone(index) => {

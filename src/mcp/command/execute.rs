@@ -63,9 +63,8 @@ struct Arguments {
     ok_exit_codes: Option<ExitCodes>,
     /// Of the whole process tree
     resource_limits: Option<Limits>,
-    #[serde(default)]
-    #[schemars(with = "String", extend("enum" = ["leave", "interrupt", "kill"]))]
-    on_timeout: OnTimeout,
+    #[schemars(with = "Option<String>", extend("enum" = ["leave", "interrupt", "kill"]))]
+    on_timeout: Option<OnTimeout>,
     retries: Option<Tries>,
 }
 
@@ -193,7 +192,7 @@ mod tests {
         .unwrap();
         let wanted = NewCommand {
             timeout: Some(std::time::Duration::from_secs(300)),
-            on_timeout: OnTimeout::Kill,
+            on_timeout: Some(OnTimeout::Kill),
             when_busy: WhenBusy::Error,
             env: BTreeMap::from([("A".to_owned(), "1".to_owned())]),
             directory: Some("/tmp".into()),

@@ -14,9 +14,10 @@ use crate::mcp::answer::Answer;
 use crate::mcp::arguments::typed;
 use crate::mcp::call::{Call, Watched};
 use crate::mcp::check;
+use crate::mcp::error::recover::strategies;
 use crate::mcp::schema::{self, Bytes, Milliseconds, Variable};
 use crate::mcp::tools::{Effect, Tool};
-use crate::model::{Profile, SessionKind, TerminalSize};
+use crate::model::{Profile, RecoveryPolicy, RecoverySettings, RecoveryStrategy, SessionKind, TerminalSize};
 
 pub(crate) const TOOL: Tool = Tool {
     name: "session_create",
@@ -27,7 +28,7 @@ pub(crate) const TOOL: Tool = Tool {
     effect: Effect::Adds,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<SessionView>,
-    later: &["recovery", "monitor", "template", "overrides", "agentRole", "autoStart", "resourceLimits"],
+    later: &["monitor", "template", "overrides", "agentRole", "autoStart", "resourceLimits"],
     run: |call, arguments| Box::pin(async move { create(call, typed(arguments)?).await }),
 };
 
@@ -71,8 +72,36 @@ struct Arguments {
     command_timeout: Option<Milliseconds>,
     /// ms without use until it is closed
     idle_timeout: Option<Milliseconds>,
+    /// Recover by itself when the shell dies, is stopped, or a command outlives its timeout (unless onTimeout says otherwise)
+    recovery: Option<Recovery>,
     /// Output kept on disk, e.g. 256m
     output_buffer_size: Option<Bytes>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Recovery {
+    /// Default true
+    enabled: Option<bool>,
+    /// Default 3
+    #[schemars(range(min = 1, max = limits::MOST_RECOVERY_RETRIES))]
+    max_retries: Option<u32>,
+    /// ms, doubles (default 2000)
+    retry_delay: Option<Milliseconds>,
+    #[serde(default)]
+    #[schemars(with = "String", extend("enum" = strategies()))]
+    strategy: RecoveryStrategy,
+}
+
+impl Recovery {
+    fn policy(self, settings: RecoverySettings) -> Option<RecoveryPolicy> {
+        let delay = self.retry_delay.map_or(settings.delay, Into::into);
+        self.enabled.unwrap_or(true).then(|| RecoveryPolicy {
+            max_retries: self.max_retries.unwrap_or(settings.retries),
+            retry_delay_ms: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
+            strategy: self.strategy,
+        })
+    }
 }
 
 /// An observer runs nothing, a first command included: whoever wants one wants another type.
@@ -114,6 +143,7 @@ async fn create(call: &Call, arguments: Arguments) -> Result<Answer> {
         idle_timeout: arguments.idle_timeout.map(Into::into),
         output_bytes: arguments.output_buffer_size.map(|Bytes(bytes)| bytes),
         command: arguments.command,
+        recovery: arguments.recovery.and_then(|recovery| recovery.policy(defaults.recovery)),
     };
     let session = call.wait(call.orchestrator.create_session(new), Watched::Nothing).await?;
     let view = SessionView::of(&session);

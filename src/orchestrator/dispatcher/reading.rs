@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Dispatcher;
 use crate::clock::{self, Moment};
-use crate::engine::report::{AgentView, Plan, Progress, RunView, TaskReport};
+use crate::engine::report::{AgentView, CircuitView, Plan, Progress, RecoveryReport, RunView, TaskReport};
 use crate::engine::request::{NewRun, TaskQuery};
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::{CommandId, SessionId};
@@ -29,6 +29,9 @@ pub(in crate::orchestrator) enum Read {
     Runs(oneshot::Sender<watch::Receiver<u64>>),
     Bus(oneshot::Sender<watch::Receiver<u64>>),
     Agents(oneshot::Sender<Vec<AgentView>>),
+    Recoveries(oneshot::Sender<watch::Receiver<u64>>),
+    Recovery(SessionId, oneshot::Sender<Option<RecoveryReport>>),
+    Circuits(Option<String>, oneshot::Sender<Vec<CircuitView>>),
     Run(String, oneshot::Sender<Result<RunView>>),
     Plan(Box<NewRun>, Workplace, oneshot::Sender<Result<Plan>>),
     Tasks(TaskQuery, usize, oneshot::Sender<Result<TaskReport>>),
@@ -89,6 +92,20 @@ impl Dispatcher {
             }
             Read::Agents(reply) => {
                 let _ = reply.send(self.engine.agents().collect());
+            }
+            Read::Recoveries(reply) => {
+                let _ = reply.send(self.recoveries.subscribe());
+            }
+            Read::Recovery(session, reply) => {
+                let report = self.engine.recovery(&session);
+                let _ = reply.send(report.map(|report| self.told_report(report)));
+            }
+            Read::Circuits(key, reply) => {
+                let mut circuits = self.engine.circuits(clock::now(), key.as_deref());
+                for circuit in &mut circuits {
+                    self.blot_of_all(&mut circuit.key);
+                }
+                let _ = reply.send(circuits);
             }
             Read::Run(selector, reply) => {
                 let _ = reply.send(self.engine.run_view(&selector));

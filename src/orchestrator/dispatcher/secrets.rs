@@ -6,6 +6,7 @@ use serde_json::Value;
 use tracing::warn;
 
 use super::{Dispatcher, Live, worker};
+use crate::engine::report::RecoveryReport;
 use crate::engine::{Effect, EffectKind, Reply};
 use crate::error::Error;
 use crate::id::SessionId;
@@ -94,17 +95,32 @@ impl Dispatcher {
                     commands.into_iter().map(|command| self.secrets(&command.session).command(command));
                 Reply::Commands(told.collect())
             }
+            Reply::Recovery(report) => Reply::Recovery(Box::new(self.told_report(*report))),
             Reply::Run(_) | Reply::Tasks(_) | Reply::RunView(_) | Reply::Bus(_) | Reply::Done => reply,
         }
     }
 
+    /// What is told of a recovery.
+    pub(super) fn told_report(&self, mut report: RecoveryReport) -> RecoveryReport {
+        let secrets = self.secrets(&report.session);
+        report.actions.iter_mut().for_each(|action| secrets.blot(action));
+        report
+    }
+
     /// What is told of an error. It may be about any session: it is searched for the secrets of all.
     pub(super) fn told_error(&self, mut error: Error) -> Error {
+        self.blot_of_all(&mut error.message);
         for live in self.live.values() {
-            live.secrets.blot(&mut error.message);
             error.details.iter_mut().for_each(|details| live.secrets.blot_json(details));
         }
         error
+    }
+
+    /// Takes the secrets of all sessions out of a text that may be about any.
+    pub(super) fn blot_of_all(&self, text: &mut String) {
+        for live in self.live.values() {
+            live.secrets.blot(text);
+        }
     }
 
     /// Learns the secrets of what is about to be carried out, before anything of it is written. What a
@@ -130,6 +146,8 @@ impl Dispatcher {
             }
             EffectKind::Interrupt
             | EffectKind::Kill
+            | EffectKind::Terminate
+            | EffectKind::Resume
             | EffectKind::Resize(_)
             | EffectKind::Close { .. }
             | EffectKind::Forget => {}

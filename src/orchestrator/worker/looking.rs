@@ -66,6 +66,7 @@ impl Running {
                 command_line: program.command_line,
             }),
             at_prompt,
+            is_stopped: self.terminal.is_stopped(),
             awaiting: !at_prompt && settled && self.terminal.awaiting_input(),
         }
     }

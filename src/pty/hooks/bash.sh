@@ -117,6 +117,13 @@ __shellherd_arm() {
     \builtin export -n PROMPT_COMMAND
 }
 
+# What the shell had exported whose place this one takes, but for where it stood.
+if [[ -r @EXPORTS@ ]]; then
+    __shellherd_at=$PWD
+    . @EXPORTS@ 2>/dev/null
+    PWD=$__shellherd_at
+    \builtin unset -v OLDPWD __shellherd_at
+fi
 # Nobody sees the prompt of a session for tasks. bash-preexec and its like come in by these ways.
 if [[ @PROFILE@ == tasks ]]; then
     \builtin trap - DEBUG

@@ -46,6 +46,18 @@ function __shellherd_restore
     builtin eval $script 2>/dev/null
 end
 
+# What is exported, for the shell that takes this one's place.
+function __shellherd_keep
+    for name in (set -nx)
+        # Where a shell stands, and what is read-only.
+        contains -- $name PWD SHLVL _; or echo set -gx $name (string escape -- $$name)
+    end
+    echo '# all'
+end
+if test -r @EXPORTS@
+    source @EXPORTS@ 2>/dev/null
+end
+
 # Nobody sees the prompt of a session for tasks: what the user's configuration does there is dropped.
 if test @PROFILE@ = tasks
     set -l events 'fish_(?:prompt|preexec|postexec|posterror|cancel)'

@@ -70,6 +70,13 @@ __shellherd_arm() {
     PS1='${__shellherd_number:+${__shellherd_esc}]133;D;$?;k=@NONCE@;n=$__shellherd_number;x=1${__shellherd_bel}}'"${PS1-\$ }"'${__shellherd_esc}]133;A;k=@NONCE@${__shellherd_bel}'
 }
 
+# What the shell had exported whose place this one takes, but for where it stood.
+if [ -r @EXPORTS@ ]; then
+    __shellherd_at=$PWD
+    . @EXPORTS@ 2>/dev/null
+    PWD=$__shellherd_at
+    unset OLDPWD __shellherd_at
+fi
 case @PROFILE@ in tasks) PS1='$ ' ;; esac
 __shellherd_esc='@ESC@'
 __shellherd_bel='@BEL@'

@@ -74,6 +74,13 @@ __shellherd_arm() {
     precmd_functions=(__shellherd_prompt ${precmd_functions:#__shellherd_*} __shellherd_ready)
 }
 
+# What the shell had exported whose place this one takes, but for where it stood.
+if [[ -r @EXPORTS@ ]]; then
+    __shellherd_at=$PWD
+    \builtin . @EXPORTS@ 2>/dev/null
+    PWD=$__shellherd_at
+    \builtin unset __shellherd_at
+fi
 () {
     \builtin emulate -L zsh
     # Nobody sees the prompt of a session for tasks.

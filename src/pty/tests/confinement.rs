@@ -16,7 +16,15 @@ const LEFTOVERS: [&str; 7] = [
 static NO_ENV: BTreeMap<String, String> = BTreeMap::new();
 
 fn confined(text: &str) -> HandoverCommand<'_> {
-    HandoverCommand { text, env: &NO_ENV, exports: &NO_EXPORTS, directory: None, stdin: None, confined: true }
+    HandoverCommand {
+        text,
+        env: &NO_ENV,
+        exports: &NO_EXPORTS,
+        directory: None,
+        stdin: None,
+        keeps_exports: false,
+        confined: true,
+    }
 }
 
 impl Session {

@@ -129,6 +129,7 @@ async fn the_guard_kills_what_a_killed_server_leaves() {
         size: TerminalSize { rows: 24, cols: 80 },
         nonce: String::new(),
         private_directory: directory.clone(),
+        exports: None,
     };
     let server = launch(server, &slot).unwrap();
     let members = directory.join("members");

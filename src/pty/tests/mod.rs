@@ -178,6 +178,7 @@ impl Session {
                 size: TerminalSize { rows: 24, cols: 80 },
                 nonce: nonce.clone(),
                 private_directory: directory.clone(),
+                exports: None,
             },
             &slot,
         );
@@ -251,6 +252,7 @@ impl Session {
             exports: &NO_EXPORTS,
             directory: None,
             stdin: None,
+            keeps_exports: false,
             confined: false,
         })
         .await;

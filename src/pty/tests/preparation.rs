@@ -3,7 +3,15 @@
 use super::*;
 
 fn with<'a>(text: &'a str, env: &'a BTreeMap<String, String>) -> HandoverCommand<'a> {
-    HandoverCommand { text, env, exports: &NO_EXPORTS, directory: None, stdin: None, confined: false }
+    HandoverCommand {
+        text,
+        env,
+        exports: &NO_EXPORTS,
+        directory: None,
+        stdin: None,
+        keeps_exports: false,
+        confined: false,
+    }
 }
 
 fn env(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -67,6 +75,7 @@ async fn directories(s: &mut Session, fish: bool) {
         exports: &NO_EXPORTS,
         directory: Some(directory),
         stdin: None,
+        keeps_exports: false,
         confined: false,
     };
     let (relative, absolute, missing) = (Path::new("b c"), home.join("d"), home.join("missing"));
@@ -96,6 +105,7 @@ async fn standard_input(s: &mut Session) {
         exports: &NO_EXPORTS,
         directory: None,
         stdin: Some(stdin),
+        keeps_exports: false,
         confined: false,
     };
     check(s, fed("cat", "one\ntwo"), 0, "one\r\ntwo").await;
@@ -112,6 +122,7 @@ async fn standard_input(s: &mut Session) {
         exports: &NO_EXPORTS,
         directory: Some(Path::new("/usr")),
         stdin: Some("in\n"),
+        keeps_exports: false,
         confined: false,
     };
     check(s, command, 0, "in\r\n1/usr\r\n").await;
@@ -126,6 +137,7 @@ async fn aborted(s: &mut Session, fish: bool) {
         exports: &NO_EXPORTS,
         directory: Some(Path::new("/usr")),
         stdin: Some("unread\n"),
+        keeps_exports: false,
         confined: false,
     };
     s.start_command(&command).await;

@@ -115,6 +115,7 @@ async fn a_missing_program_or_directory_is_an_error_at_once() {
             size: TerminalSize { rows: 24, cols: 80 },
             nonce: String::new(),
             private_directory: directory.clone(),
+            exports: None,
         };
         launch(attempt, &slot).unwrap_err()
     };

@@ -1,0 +1,39 @@
+//! A session's place in a run is taken by another.
+
+use super::{Place, RunEntry};
+use crate::id::{CommandId, SessionId};
+
+impl RunEntry {
+    /// Puts `to` in the place of `from`, for tasks to come and for those attempts that `moved`. Returns
+    /// whether the run had anything to do with it.
+    pub(in crate::engine) fn move_session(
+        &mut self,
+        from: &SessionId,
+        to: &SessionId,
+        moved: &[CommandId],
+    ) -> bool {
+        let mut is_changed = false;
+        for lane in &mut self.lanes {
+            if lane.wish.session.as_ref() == Some(from) {
+                lane.wish.session = Some(to.clone());
+                is_changed = true;
+            }
+        }
+        if let Some(place) = self.run.sessions.iter().position(|session| session == from) {
+            self.run.sessions.remove(place);
+            if !self.run.sessions.contains(to) {
+                self.run.sessions.insert(place, to.clone());
+            }
+            is_changed = true;
+        }
+        for (number, node) in (0_u32..).zip(&mut self.nodes) {
+            let has_moved = node.state.command.as_ref().is_some_and(|command| moved.contains(command));
+            if has_moved && matches!(node.place, Place::Running { .. }) {
+                node.state.session = Some(to.clone());
+                self.changed.push(number);
+                is_changed = true;
+            }
+        }
+        is_changed
+    }
+}

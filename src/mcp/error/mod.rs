@@ -1,0 +1,3 @@
+//! The tool about sessions that are out of order.
+
+pub(crate) mod recover;
