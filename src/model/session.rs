@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::id::{CommandId, SessionId};
 
 /// What a session is for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SessionKind {
     /// Runs commands.

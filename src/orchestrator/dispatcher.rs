@@ -98,6 +98,8 @@ pub(super) struct Dispatcher {
     workers: TaskTracker,
     /// Set when everything is killed at once, so that no worker does it again for itself.
     stopping: CancellationToken,
+    /// Sessions whose output and commands are still to be dropped.
+    removed: Vec<SessionId>,
     /// When to look at what ended sessions keep on disk.
     sweep_at: Option<Moment>,
     swept_at: Option<Moment>,
@@ -126,6 +128,7 @@ impl Dispatcher {
             command_timeout: settings.command_timeout,
             output_bytes: limits::OUTPUT_ARCHIVE,
             max_concurrent: settings.max_concurrent,
+            cleanup_after: settings.cleanup_after,
         };
         let mut dispatcher = Self {
             settings,
@@ -139,6 +142,7 @@ impl Dispatcher {
             events,
             workers: TaskTracker::new(),
             stopping: CancellationToken::new(),
+            removed: Vec::new(),
             sweep_at: None,
             swept_at: None,
             history_begin,
@@ -222,6 +226,7 @@ impl Dispatcher {
         for read in reads {
             self.read(read);
         }
+        self.drop_removed();
         self.sweep_if_due(now.moment);
         shutdown
     }
@@ -292,9 +297,12 @@ impl Dispatcher {
             Reply::Commands(commands) => {
                 commands.iter().filter_map(|command| self.command_watch(&command.id)).collect()
             }
-            Reply::Session(_) | Reply::Run(_) | Reply::Tasks(_) | Reply::RunView(_) | Reply::Done => {
-                Vec::new()
-            }
+            Reply::Session(_)
+            | Reply::Run(_)
+            | Reply::Tasks(_)
+            | Reply::RunView(_)
+            | Reply::Sessions(_)
+            | Reply::Done => Vec::new(),
         };
         Answer { reply: self.told(reply), commands }
     }
@@ -346,6 +354,10 @@ impl Dispatcher {
                 if let Some(worker) = self.live.get(&session).and_then(|live| live.worker.as_ref()) {
                     worker.close.send_replace(Some(CloseOrder { mode, grace }));
                 }
+            }
+            EffectKind::Remove => {
+                self.live.remove(&session);
+                self.removed.push(session);
             }
             EffectKind::Forget => {
                 self.live.remove(&session);

@@ -11,6 +11,7 @@ mod output;
 mod reading;
 mod secrets;
 mod sessions;
+pub mod stats;
 mod stream;
 pub mod tasks;
 mod waiting;
@@ -46,6 +47,8 @@ pub struct Settings {
     pub shell: Option<String>,
     /// Slots of runs that name none.
     pub max_concurrent: u32,
+    /// How long after its end a session is removed; never when absent.
+    pub cleanup_after: Option<Duration>,
     /// The timeout of commands whose session names none.
     pub command_timeout: Duration,
     /// Strings, and patterns between slashes, that must reach neither a log nor the store.

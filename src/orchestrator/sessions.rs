@@ -154,10 +154,34 @@ impl Orchestrator {
         self.read(|reply| Read::Events { session, since, max, reply }).await?
     }
 
+    /// Removes the sessions of these statuses that ended so long ago. Returns which.
+    pub async fn clean_up_sessions(
+        &self,
+        older_than: Duration,
+        statuses: Vec<Status>,
+    ) -> Result<Vec<SessionId>> {
+        match self.change(Request::CleanUp { older_than, statuses }).await?.reply {
+            Reply::Sessions(removed) => Ok(removed),
+            Reply::Session(_)
+            | Reply::Commands(_)
+            | Reply::Run(_)
+            | Reply::Tasks(_)
+            | Reply::RunView(_)
+            | Reply::Done => {
+                Err(Error::new(ErrorCode::Internal, "a clean-up was answered without what was removed"))
+            }
+        }
+    }
+
     async fn changed(&self, request: Request) -> Result<Session> {
         match self.change(request).await?.reply {
             Reply::Session(session) => Ok(*session),
-            Reply::Commands(_) | Reply::Run(_) | Reply::Tasks(_) | Reply::RunView(_) | Reply::Done => {
+            Reply::Commands(_)
+            | Reply::Run(_)
+            | Reply::Tasks(_)
+            | Reply::RunView(_)
+            | Reply::Sessions(_)
+            | Reply::Done => {
                 Err(Error::new(ErrorCode::Internal, "a change of a session was answered without one"))
             }
         }

@@ -98,9 +98,12 @@ impl Orchestrator {
     pub async fn cancel_tasks(&self, query: &TaskQuery, mode: CancelMode) -> Result<Vec<(RunId, String)>> {
         match self.change(Request::CancelTasks { query: query.clone(), mode }).await?.reply {
             Reply::Tasks(tasks) => Ok(tasks),
-            Reply::Session(_) | Reply::Commands(_) | Reply::Run(_) | Reply::RunView(_) | Reply::Done => {
-                Err(mistaken())
-            }
+            Reply::Session(_)
+            | Reply::Commands(_)
+            | Reply::Run(_)
+            | Reply::RunView(_)
+            | Reply::Sessions(_)
+            | Reply::Done => Err(mistaken()),
         }
     }
 
@@ -113,18 +116,24 @@ impl Orchestrator {
     pub async fn control_run(&self, run: &str, change: RunChange) -> Result<RunView> {
         match self.change(Request::ControlRun { run: run.to_owned(), change }).await?.reply {
             Reply::RunView(view) => Ok(*view),
-            Reply::Session(_) | Reply::Commands(_) | Reply::Run(_) | Reply::Tasks(_) | Reply::Done => {
-                Err(mistaken())
-            }
+            Reply::Session(_)
+            | Reply::Commands(_)
+            | Reply::Run(_)
+            | Reply::Tasks(_)
+            | Reply::Sessions(_)
+            | Reply::Done => Err(mistaken()),
         }
     }
 
     async fn accepted(&self, request: Request) -> Result<Accepted> {
         match self.change(request).await?.reply {
             Reply::Run(accepted) => Ok(*accepted),
-            Reply::Session(_) | Reply::Commands(_) | Reply::Tasks(_) | Reply::RunView(_) | Reply::Done => {
-                Err(mistaken())
-            }
+            Reply::Session(_)
+            | Reply::Commands(_)
+            | Reply::Tasks(_)
+            | Reply::RunView(_)
+            | Reply::Sessions(_)
+            | Reply::Done => Err(mistaken()),
         }
     }
 

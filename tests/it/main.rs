@@ -10,6 +10,7 @@
 
 mod architecture;
 mod budget;
+mod cleanup;
 mod cli;
 mod commands;
 mod confined;

@@ -7,6 +7,7 @@
 mod bounds;
 mod closing;
 mod commands;
+mod forgetting;
 mod graphs;
 mod histories;
 mod laws;
@@ -51,8 +52,12 @@ const SPREAD: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
 
 impl Play {
     fn new() -> Self {
-        let defaults =
-            Defaults { command_timeout: COMMAND_TIMEOUT, output_bytes: 1 << 20, max_concurrent: 4 };
+        let defaults = Defaults {
+            command_timeout: COMMAND_TIMEOUT,
+            output_bytes: 1 << 20,
+            max_concurrent: 4,
+            cleanup_after: None,
+        };
         Self {
             engine: Engine::new(defaults),
             clock: Duration::from_secs(100),
@@ -90,6 +95,7 @@ impl Play {
                 Record::Graph { run, .. } => format!("graph of {run}"),
                 Record::Task { run, number, .. } => format!("{run} {number}"),
                 Record::Estimate { work, .. } => format!("work {work}"),
+                Record::Removed(id) => id.to_string(),
                 Record::Event(_) => continue,
             };
             assert!(ids.insert(id.clone()), "{id} is committed twice");
@@ -421,6 +427,7 @@ impl Stage {
             EffectKind::Resize(size) => format!("resize {}x{}", size.rows, size.cols),
             EffectKind::Close { mode, grace } => format!("close {mode:?} {grace:?}").to_lowercase(),
             EffectKind::Forget => "forget".to_owned(),
+            EffectKind::Remove => "remove".to_owned(),
         }
     }
 }

@@ -39,7 +39,7 @@ impl Dispatcher {
                 let tasks = tasks.iter().map(|task| self.redacted_task(task)).collect();
                 Record::Graph { run, tasks }
             }
-            Record::Run(_) | Record::Task { .. } | Record::Estimate { .. } => record,
+            Record::Removed(_) | Record::Run(_) | Record::Task { .. } | Record::Estimate { .. } => record,
         }
     }
 
@@ -72,7 +72,7 @@ impl Dispatcher {
                     commands.into_iter().map(|command| self.secrets(&command.session).command(command));
                 Reply::Commands(told.collect())
             }
-            Reply::Run(_) | Reply::Tasks(_) | Reply::RunView(_) | Reply::Done => reply,
+            Reply::Run(_) | Reply::Tasks(_) | Reply::RunView(_) | Reply::Sessions(_) | Reply::Done => reply,
         }
     }
 
@@ -110,7 +110,8 @@ impl Dispatcher {
             | EffectKind::Kill
             | EffectKind::Resize(_)
             | EffectKind::Close { .. }
-            | EffectKind::Forget => {}
+            | EffectKind::Forget
+            | EffectKind::Remove => {}
         }
     }
 }
