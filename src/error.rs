@@ -20,6 +20,8 @@ pub enum ErrorCode {
     TaskNotFound,
     /// No run has this id.
     RunNotFound,
+    /// No agent has this id.
+    AgentNotFound,
     /// A name or id prefix fits more than one session.
     AmbiguousName,
     /// The session is running something else.
@@ -67,6 +69,7 @@ impl ErrorCode {
             Self::CommandNotFound => "command_not_found",
             Self::TaskNotFound => "task_not_found",
             Self::RunNotFound => "run_not_found",
+            Self::AgentNotFound => "agent_not_found",
             Self::AmbiguousName => "ambiguous_name",
             Self::SessionBusy => "session_busy",
             Self::SessionClosed => "session_closed",
@@ -97,6 +100,7 @@ impl ErrorCode {
             | Self::CommandNotFound
             | Self::TaskNotFound
             | Self::RunNotFound
+            | Self::AgentNotFound
             | Self::AmbiguousName
             | Self::SessionClosed
             | Self::CommandNotRunning

@@ -82,6 +82,12 @@ id!(
     8
 );
 id!(
+    /// Names one message.
+    MessageId,
+    "msg_",
+    8
+);
+id!(
     /// Names one run: an accepted graph of tasks.
     RunId,
     "run_",

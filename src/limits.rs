@@ -101,6 +101,19 @@ pub const UNREAD_BYTES: usize = 32 << 20;
 /// it is read late: a pipe's and a half.
 pub const UNREAD_PROGRESS: usize = 96 << 10;
 
+// Agents
+
+/// Agents of one server.
+pub const AGENTS: usize = 1_000;
+/// Characters of an agent's id, a capability or a type of message.
+pub const AGENT_WORD: usize = 128;
+/// Messages that one agent may have waiting; one more is refused as `overloaded`.
+pub const MESSAGES: usize = 1_000;
+/// Bytes of all waiting messages together, as JSON: what a server holds in memory for them.
+pub const MESSAGES_BYTES: usize = 64 << 20;
+/// How long `agent_deregister` lets an agent take what it was sent.
+pub const DRAIN_WAIT: Duration = Duration::from_secs(30);
+
 // Output
 
 /// Bytes of a session's latest output kept in memory; the screen is replayed from them.

@@ -1,6 +1,7 @@
 //! Decides, and does nothing else: requests and worker events go in with the time, a [`Step`] comes
 //! out. It knows no clock, no terminal and no store, so every rule here is tested without them.
 
+mod bus;
 mod commands;
 mod effect;
 mod event;
@@ -27,15 +28,19 @@ use uuid::Uuid;
 
 use crate::clock::{Moment, Now};
 use crate::error::Result;
-use crate::id::{CommandId, RunId, SessionId};
+use crate::id::{CommandId, MessageId, RunId, SessionId};
 use crate::model::{
     Command, Dialect, EndReason, Ending, Event, EventKind, Record, Session, Status, Workplace,
 };
+use bus::Bus;
+pub use bus::{BusReply, RestoredBus};
 use commands::backoff;
 pub use effect::{Effect, EffectKind, Run, Spawn};
 pub use event::{Exit, WorkerEvent, WorkerEventKind};
 use report::{Accepted, RunView};
-use request::{CancelMode, CloseMode, NewCommand, NewRun, NewSession, RunChange, SessionChange, TaskQuery};
+use request::{
+    BusRequest, CancelMode, CloseMode, NewCommand, NewRun, NewSession, RunChange, SessionChange, TaskQuery,
+};
 pub use schedule::{Estimates, Load};
 use schedule::{RunKey, Schedule, TaskKey};
 pub use tasks::RestoredRun;
@@ -147,6 +152,8 @@ pub enum Request {
         /// What changes.
         change: RunChange,
     },
+    /// Something about agents or their messages.
+    Bus(BusRequest),
 }
 
 /// The answer to a [`Request`].
@@ -164,6 +171,8 @@ pub enum Reply {
     Tasks(Vec<(RunId, String)>),
     /// How a run stands now.
     RunView(Box<RunView>),
+    /// What came of a request about agents.
+    Bus(BusReply),
     /// Nothing to say.
     Done,
 }
@@ -187,6 +196,8 @@ pub struct Step {
     tasks: BTreeSet<TaskKey>,
     /// Works whose mean duration changed, in microseconds.
     estimates: BTreeMap<u64, u64>,
+    /// What changed of agents and messages, in order.
+    bus: Vec<Record>,
     events: Vec<Event>,
     /// Sessions that were removed.
     removed: Vec<SessionId>,
@@ -237,6 +248,7 @@ pub struct Engine {
     /// Whether a clean-up is among the deadlines.
     cleans_up: bool,
     schedule: Schedule,
+    bus: Bus,
 }
 
 /// When a deadline is due, and a number that keeps keys apart and equal times in order.
@@ -295,6 +307,8 @@ enum Deadline {
     PoolStart(SessionId),
     /// Ended sessions may be due to be removed.
     CleanUp,
+    /// Nobody need receive a message any more.
+    Expiry(MessageId),
 }
 
 /// What a deadline does to a running command.
@@ -324,6 +338,7 @@ impl Engine {
             next_number: 0,
             cleans_up: false,
             schedule: Schedule::default(),
+            bus: Bus::default(),
         }
     }
 
@@ -375,6 +390,7 @@ impl Engine {
             Request::ControlRun { run, change } => {
                 self.control_run(now, &run, change, step).map(|view| Reply::RunView(Box::new(view)))
             }
+            Request::Bus(request) => self.bus_request(now, request, step).map(Reply::Bus),
         }
     }
 
@@ -437,6 +453,7 @@ impl Engine {
                 Deadline::Retry(task) => self.attempt_again(now, task, step),
                 Deadline::CleanUp => self.clean_up_due(now, step),
                 Deadline::PoolStart(session) => self.pool_start_due(now, &session, step),
+                Deadline::Expiry(message) => self.expire(&message, step),
             }
         }
         self.dispatch(now, step);
@@ -464,6 +481,7 @@ impl Engine {
             .chain(step.removed.iter().cloned().map(Record::Removed))
             .chain(step.events.iter().cloned().map(Record::Event))
             .chain(self.task_records(step))
+            .chain(step.bus.iter().cloned())
             .collect()
     }
 

@@ -192,7 +192,9 @@ impl Engine {
 
     fn can(&self, id: &SessionId, requirements: &[String]) -> bool {
         self.session(id).is_some_and(|session| {
-            requirements.iter().all(|required| session.capabilities.contains(required))
+            requirements
+                .iter()
+                .all(|required| session.capabilities.contains(required) || self.bus.can(id, required))
         })
     }
 

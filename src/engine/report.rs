@@ -1,8 +1,10 @@
 //! What callers are told of runs and tasks: plain data, as of one moment.
 
+use std::sync::Arc;
+
 use crate::clock::Timestamp;
-use crate::id::{CommandId, RunId, SessionId};
-use crate::model::{Priority, TaskDetail, TaskReason, TaskStatus};
+use crate::id::{CommandId, MessageId, RunId, SessionId};
+use crate::model::{Agent, Message, Priority, TaskDetail, TaskReason, TaskStatus};
 
 pub use super::schedule::Counts;
 
@@ -161,4 +163,35 @@ pub struct Progress {
     pub critical_path: Vec<String>,
     /// Attempts in the order in which they began, with their ends.
     pub timeline: Vec<TaskView>,
+}
+
+/// An agent, and how many messages it has yet to acknowledge.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AgentView {
+    /// The record.
+    pub agent: Agent,
+    /// Messages that wait for it.
+    pub waiting: usize,
+}
+
+/// A message on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// Its id.
+    pub id: MessageId,
+    /// Who will receive it.
+    pub receivers: Vec<String>,
+    /// Who was named and will not: nobody has this id, or it takes no such messages.
+    pub not_reached: Vec<String>,
+}
+
+/// What an agent receives.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Received {
+    /// The most urgent first, then the oldest.
+    pub messages: Vec<Arc<Message>>,
+    /// Messages that fit as well.
+    pub remaining: usize,
+    /// How many were taken out because the agent has them.
+    pub acknowledged: usize,
 }

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
-use crate::id::SessionId;
+use crate::id::{MessageId, SessionId};
 use crate::model::{
-    OnFailure, OnTimeout, Priority, Profile, ResourceLimits, Retries, RunResources, SessionKind, Status,
-    Strategy, Task, TerminalSize, WhenBusy,
+    Address, OnFailure, OnTimeout, Priority, Profile, ResourceLimits, Retries, RunResources, SessionKind,
+    Status, Strategy, Task, TerminalSize, WhenBusy,
 };
 
 /// A session to create. Absent settings take the server's defaults.
@@ -210,4 +211,75 @@ pub struct RunChange {
     pub max_concurrent: Option<u32>,
     /// Its urgency beside other runs.
     pub priority: Option<Priority>,
+}
+
+/// An agent to be.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NewAgent {
+    /// Its id; made from the session's name when absent.
+    pub id: Option<String>,
+    /// What it is for.
+    pub role: Option<Value>,
+    /// What it can do.
+    pub capabilities: Vec<String>,
+    /// The types of messages that it takes; all when empty.
+    pub message_types: Vec<String>,
+    /// Of messages that it sends without one.
+    pub priority: Priority,
+}
+
+/// A message to send.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewMessage {
+    /// Who sends it.
+    pub from: String,
+    /// Whom it goes to.
+    pub to: Vec<Address>,
+    /// What kind it is.
+    pub message_type: String,
+    /// Anything.
+    pub payload: Value,
+    /// How urgent it is; as urgent as its sender when absent.
+    pub priority: Option<Priority>,
+    /// What it answers.
+    pub reply_to: Option<MessageId>,
+    /// How long it may wait for a receiver.
+    pub ttl: Option<Duration>,
+}
+
+/// Something about agents or their messages.
+#[derive(Debug)]
+pub enum BusRequest {
+    /// Make an agent of a session, or change one.
+    Register {
+        /// Where it works.
+        session: String,
+        /// What it is.
+        new: NewAgent,
+    },
+    /// Let an agent go: as soon as it has received all, or at once.
+    Deregister {
+        /// Which one.
+        agent: String,
+        /// Whether what it has not received is dropped.
+        at_once: bool,
+    },
+    /// Send a message.
+    Send {
+        /// Where its id comes from.
+        uuid: Uuid,
+        /// What, and to whom.
+        new: Box<NewMessage>,
+    },
+    /// Give an agent its messages.
+    Receive {
+        /// Which one.
+        agent: String,
+        /// Those that it has by now, and need not receive again.
+        received: Vec<MessageId>,
+        /// Only these types; all when empty.
+        types: Vec<String>,
+        /// At most so many.
+        most: usize,
+    },
 }

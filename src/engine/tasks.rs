@@ -100,6 +100,9 @@ impl Engine {
         }
         let mut tasks = new.tasks;
         for task in &mut tasks {
+            // A run may have 100,000 of them, for a month.
+            task.dependencies.shrink_to_fit();
+            task.requirements.shrink_to_fit();
             if let Some(selector) = &task.session {
                 task.session = Some(self.place_for_tasks(selector.as_str())?);
             }

@@ -3,12 +3,14 @@
 //! A call passes [`transport`](self) → rmcp → `server` → [`Surface`] (the choke point) → a tool's
 //! handler, which asks the orchestrator and shapes the result. Knows nothing of how anything is done.
 
+mod agent;
 mod answer;
 mod arguments;
 mod call;
 mod check;
 mod command;
 mod events;
+mod message;
 mod notices;
 mod progress;
 mod schema;

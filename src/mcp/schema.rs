@@ -78,6 +78,18 @@ impl JsonSchema for Variable {
     }
 }
 
+/// Urgency in arguments: [`super::arguments`] reads every form of it.
+pub(crate) fn priority_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string", "enum": ["low", "medium", "high", "critical"], "x-kind": "priority",
+    })
+}
+
+/// Any JSON at all.
+pub(crate) fn anything(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({})
+}
+
 /// The full schema of a tool's arguments.
 pub(crate) fn of_arguments<T: JsonSchema>() -> Value {
     simplified(SchemaSettings::draft2020_12(), SchemaGenerator::into_root_schema_for::<T>)

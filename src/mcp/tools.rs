@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::call::Call;
-use super::{command, events, progress, schema, session, task, webhook};
+use super::{agent, command, events, message, progress, schema, session, task, webhook};
 use crate::error::Result;
 
 /// A tool: what is published of it, and what serves it.
@@ -77,6 +77,11 @@ pub(crate) const TOOLS: &[&Tool] = &[
     &webhook::register::TOOL,
     &webhook::list::TOOL,
     &webhook::delete::TOOL,
+    &agent::register::TOOL,
+    &agent::deregister::TOOL,
+    &agent::list::TOOL,
+    &message::send::TOOL,
+    &message::receive::TOOL,
 ];
 
 /// A tool with its schemas.
@@ -211,8 +216,8 @@ mod tests {
             }
             assert_eq!(input["additionalProperties"], false, "{}", tool.name);
         }
-        // Six tools about graphs of tasks take the last third of it.
-        assert!(bytes <= 22_000, "{bytes}");
+        // What a model sees of all tools together.
+        assert!(bytes <= 45_000, "{bytes}");
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! Plain data: what a session, a command, a task and an event are, and how their states may change.
 
+pub mod agent;
 pub mod command;
 pub mod event;
 pub mod event_view;
 #[cfg(test)]
 pub(crate) mod fixtures;
 pub mod glob;
+pub mod message;
 pub mod record;
 pub mod run;
 pub mod secret;
@@ -13,9 +15,11 @@ pub mod session;
 pub mod task;
 pub mod webhook;
 
+pub use agent::Agent;
 pub use command::{Command, CommandState, EndReason, Ending, OnTimeout, ResourceLimits, Retries, WhenBusy};
 pub use event::{Event, EventFilter, EventKind, EventType, Placement, PlacementRule};
 pub use event_view::EventView;
+pub use message::{Address, Message};
 pub use record::Record;
 pub use run::{OnFailure, Run, RunResources, Strategy, Workplace};
 pub use session::{Dialect, Profile, Session, SessionKind, Status, TerminalSize};

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::id::{RunId, SessionId};
-use crate::model::{Command, Event, Run, Session, Task, TaskState};
+use crate::id::{MessageId, RunId, SessionId};
+use crate::model::{Agent, Command, Event, Message, Run, Session, Task, TaskState};
 
 /// One row to write. Records of one step are committed together.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +34,14 @@ pub enum Record {
         /// How it stands now.
         state: Box<TaskState>,
     },
+    /// An agent as it is now.
+    Agent(Box<Agent>),
+    /// An agent that is no more, with all that it was to receive.
+    AgentGone(String),
+    /// A message, once, when it is sent, and who is to receive it.
+    Message(Arc<Message>, Vec<String>),
+    /// Messages that an agent need not receive any more.
+    Received(String, Vec<MessageId>),
     /// How long a piece of work takes, to know next time.
     Estimate {
         /// Stands for the work: equal for equal texts in equal directories.

@@ -43,7 +43,7 @@ impl Priority {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Low => "low",
-            Self::Normal => "normal",
+            Self::Normal => "medium",
             Self::High => "high",
             Self::Critical => "critical",
         }

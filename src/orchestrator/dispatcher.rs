@@ -38,7 +38,7 @@ use crate::sample::{CpuMeter, Machine};
 use crate::store::{SegmentArchive, Store};
 use crate::term::log::OutputLog;
 use crate::term::redact::Redactor;
-use load::unstored;
+use load::{unstored, unstored_bus};
 pub(super) use reading::{Access, Read};
 pub(super) use webhooks::WebhookChange;
 
@@ -109,6 +109,8 @@ pub(super) struct Dispatcher {
     history: watch::Sender<u64>,
     /// Counts the steps that changed a run.
     runs: watch::Sender<u64>,
+    /// Counts the steps that changed an agent or its messages.
+    bus: watch::Sender<u64>,
     /// While a run depends on how busy the machine and its sessions are.
     machine: Option<(Machine, CpuMeter)>,
     /// When to look at it next.
@@ -148,6 +150,7 @@ impl Dispatcher {
             history_begin,
             history: watch::channel(0).0,
             runs: watch::channel(0).0,
+            bus: watch::channel(0).0,
             machine: None,
             load_at: None,
         };
@@ -155,6 +158,7 @@ impl Dispatcher {
         let now = clock::now();
         dispatcher.engine.restore_estimates(restored.estimates);
         dispatcher.engine.restore(now, restored.sessions, restored.commands, &mut step);
+        dispatcher.engine.restore_bus(now, unstored_bus(restored.bus), &mut step);
         dispatcher.engine.restore_runs(now, restored.runs.into_iter().map(unstored).collect(), &mut step);
         dispatcher.commit(&step)?;
         dispatcher.publish(&step);
@@ -290,6 +294,9 @@ impl Dispatcher {
         if step.changes_runs() {
             self.runs.send_modify(|count| *count += 1);
         }
+        if step.changes_bus() {
+            self.bus.send_modify(|count| *count += 1);
+        }
     }
 
     fn answer(&self, reply: Reply) -> Answer {
@@ -302,6 +309,7 @@ impl Dispatcher {
             | Reply::Tasks(_)
             | Reply::RunView(_)
             | Reply::Sessions(_)
+            | Reply::Bus(_)
             | Reply::Done => Vec::new(),
         };
         Answer { reply: self.told(reply), commands }

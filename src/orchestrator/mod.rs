@@ -1,5 +1,6 @@
 //! The handle that every surface uses: plain data in and out, cloneable, one dispatcher behind it.
 
+mod agents;
 mod alarm;
 mod census;
 mod closing;

@@ -160,31 +160,18 @@ impl Orchestrator {
         older_than: Duration,
         statuses: Vec<Status>,
     ) -> Result<Vec<SessionId>> {
-        match self.change(Request::CleanUp { older_than, statuses }).await?.reply {
-            Reply::Sessions(removed) => Ok(removed),
-            Reply::Session(_)
-            | Reply::Commands(_)
-            | Reply::Run(_)
-            | Reply::Tasks(_)
-            | Reply::RunView(_)
-            | Reply::Done => {
-                Err(Error::new(ErrorCode::Internal, "a clean-up was answered without what was removed"))
-            }
-        }
+        let Reply::Sessions(removed) = self.change(Request::CleanUp { older_than, statuses }).await?.reply
+        else {
+            return Err(Error::new(ErrorCode::Internal, "a clean-up was answered without what was removed"));
+        };
+        Ok(removed)
     }
 
     async fn changed(&self, request: Request) -> Result<Session> {
-        match self.change(request).await?.reply {
-            Reply::Session(session) => Ok(*session),
-            Reply::Commands(_)
-            | Reply::Run(_)
-            | Reply::Tasks(_)
-            | Reply::RunView(_)
-            | Reply::Sessions(_)
-            | Reply::Done => {
-                Err(Error::new(ErrorCode::Internal, "a change of a session was answered without one"))
-            }
-        }
+        let Reply::Session(session) = self.change(request).await?.reply else {
+            return Err(Error::new(ErrorCode::Internal, "a change of a session was answered without one"));
+        };
+        Ok(*session)
     }
 
     /// Waits for a starting shell's prompt, or its end.

@@ -96,15 +96,12 @@ impl Orchestrator {
     /// Ends tasks; returns those that were not over, each with its run. Those that ran may take a moment:
     /// wait for them with [`Orchestrator::wait_tasks`].
     pub async fn cancel_tasks(&self, query: &TaskQuery, mode: CancelMode) -> Result<Vec<(RunId, String)>> {
-        match self.change(Request::CancelTasks { query: query.clone(), mode }).await?.reply {
-            Reply::Tasks(tasks) => Ok(tasks),
-            Reply::Session(_)
-            | Reply::Commands(_)
-            | Reply::Run(_)
-            | Reply::RunView(_)
-            | Reply::Sessions(_)
-            | Reply::Done => Err(mistaken()),
-        }
+        let Reply::Tasks(tasks) =
+            self.change(Request::CancelTasks { query: query.clone(), mode }).await?.reply
+        else {
+            return Err(mistaken());
+        };
+        Ok(tasks)
     }
 
     /// Runs tasks that are over once more, in a run of their own.
@@ -114,27 +111,17 @@ impl Orchestrator {
 
     /// Holds a run, lets it go on, or changes its slots or urgency.
     pub async fn control_run(&self, run: &str, change: RunChange) -> Result<RunView> {
-        match self.change(Request::ControlRun { run: run.to_owned(), change }).await?.reply {
-            Reply::RunView(view) => Ok(*view),
-            Reply::Session(_)
-            | Reply::Commands(_)
-            | Reply::Run(_)
-            | Reply::Tasks(_)
-            | Reply::Sessions(_)
-            | Reply::Done => Err(mistaken()),
-        }
+        let Reply::RunView(view) =
+            self.change(Request::ControlRun { run: run.to_owned(), change }).await?.reply
+        else {
+            return Err(mistaken());
+        };
+        Ok(*view)
     }
 
     async fn accepted(&self, request: Request) -> Result<Accepted> {
-        match self.change(request).await?.reply {
-            Reply::Run(accepted) => Ok(*accepted),
-            Reply::Session(_)
-            | Reply::Commands(_)
-            | Reply::Tasks(_)
-            | Reply::RunView(_)
-            | Reply::Sessions(_)
-            | Reply::Done => Err(mistaken()),
-        }
+        let Reply::Run(accepted) = self.change(request).await?.reply else { return Err(mistaken()) };
+        Ok(*accepted)
     }
 
     /// Where pooled sessions work.

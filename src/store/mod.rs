@@ -1,4 +1,4 @@
-//! The store: one `SQLite` file for sessions, commands and events, and beside it the output of the
+//! The store: one `SQLite` file for sessions, commands, runs, messages and events, and beside it the output of the
 //! sessions in segment files. It hides `SQLite`, and knows nothing of what the records mean.
 //!
 //! Several servers may share one state directory (every client starts its own). Each holds a lock
@@ -7,6 +7,7 @@
 //! it survives the death of the process; a power cut may lose the last commits, never the file.
 
 mod archive;
+mod bus;
 mod events;
 mod runs;
 mod schema;
@@ -29,6 +30,7 @@ use crate::limits;
 use crate::model::{Command, Record, Session};
 
 pub use archive::SegmentArchive;
+pub use bus::StoredBus;
 pub use events::Stretch;
 pub use runs::StoredRun;
 pub use sweep::{Bounds, Sweeper};
@@ -56,6 +58,8 @@ pub struct Restored {
     pub runs: Vec<StoredRun>,
     /// How long work takes: what stands for it, and microseconds.
     pub estimates: Vec<(u64, u64)>,
+    /// What dead servers left of agents and messages.
+    pub bus: StoredBus,
 }
 
 impl Store {
@@ -157,6 +161,9 @@ impl Store {
                 Record::Run(_) | Record::Graph { .. } | Record::Task { .. } | Record::Estimate { .. } => {
                     runs::write(&self.connection, &self.server, record)?;
                 }
+                Record::Agent(_) | Record::AgentGone(_) | Record::Message(..) | Record::Received(..) => {
+                    bus::write(&self.connection, &self.server, record)?;
+                }
             }
         }
         if self.events_until_trim == 0 {
@@ -243,6 +250,7 @@ fn take_over(
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
             transaction.execute("UPDATE sessions SET server = ?1 WHERE server = ?2", [server, &other])?;
             transaction.execute("UPDATE runs SET server = ?1 WHERE server = ?2", [server, &other])?;
+            bus::take_over(&transaction, &other, server)?;
             transaction.execute("DELETE FROM servers WHERE id = ?1", [&other])?;
             let _ = fs::remove_file(lock_path(directory, &other));
         }
@@ -277,8 +285,9 @@ fn take_over(
     runs::trim(&transaction)?;
     let runs = runs::read(&transaction, server)?;
     let estimates = runs::estimates(&transaction)?;
+    let bus = bus::read(&transaction, server)?;
     transaction.commit()?;
-    Ok(Restored { sessions, commands, runs, estimates })
+    Ok(Restored { sessions, commands, runs, estimates, bus })
 }
 
 fn read_all<T: DeserializeOwned>(

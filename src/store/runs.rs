@@ -47,7 +47,14 @@ pub(super) fn write(connection: &Connection, server: &str, record: &Record) -> R
         Record::Estimate { work, mean_us } => connection
             .prepare_cached("INSERT OR REPLACE INTO estimates (work, mean_us) VALUES (?1, ?2)")?
             .execute(params![work.cast_signed(), mean_us.cast_signed()])?,
-        Record::Session(_) | Record::Removed(_) | Record::Command(_) | Record::Event(_) => 0,
+        Record::Session(_)
+        | Record::Removed(_)
+        | Record::Command(_)
+        | Record::Event(_)
+        | Record::Agent(_)
+        | Record::AgentGone(_)
+        | Record::Message(..)
+        | Record::Received(..) => 0,
     };
     Ok(())
 }

@@ -34,16 +34,39 @@ CREATE TABLE estimates (rowid INTEGER PRIMARY KEY, work INTEGER NOT NULL UNIQUE,
 ALTER TABLE events ADD COLUMN server INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE webhooks (
     id TEXT PRIMARY KEY, created_at INTEGER NOT NULL, record TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE agents (
+    id TEXT NOT NULL, server TEXT NOT NULL, record TEXT NOT NULL, PRIMARY KEY (id, server)) STRICT, WITHOUT ROWID;
+CREATE TABLE messages (id TEXT PRIMARY KEY, server TEXT NOT NULL, record TEXT NOT NULL) STRICT;
+CREATE TABLE deliveries (
+    message TEXT NOT NULL, agent TEXT NOT NULL, PRIMARY KEY (message, agent)) STRICT, WITHOUT ROWID;
 "];
 
-/// Another server may be writing: its commits take well under a millisecond.
-pub(super) const BUSY: Duration = Duration::from_secs(5);
+/// Another server may be writing: its commits take well under a millisecond, so the first looks at the lock
+/// follow each other closely, and no commit waits for longer than it must. `SQLite`'s own pauses grow to 100 ms.
+const EAGER: Duration = Duration::from_micros(200);
+const EAGER_LOOKS: i32 = 50;
+const PATIENT: Duration = Duration::from_millis(2);
+/// About 5 s in all.
+const LOOKS: i32 = 2_500;
 /// Commands that the store keeps.
 const COMMANDS: i64 = 200_000;
 
+/// Makes the connection wait while another one writes.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "SQLite asks within its own call, where nothing can be awaited"
+)]
+pub(super) fn share(connection: &mut Connection) -> Result<(), Failure> {
+    connection.busy_handler(Some(|looks| {
+        std::thread::sleep(if looks < EAGER_LOOKS { EAGER } else { PATIENT });
+        looks < LOOKS
+    }))?;
+    Ok(())
+}
+
 /// Sets the connection up and brings the schema up to date.
 pub(super) fn prepare(connection: &mut Connection) -> Result<(), Failure> {
-    connection.busy_timeout(BUSY)?;
+    share(connection)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     // A checkpoint syncs the disk, which takes milliseconds: one for some hundred commands is enough.

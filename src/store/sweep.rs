@@ -65,8 +65,8 @@ impl Sweeper {
     }
 
     fn connect(&self) -> std::result::Result<Connection, Failure> {
-        let connection = Connection::open(self.directory.join("shellherd.db"))?;
-        connection.busy_timeout(super::schema::BUSY)?;
+        let mut connection = Connection::open(self.directory.join("shellherd.db"))?;
+        super::schema::share(&mut connection)?;
         Ok(connection)
     }
 

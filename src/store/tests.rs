@@ -69,6 +69,25 @@ fn a_command_of_an_older_server_is_read_as_one_that_was_not_confined() {
 }
 
 #[test]
+fn a_commit_waits_while_another_server_writes() {
+    let directory = directory();
+    let (mut store, _) = Store::open(&directory).expect("opens");
+    let other = Connection::open(directory.join("shellherd.db")).expect("opens beside it");
+    other.execute_batch("BEGIN IMMEDIATE").expect("takes the lock");
+    let session = session("one", Status::Idle);
+    let record = Record::Session(Box::new(session.clone()));
+    std::thread::scope(|scope| {
+        let commit = scope.spawn(|| store.commit(&[record]));
+        other.execute_batch("COMMIT").expect("gives it back");
+        commit.join().expect("does not panic").expect("commits");
+    });
+    drop(store);
+    let (_next, restored) = Store::open(&directory).expect("opens again");
+    assert_eq!(restored.sessions, [session]);
+    let _ = fs::remove_dir_all(directory);
+}
+
+#[test]
 fn live_sessions_of_a_living_server_are_its_own() {
     let directory = directory();
     let (mut first, _) = Store::open(&directory).expect("opens");

@@ -90,12 +90,14 @@ async fn leaves_nothing(shell: &str) {
 /// A timeout ends a confined command with all of its children, and the shell goes on.
 async fn stops(herd: &Herd, shell: &str) {
     let timeout = Some(Duration::from_millis(200));
-    for (on_timeout, code) in [(OnTimeout::Interrupt, 130), (OnTimeout::Kill, 137)] {
+    // On a busy machine the timeout may come before the job has the foreground. The shell is then interrupted,
+    // whatever was to happen to the job.
+    for (on_timeout, codes) in [(OnTimeout::Interrupt, [130, 130]), (OnTimeout::Kill, [137, 130])] {
         let stubborn = marker();
         let text = format!("setsid sh -c 'trap \"\" TERM INT; sleep {stubborn}; true' & sleep {stubborn}");
         let command = herd.run(NewCommand { timeout, on_timeout, ..confined(text) }).await;
         assert!(command.timed_out, "{shell}");
-        assert_eq!(command.exit_code(), Some(code), "{shell}");
+        assert!(command.exit_code().is_some_and(|code| codes.contains(&code)), "{shell}: {command:?}");
         assert_eq!(processes_with(&stubborn), [] as [u32; 0], "{shell}");
         assert_eq!(herd.run(confined("true")).await.exit_code(), Some(0), "{shell}");
     }

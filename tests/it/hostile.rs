@@ -13,7 +13,7 @@ use crate::support::{Client, Flag, Scratch, server, status_kb};
 /// Arguments of each tool that would be accepted.
 fn valid(tool: &str, session: &str) -> Map<String, Value> {
     let arguments = match tool {
-        "session_create" | "session_list" => json!({}),
+        "session_create" | "session_list" | "agent_list" => json!({}),
         "session_close" => json!({"sessionId": "no-such-session"}),
         "session_update" => json!({"sessionId": session, "name": "changed"}),
         "session_input" => json!({"sessionId": session, "text": "changed"}),
@@ -27,6 +27,8 @@ fn valid(tool: &str, session: &str) -> Map<String, Value> {
         "task_status" | "task_cancel" | "task_retry" | "progress_aggregate" => {
             json!({"runId": "run_nothing"})
         }
+        "agent_deregister" | "message_receive" => json!({"agentId": "nobody"}),
+        "message_send" => json!({"to": "nobody", "payload": 1}),
         _ => json!({"sessionId": session}),
     };
     arguments.as_object().expect("an object").clone()

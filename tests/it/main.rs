@@ -20,6 +20,7 @@ mod hostile;
 mod limits;
 mod load;
 mod matrix;
+mod messages;
 mod output;
 mod prompts;
 mod protocol;

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Scratch, marker, processes_with, program, shells, until};
+use crate::support::{Client, Flag, Scratch, marker, processes_with, program, shells, until};
 
 /// What a run left.
 struct Ran {
@@ -314,25 +314,34 @@ fn stdin_and_the_slots_of_the_command_line_are_taken() {
 fn on_a_terminal_there_are_bars_which_leave_nothing_behind() {
     let home = Scratch::new("run-bars");
     let file = home.path().join("bars.json");
-    let tasks =
-        json!([task("counts", "echo counted; sleep 1", json!([])), task("fails", "exit 4", json!([]))]);
+    let seen = Flag::in_(&home);
+    let counts = format!("echo counted; {}", seen.awaited());
+    let tasks = json!([task("counts", &counts, json!([])), task("fails", "exit 4", json!([]))]);
     std::fs::write(&file, tasks.to_string()).expect("the file can be written");
     let mut client = Client::start();
     let session = client.clean("bash");
     let binary = env!("CARGO_BIN_EXE_shellherd");
     let state = home.path().join("state");
     let command = format!("{binary} run {} --state-dir {}", file.display(), state.display());
-    let ran = client.run(&session, &command);
+    let command = client.start_command(&session, &command);
+    let raw = |client: &mut Client| {
+        client
+            .ok("session_output", json!({"sessionId": session, "commandId": command, "mode": "raw"}))
+            .to_string()
+    };
+    until("the last line of output stands in a bar", || {
+        let raw = raw(&mut client);
+        ["counts   0:", " counted "].iter().all(|part| raw.contains(part))
+    });
+    seen.raise();
+    let ran = client.ended(&command);
     assert_eq!(ran.exit(), Some(1), "{ran:?}");
     let lines: Vec<&str> = ran.output().lines().filter(|line| !line.is_empty()).collect();
     assert!(lines[0].starts_with("started   fails") || lines[0].starts_with("failed    fails"), "{lines:?}");
     assert!(lines.iter().any(|line| line.starts_with("counts  completed")), "{lines:?}");
     assert!(!ran.output().contains('%'), "the total is gone: {lines:?}");
-    let raw =
-        client.ok("session_output", json!({"sessionId": session, "commandId": ran.command(), "mode": "raw"}));
-    let raw = raw.to_string();
+    let raw = raw(&mut client);
     assert!(raw.contains("0 of 2 tasks") || raw.contains("1 of 2 tasks"), "{raw}");
-    assert!(raw.contains("0:00 counted"), "the last line of output: {raw}");
 }
 
 /// A run of two tasks, of which one runs and says so by its marker.

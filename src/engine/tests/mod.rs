@@ -11,6 +11,7 @@ mod forgetting;
 mod graphs;
 mod histories;
 mod laws;
+mod messages;
 mod properties;
 mod selector;
 mod sessions;
@@ -96,7 +97,11 @@ impl Play {
                 Record::Task { run, number, .. } => format!("{run} {number}"),
                 Record::Estimate { work, .. } => format!("work {work}"),
                 Record::Removed(id) => id.to_string(),
-                Record::Event(_) => continue,
+                Record::Event(_)
+                | Record::Agent(_)
+                | Record::AgentGone(_)
+                | Record::Message(..)
+                | Record::Received(..) => continue,
             };
             assert!(ids.insert(id.clone()), "{id} is committed twice");
         }

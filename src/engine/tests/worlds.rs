@@ -87,7 +87,11 @@ impl Store {
                 Record::Task { run, number, state } => drop(self.states.insert((run, number), *state)),
                 Record::Estimate { work, mean_us } => drop(self.estimates.insert(work, mean_us)),
                 Record::Removed(session) => drop(self.sessions.remove(&session)),
-                Record::Event(_) => {}
+                Record::Event(_)
+                | Record::Agent(_)
+                | Record::AgentGone(_)
+                | Record::Message(..)
+                | Record::Received(..) => {}
             }
         }
     }
@@ -232,8 +236,7 @@ impl World {
     }
 
     fn distribute(&mut self, new: &AnyRun) {
-        let live: Vec<SessionId> =
-            self.sessions.iter().filter(|id| self.workers.contains_key(id)).cloned().collect();
+        let live: Vec<SessionId> = self.live().cloned().collect();
         let of_run = if new.reuses_names { 0 } else { self.play.uuids };
         let name = |number: usize| format!("t{of_run}-{number}");
         let tasks = new.tasks.iter().enumerate().map(|(number, task)| {
@@ -386,15 +389,17 @@ impl World {
         self.step(|engine, _, _| engine.load(Load::default()));
         self.create(true);
         // What a run's own sessions cannot do would be waited for until they can.
-        for id in
-            self.sessions.clone().into_iter().filter(|id| self.workers.contains_key(id)).collect::<Vec<_>>()
-        {
+        for id in self.live().cloned().collect::<Vec<_>>() {
             let change = SessionChange { capabilities: Some(vec!["gpu".into()]), ..SessionChange::default() };
             self.request(Request::UpdateSession { selector: id.to_string(), change: Box::new(change) })
                 .expect("a live session");
         }
         let mut idle_turns = 0;
         while self.play.engine.schedule.active().count() > 0 {
+            // A shell that had to be killed with its command may have been the last that can.
+            if self.live().next().is_none() {
+                self.create(true);
+            }
             for run in self.runs.clone() {
                 if self.seen[&run].percentage < 100.0 {
                     self.control(&run, RunChange { paused: Some(false), ..RunChange::default() });
@@ -406,6 +411,11 @@ impl World {
             idle_turns = if self.attempts() > before { 0 } else { idle_turns + 1 };
             assert!(idle_turns < 20, "the runs never end: {}", self.open_tasks());
         }
+    }
+
+    /// The callers' sessions that have a shell.
+    fn live(&self) -> impl Iterator<Item = &SessionId> {
+        self.sessions.iter().filter(|id| self.workers.contains_key(id))
     }
 
     fn open_tasks(&self) -> String {

@@ -61,7 +61,7 @@ pub(super) fn describe(schema: &Value) -> String {
         "boolean" => "true or false".to_owned(),
         "array" => "an array".to_owned(),
         "object" => "an object".to_owned(),
-        _ => "another value".to_owned(),
+        _ => "any JSON".to_owned(),
     }
 }
 

@@ -3,14 +3,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Summary, priority_schema, priority_word};
+use super::Summary;
 use crate::engine::report::{RunStatus, RunView};
 use crate::engine::request::RunChange;
 use crate::error::{Error, Result};
 use crate::mcp::answer::Answer;
 use crate::mcp::arguments::typed;
 use crate::mcp::call::{Call, standing};
-use crate::mcp::schema;
+use crate::mcp::schema::{self, priority_schema};
 use crate::mcp::tools::{Effect, Tool};
 use crate::model::Priority;
 
@@ -80,7 +80,7 @@ fn answer(view: &RunView) -> Result<Answer> {
         run_id: view.run.to_string(),
         status: view.status.as_str(),
         max_concurrent: view.max_concurrent,
-        priority: priority_word(view.priority),
+        priority: view.priority.as_str(),
         summary: view.counts.into(),
     };
     let held = if view.paused && view.status != RunStatus::Paused { " (held)" } else { "" };

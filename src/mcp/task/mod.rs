@@ -10,7 +10,7 @@ use super::call::Call;
 use crate::engine::report::{Accepted, Counts};
 use crate::engine::request::TaskQuery;
 use crate::error::{Error, Result};
-use crate::model::{Priority, TaskStatus};
+use crate::model::TaskStatus;
 
 pub(crate) mod cancel;
 pub(crate) mod control;
@@ -19,24 +19,8 @@ pub(crate) mod retry;
 mod spec;
 pub(crate) mod status;
 
-/// Urgency in arguments: [`super::arguments`] reads every form of it.
-fn priority_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    schemars::json_schema!({
-        "type": "string", "enum": ["low", "medium", "high", "critical"], "x-kind": "priority",
-    })
-}
-
 pub(in crate::mcp) fn status_words() -> [&'static str; 4] {
     TaskStatus::ALL.map(TaskStatus::as_str)
-}
-
-fn priority_word(priority: Priority) -> &'static str {
-    match priority {
-        Priority::Low => "low",
-        Priority::Normal => "medium",
-        Priority::High => "high",
-        Priority::Critical => "critical",
-    }
 }
 
 /// Tasks by status.

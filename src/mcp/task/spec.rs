@@ -6,14 +6,13 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::priority_schema;
 use crate::error::Result;
 use crate::id::SessionId;
 use crate::limits;
 use crate::mcp::arguments::refusal;
 use crate::mcp::check;
 use crate::mcp::command::execute::{ExitCodes, Limits};
-use crate::mcp::schema::{Milliseconds, Variable};
+use crate::mcp::schema::{Milliseconds, Variable, priority_schema};
 use crate::model::{Condition, Dependency, Priority, Task, TaskKind, TaskRetries};
 
 /// A node of the graph.

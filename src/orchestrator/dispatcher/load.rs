@@ -1,13 +1,13 @@
-//! How busy the machine is, for as long as a run depends on it; and runs as they come from the store.
+//! How busy the machine is, for as long as a run depends on it; and runs and messages as they come from the store.
 
 use super::Dispatcher;
 use super::reading::Members;
 use crate::clock::Moment;
-use crate::engine::{Load, RestoredRun};
+use crate::engine::{Load, RestoredBus, RestoredRun};
 use crate::id::SessionId;
 use crate::limits;
 use crate::sample::{self, CpuMeter, Machine};
-use crate::store::StoredRun;
+use crate::store::{StoredBus, StoredRun};
 
 impl Dispatcher {
     /// Looks at the machine when it is time to, and stops looking when nobody wants to know.
@@ -47,4 +47,9 @@ fn load(members: &Members, meter: &mut CpuMeter, now: Moment) -> f64 {
 /// A run as the engine takes it in.
 pub(super) fn unstored(stored: StoredRun) -> RestoredRun {
     RestoredRun { run: stored.run, tasks: stored.tasks, states: stored.states }
+}
+
+/// Agents and messages as the engine takes them in.
+pub(super) fn unstored_bus(stored: StoredBus) -> RestoredBus {
+    RestoredBus { agents: stored.agents, messages: stored.messages }
 }

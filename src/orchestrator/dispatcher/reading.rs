@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Dispatcher;
 use crate::clock::{self, Moment};
-use crate::engine::report::{Plan, Progress, RunView, TaskReport};
+use crate::engine::report::{AgentView, Plan, Progress, RunView, TaskReport};
 use crate::engine::request::{NewRun, TaskQuery};
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::{CommandId, SessionId};
@@ -27,6 +27,8 @@ pub(in crate::orchestrator) enum Read {
     Command(String, oneshot::Sender<Result<CommandWatch>>),
     Members(Vec<SessionId>, oneshot::Sender<Vec<Members>>),
     Runs(oneshot::Sender<watch::Receiver<u64>>),
+    Bus(oneshot::Sender<watch::Receiver<u64>>),
+    Agents(oneshot::Sender<Vec<AgentView>>),
     Run(String, oneshot::Sender<Result<RunView>>),
     Plan(Box<NewRun>, Workplace, oneshot::Sender<Result<Plan>>),
     Tasks(TaskQuery, usize, oneshot::Sender<Result<TaskReport>>),
@@ -81,6 +83,12 @@ impl Dispatcher {
             }
             Read::Runs(reply) => {
                 let _ = reply.send(self.runs.subscribe());
+            }
+            Read::Bus(reply) => {
+                let _ = reply.send(self.bus.subscribe());
+            }
+            Read::Agents(reply) => {
+                let _ = reply.send(self.engine.agents().collect());
             }
             Read::Run(selector, reply) => {
                 let _ = reply.send(self.engine.run_view(&selector));

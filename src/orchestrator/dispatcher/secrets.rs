@@ -1,12 +1,15 @@
 //! Which secrets a session knows, and what is written and told of it without them.
 
+use std::sync::Arc;
+
+use serde_json::Value;
 use tracing::warn;
 
 use super::{Dispatcher, Live, worker};
 use crate::engine::{Effect, EffectKind, Reply};
 use crate::error::Error;
 use crate::id::SessionId;
-use crate::model::{Command, Record, Task, secret};
+use crate::model::{Command, Message, Record, Task, secret};
 use crate::orchestrator::secrets::{Secrets, told_event};
 
 impl Dispatcher {
@@ -39,8 +42,28 @@ impl Dispatcher {
                 let tasks = tasks.iter().map(|task| self.redacted_task(task)).collect();
                 Record::Graph { run, tasks }
             }
-            Record::Removed(_) | Record::Run(_) | Record::Task { .. } | Record::Estimate { .. } => record,
+            Record::Agent(mut agent) => {
+                agent.role.iter_mut().for_each(|role| self.blot_all(role));
+                Record::Agent(agent)
+            }
+            Record::Message(message, receivers) => {
+                let mut message = Message::clone(&message);
+                self.blot_all(&mut message.payload);
+                Record::Message(Arc::new(message), receivers)
+            }
+            Record::Run(_)
+            | Record::Removed(_)
+            | Record::Task { .. }
+            | Record::Estimate { .. }
+            | Record::AgentGone(_)
+            | Record::Received(..) => record,
         }
+    }
+
+    /// Blots the secrets of all sessions out of what may be about any.
+    fn blot_all(&self, value: &mut Value) {
+        Secrets::new(self.configured.clone()).blot_json(value);
+        self.live.values().for_each(|live| live.secrets.blot_json(value));
     }
 
     /// A task without the values of variables that are named like secrets, wherever these stand.
@@ -72,7 +95,12 @@ impl Dispatcher {
                     commands.into_iter().map(|command| self.secrets(&command.session).command(command));
                 Reply::Commands(told.collect())
             }
-            Reply::Run(_) | Reply::Tasks(_) | Reply::RunView(_) | Reply::Sessions(_) | Reply::Done => reply,
+            Reply::Run(_)
+            | Reply::Tasks(_)
+            | Reply::RunView(_)
+            | Reply::Sessions(_)
+            | Reply::Bus(_)
+            | Reply::Done => reply,
         }
     }
 

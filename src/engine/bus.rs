@@ -1,0 +1,382 @@
+//! Messages between agents: who is there, and what each has yet to receive.
+//!
+//! A message waits for each of its receivers until that one acknowledges it, its time is over, or the
+//! receiver goes. Whoever receives again before that receives it again: delivered at least once, never
+//! lost. The order is by priority, then by age.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use uuid::Uuid;
+
+use super::report::{AgentView, Received, Sent};
+use super::request::{BusRequest, NewAgent, NewMessage};
+use super::{Deadline, Engine, Step, TimerKey};
+use crate::clock::Now;
+use crate::error::{Error, ErrorCode, Result};
+use crate::id::{MessageId, SessionId};
+use crate::limits;
+use crate::model::{Address, Agent, Message, Priority, Record, glob};
+
+/// The answer to a [`BusRequest`].
+#[derive(Debug, PartialEq)]
+pub enum BusReply {
+    /// An agent as it is now, or was.
+    Agent(Box<AgentView>),
+    /// A message that is on its way.
+    Sent(Sent),
+    /// What an agent receives.
+    Received(Received),
+}
+
+/// Agents, and messages that somebody has yet to receive.
+#[derive(Debug, Default)]
+pub(super) struct Bus {
+    agents: BTreeMap<String, Agent>,
+    queues: HashMap<String, Queue>,
+    messages: HashMap<MessageId, Waiting>,
+    bytes: usize,
+    sent: u64,
+}
+
+/// What one agent has yet to receive: the most urgent first, then the oldest.
+type Queue = BTreeMap<(Reverse<Priority>, u64), MessageId>;
+
+#[derive(Debug)]
+struct Waiting {
+    message: Arc<Message>,
+    bytes: usize,
+    /// Agents that have yet to acknowledge it.
+    receivers: usize,
+    /// Its pending end.
+    timer: Option<TimerKey>,
+}
+
+/// What an earlier server left of agents and messages.
+#[derive(Debug, Default)]
+pub struct RestoredBus {
+    /// Its agents; their sessions have ended.
+    pub agents: Vec<Agent>,
+    /// Messages, each with those who have yet to receive it.
+    pub messages: Vec<(Message, Vec<String>)>,
+}
+
+impl Bus {
+    fn view(&self, agent: &Agent) -> AgentView {
+        AgentView { agent: agent.clone(), waiting: self.waiting(&agent.id) }
+    }
+
+    fn waiting(&self, agent: &str) -> usize {
+        self.queues.get(agent).map_or(0, BTreeMap::len)
+    }
+
+    fn push(&mut self, message: Message, receivers: &[String], timer: Option<TimerKey>) -> Arc<Message> {
+        let bytes = serde_json::to_string(&message.payload).map_or(0, |text| text.len());
+        let message = Arc::new(message);
+        for receiver in receivers {
+            let queue = self.queues.entry(receiver.clone()).or_default();
+            queue.insert(place(&message), message.id.clone());
+        }
+        self.bytes += bytes;
+        let waiting = Waiting { message: Arc::clone(&message), bytes, receivers: receivers.len(), timer };
+        self.messages.insert(message.id.clone(), waiting);
+        message
+    }
+
+    /// Takes a message out of an agent's queue. Returns whether it was there, and the timer of a message
+    /// that nobody is left to receive.
+    fn take(&mut self, agent: &str, id: &MessageId) -> (bool, Option<TimerKey>) {
+        let Some(waiting) = self.messages.get_mut(id) else { return (false, None) };
+        let was_there = self.queues.get_mut(agent).and_then(|queue| queue.remove(&place(&waiting.message)));
+        if was_there.is_none() {
+            return (false, None);
+        }
+        waiting.receivers -= 1;
+        if waiting.receivers > 0 {
+            return (true, None);
+        }
+        let gone = self.messages.remove(id);
+        self.bytes -= gone.as_ref().map_or(0, |gone| gone.bytes);
+        (true, gone.and_then(|gone| gone.timer))
+    }
+
+    /// What an agent can do beside what its session can.
+    pub(super) fn can(&self, session: &SessionId, capability: &str) -> bool {
+        self.agents.values().any(|agent| {
+            agent.session == *session
+                && !agent.draining
+                && agent.capabilities.iter().any(|own| own == capability)
+        })
+    }
+}
+
+fn place(message: &Message) -> (Reverse<Priority>, u64) {
+    (Reverse(message.priority), message.number)
+}
+
+impl Engine {
+    pub(super) fn bus_request(&mut self, now: Now, request: BusRequest, step: &mut Step) -> Result<BusReply> {
+        match request {
+            BusRequest::Register { session, new } => self.register(now, &session, new, step),
+            BusRequest::Deregister { agent, at_once } => self.deregister(&agent, at_once, step),
+            BusRequest::Send { uuid, new } => self.send(now, uuid, *new, step),
+            BusRequest::Receive { agent, received, types, most } => {
+                self.receive(&agent, &received, &types, most, step)
+            }
+        }
+    }
+
+    /// All agents, in the order of their ids.
+    pub fn agents(&self) -> impl Iterator<Item = AgentView> {
+        self.bus.agents.values().map(|agent| self.bus.view(agent))
+    }
+
+    /// Takes over what an earlier server left.
+    pub fn restore_bus(&mut self, now: Now, restored: RestoredBus, step: &mut Step) {
+        for agent in restored.agents {
+            self.bus.agents.insert(agent.id.clone(), agent);
+        }
+        for (message, receivers) in restored.messages {
+            self.bus.sent = self.bus.sent.max(message.number);
+            let is_late = message.expires_at.is_some_and(|end| end <= now.wall);
+            let timer = message.expires_at.map(|end| self.expiry(now, &message.id, end.since(now.wall)));
+            let id = message.id.clone();
+            self.bus.push(message, &receivers, timer);
+            if is_late {
+                self.expire(&id, step);
+            }
+        }
+    }
+
+    /// Ends the wait of a message whose time is over.
+    pub(super) fn expire(&mut self, id: &MessageId, step: &mut Step) {
+        let Some(place) = self.bus.messages.get(id).map(|waiting| place(&waiting.message)) else { return };
+        let agents: Vec<String> = self
+            .bus
+            .queues
+            .iter()
+            .filter(|(_, queue)| queue.contains_key(&place))
+            .map(|(agent, _)| agent.clone())
+            .collect();
+        for agent in agents {
+            self.received(&agent, std::slice::from_ref(id), step);
+        }
+    }
+
+    fn register(&mut self, now: Now, session: &str, new: NewAgent, step: &mut Step) -> Result<BusReply> {
+        let session = self.resolve(session)?;
+        let entry = self.sessions.get(&session).filter(|entry| entry.session.status.is_live());
+        if entry.is_none() {
+            return Err(Error::new(ErrorCode::SessionClosed, format!("session {session} has ended"))
+                .with_hint("an agent works in a live session: make one with session_create"));
+        }
+        let id = match new.id {
+            Some(id) => id,
+            None => self.free_agent_id(&session),
+        };
+        let known = self.bus.agents.get(&id);
+        if let Some(known) = known
+            && known.session != session
+            && self.session(&known.session).is_some_and(|session| session.status.is_live())
+        {
+            return Err(Error::new(
+                ErrorCode::DuplicateId,
+                format!("agent '{id}' works in session {}", known.session),
+            )
+            .with_hint("choose another agentId, or end that one with agent_deregister"));
+        }
+        if known.is_none() && self.bus.agents.len() >= limits::AGENTS {
+            return Err(Error::new(
+                ErrorCode::LimitExceeded,
+                format!("{} agents are the most that one server has", limits::AGENTS),
+            )
+            .with_hint("end those that are not needed with agent_deregister"));
+        }
+        let agent = Agent {
+            id: id.clone(),
+            session,
+            role: new.role,
+            capabilities: new.capabilities,
+            message_types: new.message_types,
+            priority: new.priority,
+            draining: false,
+            registered_at: now.wall,
+        };
+        step.note_bus(Record::Agent(Box::new(agent.clone())));
+        // It may be the first that can do what some task requires.
+        self.schedule.is_due = true;
+        let view = self.bus.view(&agent);
+        self.bus.agents.insert(id, agent);
+        Ok(BusReply::Agent(Box::new(view)))
+    }
+
+    fn free_agent_id(&self, session: &SessionId) -> String {
+        let name = self.session(session).map_or_else(|| session.to_string(), |session| session.name.clone());
+        // A glob's characters would make it an address of others.
+        let name: String =
+            name.chars().filter(|c| !matches!(c, '*' | '?')).take(limits::AGENT_WORD - 8).collect();
+        let numbered = (2..).map(|number| format!("{name}-{number}"));
+        std::iter::once(name.clone())
+            .chain(numbered)
+            .find(|id| !id.is_empty() && !self.bus.agents.contains_key(id))
+            .unwrap_or(name)
+    }
+
+    fn deregister(&mut self, agent: &str, at_once: bool, step: &mut Step) -> Result<BusReply> {
+        let Some(known) = self.bus.agents.get_mut(agent) else { return Err(self.agent_not_found(agent)) };
+        known.draining = true;
+        let known = known.clone();
+        let view = self.bus.view(&known);
+        if view.waiting > 0 && !at_once {
+            step.note_bus(Record::Agent(Box::new(known)));
+            return Ok(BusReply::Agent(Box::new(view)));
+        }
+        let left: Vec<MessageId> =
+            self.bus.queues.get(agent).into_iter().flat_map(BTreeMap::values).cloned().collect();
+        self.received(agent, &left, step);
+        self.bus.queues.remove(agent);
+        self.bus.agents.remove(agent);
+        step.note_bus(Record::AgentGone(agent.to_owned()));
+        Ok(BusReply::Agent(Box::new(view)))
+    }
+
+    fn send(&mut self, now: Now, uuid: Uuid, new: NewMessage, step: &mut Step) -> Result<BusReply> {
+        let (receivers, not_reached) = self.receivers(&new);
+        let id = MessageId::unique(uuid, |id| self.bus.messages.contains_key(&MessageId::from_text(id)));
+        if receivers.is_empty() {
+            return Ok(BusReply::Sent(Sent { id, receivers, not_reached }));
+        }
+        if let Some(full) = receivers.iter().find(|agent| self.bus.waiting(agent) >= limits::MESSAGES) {
+            return Err(overloaded(format!(
+                "agent '{full}' has {} messages waiting, which is the most; nobody was sent this one",
+                limits::MESSAGES
+            )));
+        }
+        if self.bus.bytes >= limits::MESSAGES_BYTES {
+            return Err(overloaded(format!("{} MB of messages are waiting", limits::MESSAGES_BYTES >> 20)));
+        }
+        let own = self.bus.agents.get(&new.from).map_or(Priority::Normal, |agent| agent.priority);
+        self.bus.sent += 1;
+        let message = Message {
+            id: id.clone(),
+            from: new.from,
+            message_type: new.message_type,
+            payload: new.payload,
+            priority: new.priority.unwrap_or(own),
+            reply_to: new.reply_to,
+            sent_at: now.wall,
+            expires_at: new.ttl.map(|ttl| now.wall.after(ttl)),
+            number: self.bus.sent,
+        };
+        let timer = new.ttl.map(|ttl| self.expiry(now, &id, ttl));
+        let message = self.bus.push(message, &receivers, timer);
+        step.note_bus(Record::Message(message, receivers.clone()));
+        Ok(BusReply::Sent(Sent { id, receivers, not_reached }))
+    }
+
+    /// Who receives a message, in the order of their ids; and the ids named that do not.
+    fn receivers(&self, new: &NewMessage) -> (Vec<String>, Vec<String>) {
+        let agents = &self.bus.agents;
+        let takes = |agent: &Agent| agent.takes(&new.message_type);
+        let mut not_reached = Vec::new();
+        let mut receivers = BTreeSet::new();
+        let others = |fits: &dyn Fn(&Agent) -> bool| -> Vec<String> {
+            let fitting = agents.values().filter(|agent| agent.id != new.from && takes(agent) && fits(agent));
+            fitting.map(|agent| agent.id.clone()).collect()
+        };
+        for address in &new.to {
+            match address {
+                Address::Capability(capability) => receivers.extend(others(&|agent| {
+                    let session = self.session(&agent.session).filter(|session| session.status.is_live());
+                    agent.capabilities.contains(capability)
+                        || session.is_some_and(|session| session.capabilities.contains(capability))
+                })),
+                Address::Name(glob) if glob.contains(['*', '?']) => {
+                    receivers.extend(others(&|agent| glob::matches(glob, &agent.id)));
+                }
+                Address::Name(name) if agents.get(name).is_some_and(takes) => {
+                    receivers.insert(name.clone());
+                }
+                Address::Name(name) if !not_reached.contains(name) => not_reached.push(name.clone()),
+                Address::Name(_) => {}
+            }
+        }
+        (receivers.into_iter().collect(), not_reached)
+    }
+
+    fn receive(
+        &mut self,
+        agent: &str,
+        received: &[MessageId],
+        types: &[String],
+        most: usize,
+        step: &mut Step,
+    ) -> Result<BusReply> {
+        if !self.bus.agents.contains_key(agent) {
+            return Err(self.agent_not_found(agent));
+        }
+        let acknowledged = self.received(agent, received, step);
+        let waiting = self.bus.queues.get(agent).into_iter().flat_map(BTreeMap::values);
+        let mut fitting = waiting
+            .filter_map(|id| self.bus.messages.get(id))
+            .map(|waiting| &waiting.message)
+            .filter(|message| types.is_empty() || types.contains(&message.message_type));
+        let messages: Vec<Arc<Message>> = fitting.by_ref().take(most).cloned().collect();
+        Ok(BusReply::Received(Received { messages, remaining: fitting.count(), acknowledged }))
+    }
+
+    /// Takes out of an agent's queue what it need not receive any more; returns how many were there.
+    fn received(&mut self, agent: &str, messages: &[MessageId], step: &mut Step) -> usize {
+        let mut taken = Vec::new();
+        for id in messages {
+            let (was_there, timer) = self.bus.take(agent, id);
+            if let Some(timer) = timer {
+                self.deadlines.remove(&timer);
+            }
+            if was_there {
+                taken.push(id.clone());
+            }
+        }
+        let count = taken.len();
+        if count > 0 {
+            step.note_bus(Record::Received(agent.to_owned(), taken));
+        }
+        count
+    }
+
+    fn expiry(&mut self, now: Now, id: &MessageId, after: Duration) -> TimerKey {
+        self.next_number += 1;
+        let key = (now.moment.after(after), self.next_number);
+        self.deadlines.insert(key, Deadline::Expiry(id.clone()));
+        key
+    }
+
+    fn agent_not_found(&self, agent: &str) -> Error {
+        let known: Vec<&String> = self.bus.agents.keys().take(10).collect();
+        let error = Error::new(ErrorCode::AgentNotFound, format!("no agent has the id '{agent}'"));
+        if known.is_empty() {
+            return error.with_hint("there is no agent yet: agent_register makes one of a session");
+        }
+        error.with_hint("list the agents with agent_list").with_details(json!({ "agents": known }))
+    }
+}
+
+impl Step {
+    /// Whether agents or messages changed.
+    pub fn changes_bus(&self) -> bool {
+        !self.bus.is_empty()
+    }
+
+    fn note_bus(&mut self, record: Record) {
+        self.bus.push(record);
+    }
+}
+
+fn overloaded(message: String) -> Error {
+    Error::new(ErrorCode::Overloaded, message).with_hint(
+        "wait until they are received with message_receive and acknowledged, or give messages a ttl",
+    )
+}
