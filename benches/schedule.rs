@@ -96,6 +96,7 @@ impl Bench {
             output_bytes: 1,
             max_concurrent: SLOTS,
             recovery: RecoverySettings::DEFAULT,
+            cleanup_after: None,
         };
         Self {
             engine: Engine::new(defaults),
@@ -123,7 +124,8 @@ impl Bench {
                 | EffectKind::Resume
                 | EffectKind::Resize(_)
                 | EffectKind::Close { .. }
-                | EffectKind::Forget => {}
+                | EffectKind::Forget
+                | EffectKind::Remove => {}
             }
         }
     }

@@ -26,6 +26,8 @@ pub struct Source {
     pub cols: Option<u16>,
     /// The timeout of commands that name none: `"5m"` or milliseconds.
     pub command_timeout: Option<Span>,
+    /// How long after its end a session is removed: as for `command_timeout`, or `"never"`.
+    pub cleanup_after: Option<Span>,
     /// Tasks that run at once in a run that names no number.
     pub max_concurrent: Option<u32>,
     /// The command line that tasks of type agent give their prompt to, as its last word.
@@ -59,13 +61,14 @@ pub enum Span {
 }
 
 /// The keys of the file, for the nearest one to an unknown key.
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "state-dir",
     "shell",
     "result-tokens",
     "rows",
     "cols",
     "command-timeout",
+    "cleanup-after",
     "max-concurrent",
     "agent-command",
     "redact",
@@ -92,6 +95,8 @@ pub struct Config {
     pub cols: Option<u16>,
     /// The timeout of commands that name none.
     pub command_timeout: Duration,
+    /// How long after its end a session is removed; never when absent.
+    pub cleanup_after: Option<Duration>,
     /// Tasks that run at once in a run that names no number.
     pub max_concurrent: u32,
     /// The command line of agents.
@@ -158,6 +163,10 @@ pub fn resolve(
             return Err(Error::invalid(format!("{key} must be from 1 to {most}")));
         }
     }
+    let cleanup_after = match source.cleanup_after {
+        Some(Span::Text(text)) if text.trim().eq_ignore_ascii_case("never") => None,
+        given => Some(span("cleanup-after", given, limits::CLEANUP_AFTER)?),
+    };
     let max_concurrent = source.max_concurrent.unwrap_or(limits::MAX_CONCURRENT);
     if !(1..=limits::MOST_CONCURRENT).contains(&max_concurrent) {
         return Err(Error::invalid(format!("max-concurrent must be from 1 to {}", limits::MOST_CONCURRENT)));
@@ -169,6 +178,7 @@ pub fn resolve(
         rows: source.rows,
         cols: source.cols,
         command_timeout,
+        cleanup_after,
         max_concurrent,
         agent_command: source.agent_command.unwrap_or_else(|| "claude -p".to_owned()),
         redact: source.redact,
@@ -202,6 +212,7 @@ fn over(above: Source, below: Source) -> Source {
         rows: above.rows.or(below.rows),
         cols: above.cols.or(below.cols),
         command_timeout: above.command_timeout.or(below.command_timeout),
+        cleanup_after: above.cleanup_after.or(below.cleanup_after),
         max_concurrent: above.max_concurrent.or(below.max_concurrent),
         agent_command: above.agent_command.or(below.agent_command),
         // What one source calls a secret, no other can make public.
@@ -224,6 +235,7 @@ fn of_environment(variable: &impl Fn(&str) -> Option<OsString>) -> Result<Source
         rows: number("SHELLHERD_ROWS", text("SHELLHERD_ROWS"))?,
         cols: number("SHELLHERD_COLS", text("SHELLHERD_COLS"))?,
         command_timeout: text("SHELLHERD_COMMAND_TIMEOUT").map(Span::Text),
+        cleanup_after: text("SHELLHERD_CLEANUP_AFTER").map(Span::Text),
         max_concurrent: number("SHELLHERD_MAX_CONCURRENT", text("SHELLHERD_MAX_CONCURRENT"))?,
         agent_command: text("SHELLHERD_AGENT_COMMAND"),
         redact: text("SHELLHERD_REDACT")
@@ -353,6 +365,14 @@ mod tests {
     }
 
     #[test]
+    fn ended_sessions_are_removed_when_it_is_said_or_never() {
+        let after = |file| check(Source::default(), &[], file).map(|config| config.cleanup_after);
+        assert_eq!(after(""), Ok(Some(limits::CLEANUP_AFTER)));
+        assert_eq!(after("cleanup-after = \"5m\""), Ok(Some(Duration::from_secs(300))));
+        assert_eq!(after("cleanup-after = \"never\""), Ok(None));
+    }
+
+    #[test]
     fn an_unknown_key_is_refused_with_the_nearest() {
         let error = check(Source::default(), &[], "result-token = 5").unwrap_err();
         assert_eq!(error.message, "unknown key 'result-token'; did you mean 'result-tokens'?");
@@ -361,6 +381,7 @@ mod tests {
     #[test]
     fn values_out_of_bounds_are_refused() {
         for file in [
+            "cleanup-after = \"8d\"",
             "rows = 0",
             "cols = 1001",
             "result-tokens = 1",

@@ -219,6 +219,12 @@ pub const WEBHOOK_ATTEMPTS: u32 = 5;
 pub const WEBHOOK_RETRY: Duration = Duration::from_secs(1);
 /// Between two looks for events to deliver: what happens in between goes out together.
 pub const WEBHOOK_PAUSE: Duration = Duration::from_millis(500);
+/// How long what runs in a session may print nothing before the session counts as stale.
+pub const STALE_AFTER: Duration = Duration::from_secs(300);
+/// How long after its end a session is removed, unless configured.
+pub const CLEANUP_AFTER: Duration = Duration::from_secs(3_600);
+/// Between two looks for sessions to be removed.
+pub const CLEANUP_EVERY: Duration = Duration::from_secs(300);
 /// Entries of one `session_logs`.
 pub const LOG_ENTRIES: usize = 1_000;
 

@@ -102,6 +102,9 @@ struct Flags {
     /// The timeout of commands that name none, like 5m or 30000 [default: 5m]
     #[arg(long, value_name = "DURATION")]
     command_timeout: Option<String>,
+    /// How long after its end a session is removed, like 1h, or never [default: 1h]
+    #[arg(long, value_name = "DURATION")]
+    cleanup_after: Option<String>,
     /// Tasks that run at once in a run that names no number [default: 10]
     #[arg(long, value_name = "TASKS")]
     max_concurrent: Option<u32>,
@@ -127,6 +130,7 @@ impl Flags {
             rows: self.rows,
             cols: self.cols,
             command_timeout: self.command_timeout.map(Span::Text),
+            cleanup_after: self.cleanup_after.map(Span::Text),
             max_concurrent: self.max_concurrent,
             agent_command: self.agent_command,
             redact: self.redact,
@@ -236,6 +240,7 @@ fn surface(config: Config) -> Surface {
         shell: config.shell,
         max_concurrent: config.max_concurrent,
         command_timeout: config.command_timeout,
+        cleanup_after: config.cleanup_after,
         redact: config.redact,
     };
     Surface::new(Orchestrator::new(settings), defaults)

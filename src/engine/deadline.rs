@@ -14,6 +14,8 @@ pub(super) enum Deadline {
     Retry(TaskKey),
     /// A pooled session should have been at its prompt by now.
     PoolStart(SessionId),
+    /// Ended sessions may be due to be removed.
+    CleanUp,
     /// Nobody need receive a message any more.
     Expiry(MessageId),
     /// A session's recovery comes to its next move.

@@ -43,6 +43,8 @@ pub enum EffectKind {
     },
     /// The session is no longer known: let go of its output.
     Forget,
+    /// The session is no longer wanted: drop its output and its commands.
+    Remove,
 }
 
 /// What a worker needs to start a shell.

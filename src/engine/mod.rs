@@ -6,6 +6,7 @@ mod commands;
 mod deadline;
 mod effect;
 mod event;
+mod forgetting;
 mod history;
 mod placement;
 mod recovery;
@@ -30,9 +31,9 @@ use uuid::Uuid;
 use crate::clock::{Moment, Now};
 use crate::error::Result;
 use crate::id::{CommandId, RunId, SessionId};
-use crate::limits;
 use crate::model::{
-    Command, Dialect, EndReason, Ending, Event, EventKind, Record, RecoverySettings, Session, Workplace,
+    Command, Dialect, EndReason, Ending, Event, EventKind, Record, RecoverySettings, Session, Status,
+    Workplace,
 };
 use bus::Bus;
 pub use bus::{BusReply, RestoredBus};
@@ -61,6 +62,8 @@ pub struct Defaults {
     pub max_concurrent: u32,
     /// How sessions are recovered.
     pub recovery: RecoverySettings,
+    /// How long after its end a session is removed; never when absent.
+    pub cleanup_after: Option<Duration>,
 }
 
 /// A request that changes something. Sessions are named by the caller's selector.
@@ -107,6 +110,13 @@ pub enum Request {
         grace: Option<Duration>,
         /// Why, in the caller's words.
         reason: Option<String>,
+    },
+    /// Remove sessions that have ended.
+    CleanUp {
+        /// Ended at least so long ago.
+        older_than: Duration,
+        /// With one of these statuses.
+        statuses: Vec<Status>,
     },
     /// Run commands one after the other.
     Execute {
@@ -163,6 +173,8 @@ pub enum Request {
 pub enum Reply {
     /// The session as it is now.
     Session(Box<Session>),
+    /// The sessions concerned.
+    Sessions(Vec<SessionId>),
     /// The commands that were accepted, in order.
     Commands(Vec<Command>),
     /// The run that was accepted.
@@ -203,6 +215,8 @@ pub struct Step {
     /// What changed of agents and messages, in order.
     bus: Vec<Record>,
     events: Vec<Event>,
+    /// Sessions that were removed.
+    removed: Vec<SessionId>,
     /// To be carried out in order after the commit.
     pub effects: Vec<Effect>,
 }
@@ -247,6 +261,8 @@ pub struct Engine {
     ended_sessions: VecDeque<SessionId>,
     deadlines: BTreeMap<TimerKey, Deadline>,
     next_number: u64,
+    /// Whether a clean-up is among the deadlines.
+    cleans_up: bool,
     schedule: Schedule,
     bus: Bus,
     circuits: Circuits,
@@ -267,7 +283,7 @@ struct Entry {
     /// Whether a worker has not reported its shell gone.
     has_worker: bool,
     /// The status and the reason that an ordered end will leave.
-    closing: Option<(crate::model::Status, String)>,
+    closing: Option<(Status, String)>,
     /// Whether a fresh shell follows the one that is going.
     restart: bool,
     /// Until when its shell, which was told to end, may take for that. Nothing is handed to it any more.
@@ -309,6 +325,7 @@ impl Engine {
             ended_sessions: VecDeque::new(),
             deadlines: BTreeMap::new(),
             next_number: 0,
+            cleans_up: false,
             schedule: Schedule::default(),
             bus: Bus::default(),
         }
@@ -338,9 +355,12 @@ impl Engine {
             Request::Close { sessions, mode, grace, reason } => {
                 let reason = reason.unwrap_or_else(|| "closed".to_owned());
                 for session in &sessions {
-                    self.close(now, session, crate::model::Status::Terminated, mode, grace, &reason, step);
+                    self.close(now, session, Status::Terminated, mode, grace, &reason, step);
                 }
                 Ok(Reply::Done)
+            }
+            Request::CleanUp { older_than, statuses } => {
+                self.clean_up(now, older_than, &statuses, step).map(Reply::Sessions)
             }
             Request::Execute { selector, commands, stop_on_error } => {
                 self.execute(now, &selector, commands, stop_on_error, step).map(Reply::Commands)
@@ -428,6 +448,7 @@ impl Engine {
                     self.idle_for_long(now, &session, step);
                 }
                 Deadline::Retry(task) => self.attempt_again(now, task, step),
+                Deadline::CleanUp => self.clean_up_due(now, step),
                 Deadline::PoolStart(session) => self.pool_start_due(now, &session, step),
                 Deadline::Expiry(message) => self.expire(&message, step),
                 Deadline::Recovery(session) => self.recovery_due(now, &session, step),
@@ -455,6 +476,7 @@ impl Engine {
             .map(|command| Record::Command(Box::new(command.clone())));
         sessions
             .chain(commands)
+            .chain(step.removed.iter().cloned().map(Record::Removed))
             .chain(step.events.iter().cloned().map(Record::Event))
             .chain(self.task_records(step))
             .chain(step.bus.iter().cloned())
@@ -495,19 +517,6 @@ impl Engine {
     fn unschedule(&mut self, id: &CommandId) {
         if let Some(key) = self.commands.get_mut(id).and_then(|entry| entry.timer.take()) {
             self.deadlines.remove(&key);
-        }
-    }
-
-    /// Forgets the oldest ended sessions and commands beyond their bounds. What this step touched
-    /// stays until a later one: it is not committed yet.
-    fn forget_old(&mut self, step: &mut Step) {
-        while let Some(id) = oldest(&mut self.ended_commands, limits::ENDED_COMMANDS, &step.commands) {
-            self.commands.remove(&id);
-        }
-        while let Some(id) = oldest(&mut self.ended_sessions, limits::ENDED_SESSIONS, &step.sessions) {
-            self.sessions.remove(&id);
-            self.order.retain(|known| *known != id);
-            step.effect(&id, EffectKind::Forget);
         }
     }
 }

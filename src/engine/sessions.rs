@@ -148,6 +148,7 @@ impl Engine {
             }
         }
         self.forget_old(step);
+        self.watch_ended(now);
     }
 
     pub(super) fn reset_session(&mut self, now: Now, selector: &str, step: &mut Step) -> Result<Session> {
@@ -413,6 +414,7 @@ impl Engine {
         self.ended_sessions.retain(|ended| ended != id);
         self.ended_sessions.push_back(id.clone());
         self.forget_old(step);
+        self.watch_ended(now);
     }
 
     /// Refuses one more shell than the server keeps.

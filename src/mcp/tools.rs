@@ -60,6 +60,8 @@ pub(crate) const TOOLS: &[&Tool] = &[
     &session::logs::TOOL,
     &session::reset::TOOL,
     &session::close::TOOL,
+    &session::cleanup::TOOL,
+    &session::stats::TOOL,
     &command::execute::TOOL,
     &command::status::TOOL,
     &command::batch::TOOL,

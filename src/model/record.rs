@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::id::MessageId;
-use crate::id::RunId;
+use crate::id::{MessageId, RunId, SessionId};
 use crate::model::{Agent, Command, Event, Message, Run, Session, Task, TaskState};
 
 /// One row to write. Records of one step are committed together.
@@ -11,6 +10,8 @@ use crate::model::{Agent, Command, Event, Message, Run, Session, Task, TaskState
 pub enum Record {
     /// A session as it is now.
     Session(Box<Session>),
+    /// A session that is removed.
+    Removed(SessionId),
     /// A command as it is now.
     Command(Box<Command>),
     /// Something that happened.

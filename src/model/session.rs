@@ -12,7 +12,7 @@ use crate::id::{CommandId, SessionId};
 use crate::model::RecoveryPolicy;
 
 /// What a session is for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SessionKind {
     /// Runs commands.

@@ -99,6 +99,8 @@ pub(super) struct Dispatcher {
     workers: TaskTracker,
     /// Set when everything is killed at once, so that no worker does it again for itself.
     stopping: CancellationToken,
+    /// Sessions whose output and commands are still to be dropped.
+    removed: Vec<SessionId>,
     /// When to look at what ended sessions keep on disk.
     sweep_at: Option<Moment>,
     swept_at: Option<Moment>,
@@ -132,6 +134,7 @@ impl Dispatcher {
             output_bytes: limits::OUTPUT_ARCHIVE,
             max_concurrent: settings.max_concurrent,
             recovery: settings.recovery,
+            cleanup_after: settings.cleanup_after,
         };
         let mut dispatcher = Self {
             settings,
@@ -145,6 +148,7 @@ impl Dispatcher {
             events,
             workers: TaskTracker::new(),
             stopping: CancellationToken::new(),
+            removed: Vec::new(),
             sweep_at: None,
             swept_at: None,
             history_begin,
@@ -231,6 +235,7 @@ impl Dispatcher {
         for read in reads {
             self.read(read);
         }
+        self.drop_removed();
         self.sweep_if_due(now.moment);
         shutdown
     }
@@ -311,6 +316,7 @@ impl Dispatcher {
             | Reply::Run(_)
             | Reply::Tasks(_)
             | Reply::RunView(_)
+            | Reply::Sessions(_)
             | Reply::Bus(_)
             | Reply::Recovery(_)
             | Reply::Done => Vec::new(),
@@ -368,6 +374,10 @@ impl Dispatcher {
                 if let Some(worker) = self.live.get(&session).and_then(|live| live.worker.as_ref()) {
                     worker.close.send_replace(Some(CloseOrder { mode, grace }));
                 }
+            }
+            EffectKind::Remove => {
+                self.live.remove(&session);
+                self.removed.push(session);
             }
             EffectKind::Forget => {
                 self.live.remove(&session);

@@ -13,6 +13,7 @@ mod reading;
 mod recovery;
 mod secrets;
 mod sessions;
+pub mod stats;
 mod stream;
 pub mod tasks;
 mod waiting;
@@ -48,6 +49,8 @@ pub struct Settings {
     pub shell: Option<String>,
     /// Slots of runs that name none.
     pub max_concurrent: u32,
+    /// How long after its end a session is removed; never when absent.
+    pub cleanup_after: Option<Duration>,
     /// The timeout of commands whose session names none.
     pub command_timeout: Duration,
     /// How sessions are recovered, and when circuits open.

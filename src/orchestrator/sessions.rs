@@ -154,6 +154,19 @@ impl Orchestrator {
         self.read(|reply| Read::Events { session, since, max, reply }).await?
     }
 
+    /// Removes the sessions of these statuses that ended so long ago. Returns which.
+    pub async fn clean_up_sessions(
+        &self,
+        older_than: Duration,
+        statuses: Vec<Status>,
+    ) -> Result<Vec<SessionId>> {
+        let Reply::Sessions(removed) = self.change(Request::CleanUp { older_than, statuses }).await?.reply
+        else {
+            return Err(Error::new(ErrorCode::Internal, "a clean-up was answered without what was removed"));
+        };
+        Ok(removed)
+    }
+
     async fn changed(&self, request: Request) -> Result<Session> {
         let Reply::Session(session) = self.change(request).await?.reply else {
             return Err(Error::new(ErrorCode::Internal, "a change of a session was answered without one"));

@@ -51,6 +51,7 @@ pub(super) fn write(connection: &Connection, server: &str, record: &Record) -> R
             }
         }
         Record::Session(_)
+        | Record::Removed(_)
         | Record::Command(_)
         | Record::Event(_)
         | Record::Run(_)

@@ -136,6 +136,11 @@ impl Store {
                             serde_json::to_string(session)?
                         ])?;
                 }
+                Record::Removed(session) => {
+                    self.connection
+                        .prepare_cached("DELETE FROM sessions WHERE id = ?1")?
+                        .execute([session.as_str()])?;
+                }
                 Record::Command(command) => {
                     self.connection
                         .prepare_cached(

@@ -48,6 +48,7 @@ pub(super) fn write(connection: &Connection, server: &str, record: &Record) -> R
             .prepare_cached("INSERT OR REPLACE INTO estimates (work, mean_us) VALUES (?1, ?2)")?
             .execute(params![work.cast_signed(), mean_us.cast_signed()])?,
         Record::Session(_)
+        | Record::Removed(_)
         | Record::Command(_)
         | Record::Event(_)
         | Record::Agent(_)

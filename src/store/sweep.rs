@@ -46,14 +46,52 @@ impl Sweeper {
         })
     }
 
+    /// Drops what is kept of sessions whose records are gone.
+    pub fn remove(&self, sessions: &[SessionId]) -> Result<()> {
+        for session in sessions {
+            let _ = fs::remove_dir_all(output_directory(&self.directory, session));
+        }
+        self.try_remove(sessions).map_err(|error| {
+            Error::new(ErrorCode::StorageFailed, format!("cannot drop removed sessions: {error}"))
+        })
+    }
+
+    fn try_remove(&self, sessions: &[SessionId]) -> std::result::Result<(), Failure> {
+        let mut connection = self.connect()?;
+        let commands = commands_of(&connection, &serde_json::to_string(sessions)?)?;
+        let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        delete_commands(&transaction, &commands)?;
+        Ok(transaction.commit()?)
+    }
+
+    fn connect(&self) -> std::result::Result<Connection, Failure> {
+        let mut connection = Connection::open(self.directory.join("shellherd.db"))?;
+        super::schema::share(&mut connection)?;
+        Ok(connection)
+    }
+
+    /// Output whose session is gone: a server died before it had removed it.
+    fn drop_orphans(&self, connection: &Connection) -> std::result::Result<(), Failure> {
+        // Looked for first: a session is in the table before it has output.
+        let directories: Vec<_> =
+            fs::read_dir(self.directory.join("logs")).into_iter().flatten().flatten().collect();
+        let mut statement = connection.prepare("SELECT 1 FROM sessions WHERE id = ?1")?;
+        for directory in directories {
+            if !statement.exists([directory.file_name().to_string_lossy()])? {
+                let _ = fs::remove_dir_all(directory.path());
+            }
+        }
+        Ok(())
+    }
+
     fn try_sweep(
         &self,
         bounds: Bounds,
         failed: &[SessionId],
         is_over: impl Fn() -> bool,
     ) -> std::result::Result<Vec<SessionId>, Failure> {
-        let mut connection = Connection::open(self.directory.join("shellherd.db"))?;
-        super::schema::share(&mut connection)?;
+        let mut connection = self.connect()?;
+        self.drop_orphans(&connection)?;
         let mut kept_bytes = 0;
         let mut kept_sessions = 0;
         let mut dropped = Vec::new();
@@ -108,10 +146,7 @@ fn forget(
         return Ok(sessions);
     }
     let wanted = serde_json::to_string(&sessions)?;
-    let commands: Vec<i64> = connection
-        .prepare("SELECT rowid FROM commands WHERE session IN (SELECT value FROM json_each(?1))")?
-        .query_map([&wanted], |row| row.get(0))?
-        .collect::<std::result::Result<_, _>>()?;
+    let commands = commands_of(connection, &wanted)?;
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let gone: Vec<String> = transaction
         .prepare(
@@ -119,11 +154,25 @@ fn forget(
         )?
         .query_map([&wanted], |row| row.get(0))?
         .collect::<std::result::Result<_, _>>()?;
-    for command in commands {
-        transaction.execute("DELETE FROM commands WHERE rowid = ?1", params![command])?;
-    }
+    delete_commands(&transaction, &commands)?;
     transaction.commit()?;
     Ok(gone.into_iter().map(SessionId::from_text).collect())
+}
+
+/// The commands of sessions, which are given as a list in JSON.
+fn commands_of(connection: &Connection, sessions: &str) -> std::result::Result<Vec<i64>, Failure> {
+    let mut statement = connection
+        .prepare("SELECT rowid FROM commands WHERE session IN (SELECT value FROM json_each(?1))")?;
+    let rows = statement.query_map([sessions], |row| row.get(0))?;
+    Ok(rows.collect::<std::result::Result<_, _>>()?)
+}
+
+fn delete_commands(connection: &Connection, commands: &[i64]) -> std::result::Result<(), Failure> {
+    let mut statement = connection.prepare("DELETE FROM commands WHERE rowid = ?1")?;
+    for command in commands {
+        statement.execute(params![command])?;
+    }
+    Ok(())
 }
 
 fn size(directory: &Path) -> u64 {

@@ -10,13 +10,14 @@
 
 mod architecture;
 mod budget;
+mod cleanup;
 mod cli;
 mod commands;
 mod confined;
 mod endings;
 mod events;
-mod graphs;
 mod faults;
+mod graphs;
 mod hostile;
 mod limits;
 mod load;

@@ -125,7 +125,7 @@ impl Engine {
         let runs = self.schedule.move_session(id, &to, &moved);
         step.run_records.extend(runs.iter().copied());
         for run in runs {
-            self.note_run(run, step);
+            self.note_run(now, run, step);
         }
         let mut action = format!("session {to} takes over");
         if !moved.is_empty() {

@@ -104,7 +104,11 @@ impl World {
             EffectKind::Interrupt => self.workers.get_mut(session).expect("a worker").signalled = Some(130),
             EffectKind::Kill => self.workers.get_mut(session).expect("a worker").signalled = Some(137),
             EffectKind::Close { .. } => self.workers.get_mut(session).expect("a worker").is_closing = true,
-            EffectKind::Terminate | EffectKind::Resume | EffectKind::Resize(_) | EffectKind::Forget => {}
+            EffectKind::Terminate
+            | EffectKind::Resume
+            | EffectKind::Resize(_)
+            | EffectKind::Forget
+            | EffectKind::Remove => {}
         }
     }
 

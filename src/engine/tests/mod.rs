@@ -7,13 +7,14 @@
 mod bounds;
 mod closing;
 mod commands;
+mod forgetting;
 mod graphs;
 mod histories;
 mod laws;
 mod messages;
 mod properties;
-mod runs;
 mod recovery;
+mod runs;
 mod selector;
 mod sessions;
 mod stopping;
@@ -59,6 +60,7 @@ impl Play {
             output_bytes: 1 << 20,
             max_concurrent: 4,
             recovery: RecoverySettings::DEFAULT,
+            cleanup_after: None,
         };
         Self {
             engine: Engine::new(defaults),
@@ -97,6 +99,7 @@ impl Play {
                 Record::Graph { run, .. } => format!("graph of {run}"),
                 Record::Task { run, number, .. } => format!("{run} {number}"),
                 Record::Estimate { work, .. } => format!("work {work}"),
+                Record::Removed(id) => id.to_string(),
                 Record::Event(_)
                 | Record::Agent(_)
                 | Record::AgentGone(_)
@@ -457,6 +460,7 @@ impl Stage {
             EffectKind::Resize(size) => format!("resize {}x{}", size.rows, size.cols),
             EffectKind::Close { mode, grace } => format!("close {mode:?} {grace:?}").to_lowercase(),
             EffectKind::Forget => "forget".to_owned(),
+            EffectKind::Remove => "remove".to_owned(),
         }
     }
 }

@@ -5,7 +5,9 @@
 use super::worlds::{World, workplace};
 use super::*;
 use crate::engine::request::{CancelMode, NewRun, RunChange, TaskQuery};
-use crate::model::{Condition, Dependency, OnFailure, Task, TaskRetries, TaskState, TaskStatus, fixtures};
+use crate::model::{
+    Condition, Dependency, FailureCategory, OnFailure, Task, TaskRetries, TaskState, TaskStatus, fixtures,
+};
 
 /// What scripts call tasks and runs: runs count from 1.
 struct Tale {
@@ -64,7 +66,13 @@ impl Tale {
             ["shells"] => self.shells(|world, id| world.go_on(id, 0)),
             ["no", "shells"] => self.shells(|world, id| {
                 world.workers.remove(id);
-                world.event(id, WorkerEventKind::SpawnFailed { message: "no".into() });
+                world.event(
+                    id,
+                    WorkerEventKind::SpawnFailed {
+                        message: "no".into(),
+                        category: FailureCategory::SpawnFailed,
+                    },
+                );
             }),
             ["end", id, status] => {
                 let session = self.session(id);

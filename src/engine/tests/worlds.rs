@@ -86,6 +86,7 @@ impl Store {
                 }
                 Record::Task { run, number, state } => drop(self.states.insert((run, number), *state)),
                 Record::Estimate { work, mean_us } => drop(self.estimates.insert(work, mean_us)),
+                Record::Removed(session) => drop(self.sessions.remove(&session)),
                 Record::Event(_)
                 | Record::Agent(_)
                 | Record::AgentGone(_)

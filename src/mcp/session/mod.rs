@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::answer::is_default;
 use crate::model::{Session, SessionKind, Status};
 
+pub(crate) mod cleanup;
 pub(crate) mod close;
 pub(crate) mod create;
 mod filter;
@@ -14,6 +15,7 @@ pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod output;
 pub(crate) mod reset;
+pub(crate) mod stats;
 pub(crate) mod status;
 pub(crate) mod update;
 

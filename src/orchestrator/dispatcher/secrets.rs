@@ -53,6 +53,7 @@ impl Dispatcher {
                 Record::Message(Arc::new(message), receivers)
             }
             Record::Run(_)
+            | Record::Removed(_)
             | Record::Task { .. }
             | Record::Estimate { .. }
             | Record::AgentGone(_)
@@ -96,7 +97,12 @@ impl Dispatcher {
                 Reply::Commands(told.collect())
             }
             Reply::Recovery(report) => Reply::Recovery(Box::new(self.told_report(*report))),
-            Reply::Run(_) | Reply::Tasks(_) | Reply::RunView(_) | Reply::Bus(_) | Reply::Done => reply,
+            Reply::Run(_)
+            | Reply::Tasks(_)
+            | Reply::RunView(_)
+            | Reply::Sessions(_)
+            | Reply::Bus(_)
+            | Reply::Done => reply,
         }
     }
 
@@ -150,7 +156,8 @@ impl Dispatcher {
             | EffectKind::Resume
             | EffectKind::Resize(_)
             | EffectKind::Close { .. }
-            | EffectKind::Forget => {}
+            | EffectKind::Forget
+            | EffectKind::Remove => {}
         }
     }
 }

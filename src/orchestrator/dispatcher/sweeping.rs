@@ -17,6 +17,19 @@ impl Dispatcher {
         self.sweep_at.get_or_insert(due);
     }
 
+    /// Drops what is kept of sessions that were removed, beside everything else.
+    pub(super) fn drop_removed(&mut self) {
+        if self.removed.is_empty() {
+            return;
+        }
+        let (sweeper, removed) = (self.store.sweeper(), std::mem::take(&mut self.removed));
+        self.workers.spawn_blocking(move || {
+            if let Err(error) = sweeper.remove(&removed) {
+                warn!(%error, "commands of removed sessions stay");
+            }
+        });
+    }
+
     /// Does so beside everything else. A session in error keeps its log open for a fresh shell, so
     /// its output is dropped through that.
     pub(super) fn sweep_if_due(&mut self, now: Moment) {

@@ -1,6 +1,6 @@
 //! A session's place in a run is taken by another.
 
-use super::{Place, RunEntry};
+use super::{Change, Place, RunEntry};
 use crate::id::{CommandId, SessionId};
 
 impl RunEntry {
@@ -30,7 +30,7 @@ impl RunEntry {
             let has_moved = node.state.command.as_ref().is_some_and(|command| moved.contains(command));
             if has_moved && matches!(node.place, Place::Running { .. }) {
                 node.state.session = Some(to.clone());
-                self.changed.push(number);
+                self.changed.push(Change { number, moved: None });
                 is_changed = true;
             }
         }
