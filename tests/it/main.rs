@@ -13,6 +13,7 @@ mod budget;
 mod cli;
 mod commands;
 mod confined;
+mod diagnose;
 mod endings;
 mod hostile;
 mod limits;
