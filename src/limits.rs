@@ -228,6 +228,13 @@ pub const CLEANUP_EVERY: Duration = Duration::from_secs(300);
 /// Entries of one `session_logs`.
 pub const LOG_ENTRIES: usize = 1_000;
 
+// Diagnosis
+
+/// Bytes of a problem that a caller describes; the end of a log fits.
+pub const PROBLEM_BYTES: usize = 64 << 10;
+/// Sessions that one `diagnose` looks at. Each takes a millisecond or two of the runtime's own time.
+pub const DIAGNOSED_SESSIONS: usize = 50;
+
 // Time
 
 /// The timeout of a command that names none.

@@ -10,6 +10,7 @@ mod call;
 mod check;
 mod circuit;
 mod command;
+mod diagnose;
 mod error;
 mod events;
 mod message;

@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::call::Call;
-use super::{agent, circuit, command, error, events, message, progress, schema, session, task, webhook};
+use super::{
+    agent, circuit, command, diagnose, error, events, message, progress, schema, session, task, webhook,
+};
 use crate::error::Result;
 
 /// A tool: what is published of it, and what serves it.
@@ -85,6 +87,7 @@ pub(crate) const TOOLS: &[&Tool] = &[
     &error::recover::TOOL,
     &circuit::status::TOOL,
     &circuit::reset::TOOL,
+    &diagnose::TOOL,
 ];
 
 /// A tool with its schemas.

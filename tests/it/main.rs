@@ -14,6 +14,7 @@ mod cleanup;
 mod cli;
 mod commands;
 mod confined;
+mod diagnose;
 mod endings;
 mod events;
 mod faults;
