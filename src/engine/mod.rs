@@ -5,6 +5,7 @@ mod bus;
 mod commands;
 mod deadline;
 mod effect;
+mod entry;
 mod event;
 mod forgetting;
 mod history;
@@ -32,16 +33,16 @@ use crate::clock::{Moment, Now};
 use crate::error::Result;
 use crate::id::{CommandId, RunId, SessionId};
 use crate::model::{
-    Command, Dialect, EndReason, Ending, Event, EventKind, Record, RecoverySettings, Session, Status,
-    Workplace,
+    Command, Dialect, Event, EventKind, Record, RecoverySettings, Session, Status, Workplace,
 };
 use bus::Bus;
 pub use bus::{BusReply, RestoredBus};
 use commands::backoff;
 use deadline::{Deadline, Turn};
 pub use effect::{Effect, EffectKind, Run, Spawn};
+use entry::{CommandEntry, Entry};
 pub use event::{Exit, WorkerEvent, WorkerEventKind};
-use recovery::{Circuits, Recovery};
+use recovery::Circuits;
 use report::{Accepted, RecoveryReport, RunView};
 use request::{
     BusRequest, CancelMode, CloseMode, NewCommand, NewRun, NewSession, RecoveryRequest, RunChange,
@@ -270,47 +271,6 @@ pub struct Engine {
 
 /// When a deadline is due, and a number that keeps keys apart and equal times in order.
 type TimerKey = (Moment, u64);
-
-#[derive(Debug)]
-struct Entry {
-    /// Its `env` is redacted; `env` below is not.
-    session: Session,
-    env: BTreeMap<String, String>,
-    /// Exported before the next command.
-    exports: BTreeMap<String, String>,
-    queue: VecDeque<CommandId>,
-    running: Option<CommandId>,
-    /// Whether a worker has not reported its shell gone.
-    has_worker: bool,
-    /// The status and the reason that an ordered end will leave.
-    closing: Option<(Status, String)>,
-    /// Whether a fresh shell follows the one that is going.
-    restart: bool,
-    /// Until when its shell, which was told to end, may take for that. Nothing is handed to it any more.
-    going: Option<Moment>,
-    /// Where the output stood when last heard of.
-    cursor: u64,
-    /// The time of the session's last activity, on the clock that no one sets.
-    active_at: Moment,
-    /// The pending look at whether it has been idle for too long.
-    timer: Option<TimerKey>,
-    recovery: Recovery,
-}
-
-#[derive(Debug)]
-struct CommandEntry {
-    command: Command,
-    /// Commands of one `command_batch` share a number.
-    batch: Option<u64>,
-    /// The task whose attempt it is.
-    task: Option<TaskKey>,
-    /// Why the server is ending it.
-    stopped_for: Option<EndReason>,
-    /// Between two tries: how the last one ended.
-    failed_with: Option<Ending>,
-    /// Its one pending deadline.
-    timer: Option<TimerKey>,
-}
 
 impl Engine {
     /// An engine that knows nothing yet.

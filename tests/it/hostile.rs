@@ -13,7 +13,9 @@ use crate::support::{Client, Flag, Scratch, server, status_kb};
 /// Arguments of each tool that would be accepted.
 fn valid(tool: &str, session: &str) -> Map<String, Value> {
     let arguments = match tool {
-        "session_create" | "session_list" | "agent_list" | "events_poll" | "webhook_list" => json!({}),
+        "session_create" | "session_list" | "session_cleanup" | "session_stats" | "agent_list"
+        | "events_poll" | "webhook_list" | "circuit_status" => json!({}),
+        "circuit_reset" => json!({"key": "true"}),
         "webhook_register" => json!({"url": "http://127.0.0.1:9/"}),
         "webhook_delete" => json!({"webhookId": "whk_nothing"}),
         "session_close" => json!({"sessionId": "no-such-session"}),

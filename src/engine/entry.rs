@@ -1,0 +1,53 @@
+//! What the engine keeps of each session and each command.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::TimerKey;
+use super::recovery::Recovery;
+use super::schedule::TaskKey;
+use crate::clock::Moment;
+use crate::id::CommandId;
+use crate::model::{Command, EndReason, Ending, Session, Status};
+
+/// A session, and what belongs to it besides its record.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// Its `env` is redacted; `env` below is not.
+    pub(super) session: Session,
+    pub(super) env: BTreeMap<String, String>,
+    /// Exported before the next command.
+    pub(super) exports: BTreeMap<String, String>,
+    pub(super) queue: VecDeque<CommandId>,
+    pub(super) running: Option<CommandId>,
+    /// Whether a worker has not reported its shell gone.
+    pub(super) has_worker: bool,
+    /// The status and the reason that an ordered end will leave.
+    pub(super) closing: Option<(Status, String)>,
+    /// Whether a fresh shell follows the one that is going.
+    pub(super) restart: bool,
+    /// Until when its shell, which was told to end, may take for that. Nothing is handed to it any more.
+    pub(super) going: Option<Moment>,
+    /// Where the output stood when last heard of.
+    pub(super) cursor: u64,
+    /// The time of the session's last activity, on the clock that no one sets.
+    pub(super) active_at: Moment,
+    /// The pending look at whether it has been idle for too long.
+    pub(super) timer: Option<TimerKey>,
+    pub(super) recovery: Recovery,
+}
+
+/// A command, and what belongs to it besides its record.
+#[derive(Debug)]
+pub(super) struct CommandEntry {
+    pub(super) command: Command,
+    /// Commands of one `command_batch` share a number.
+    pub(super) batch: Option<u64>,
+    /// The task whose attempt it is.
+    pub(super) task: Option<TaskKey>,
+    /// Why the server is ending it.
+    pub(super) stopped_for: Option<EndReason>,
+    /// Between two tries: how the last one ended.
+    pub(super) failed_with: Option<Ending>,
+    /// Its one pending deadline.
+    pub(super) timer: Option<TimerKey>,
+}
