@@ -6,13 +6,14 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Dispatcher;
-use crate::clock::{self, Moment};
+use crate::clock;
 use crate::engine::report::{AgentView, Plan, Progress, RunView, TaskReport};
 use crate::engine::request::{NewRun, TaskQuery};
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::{CommandId, SessionId};
 use crate::model::{Command, Event, Session, Workplace};
 use crate::orchestrator::CommandWatch;
+use crate::orchestrator::census::{Census, Subject};
 use crate::orchestrator::output::Output;
 use crate::orchestrator::secrets::Secrets;
 use crate::orchestrator::worker::Order;
@@ -23,7 +24,8 @@ pub(in crate::orchestrator) enum Read {
     Sessions(oneshot::Sender<Vec<Session>>),
     Access(String, oneshot::Sender<Result<Access>>),
     Command(String, oneshot::Sender<Result<CommandWatch>>),
-    Members(Vec<SessionId>, oneshot::Sender<Vec<Members>>),
+    /// Those of these sessions that have a shell, and how to look at its processes.
+    Subjects(Vec<SessionId>, oneshot::Sender<(Option<Arc<Census>>, Vec<Subject>)>),
     Runs(oneshot::Sender<watch::Receiver<u64>>),
     Bus(oneshot::Sender<watch::Receiver<u64>>),
     Agents(oneshot::Sender<Vec<AgentView>>),
@@ -31,18 +33,12 @@ pub(in crate::orchestrator) enum Read {
     Plan(Box<NewRun>, Workplace, oneshot::Sender<Result<Plan>>),
     Tasks(TaskQuery, usize, oneshot::Sender<Result<TaskReport>>),
     Progress(TaskQuery, usize, oneshot::Sender<Result<Progress>>),
-    Events { session: SessionId, since: u64, max: usize, reply: oneshot::Sender<Result<Vec<Event>>> },
-}
-
-/// The processes of a session's tree.
-#[derive(Debug)]
-pub(in crate::orchestrator) struct Members {
-    pub(in crate::orchestrator) session: SessionId,
-    /// Stands for the tree while it lives.
-    pub(in crate::orchestrator) slot: u64,
-    pub(in crate::orchestrator) pids: Vec<u32>,
-    /// When its shell started.
-    pub(in crate::orchestrator) since: Moment,
+    Events {
+        session: SessionId,
+        since: u64,
+        max: usize,
+        reply: oneshot::Sender<Result<Vec<Event>>>,
+    },
 }
 
 /// A session with the ways to reach it.
@@ -72,8 +68,9 @@ impl Dispatcher {
             Read::Command(selector, reply) => {
                 let _ = reply.send(self.find_command(&selector));
             }
-            Read::Members(sessions, reply) => {
-                let _ = reply.send(self.members(&sessions));
+            Read::Subjects(sessions, reply) => {
+                let census = self.host.as_ref().map(|host| Arc::clone(host.census()));
+                let _ = reply.send((census, self.subjects(&sessions)));
             }
             Read::Runs(reply) => {
                 let _ = reply.send(self.runs.subscribe());
@@ -102,22 +99,12 @@ impl Dispatcher {
         }
     }
 
-    pub(super) fn members(&self, sessions: &[SessionId]) -> Vec<Members> {
-        let workers = sessions
-            .iter()
-            .filter_map(|id| Some((id, self.live.get(id)?.worker.as_ref()?)))
-            .collect::<Vec<_>>();
-        let Some(host) = self.host.as_ref().filter(|_| !workers.is_empty()) else { return Vec::new() };
-        let mut census = host.brand().census();
-        workers
-            .into_iter()
-            .map(|(id, worker)| Members {
-                session: id.clone(),
-                slot: worker.slot.number(),
-                pids: census.remove(&worker.slot.number()).unwrap_or_default(),
-                since: worker.since,
-            })
-            .collect()
+    pub(super) fn subjects(&self, sessions: &[SessionId]) -> Vec<Subject> {
+        let subject = |id: &SessionId| {
+            let worker = self.live.get(id)?.worker.as_ref()?;
+            Some(Subject { session: id.clone(), slot: worker.slot.number(), since: worker.since })
+        };
+        sessions.iter().filter_map(subject).collect()
     }
 
     fn find_command(&self, selector: &str) -> Result<CommandWatch> {
