@@ -89,8 +89,12 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let defaults =
-            Defaults { command_timeout: Duration::from_secs(60), output_bytes: 1, max_concurrent: SLOTS };
+        let defaults = Defaults {
+            command_timeout: Duration::from_secs(60),
+            idle_timeout: None,
+            output_bytes: 1,
+            max_concurrent: SLOTS,
+        };
         Self {
             engine: Engine::new(defaults),
             clock: Duration::from_secs(1),

@@ -26,6 +26,8 @@ pub struct Source {
     pub cols: Option<u16>,
     /// The timeout of commands that name none: `"5m"` or milliseconds.
     pub command_timeout: Option<Span>,
+    /// How often it is noted what the machine and the sessions use, likewise.
+    pub sample_every: Option<Span>,
     /// Tasks that run at once in a run that names no number.
     pub max_concurrent: Option<u32>,
     /// The command line that tasks of type agent give their prompt to, as its last word.
@@ -49,13 +51,14 @@ pub enum Span {
 }
 
 /// The keys of the file, for the nearest one to an unknown key.
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 11] = [
     "state-dir",
     "shell",
     "result-tokens",
     "rows",
     "cols",
     "command-timeout",
+    "sample-every",
     "max-concurrent",
     "agent-command",
     "redact",
@@ -77,6 +80,8 @@ pub struct Config {
     pub cols: Option<u16>,
     /// The timeout of commands that name none.
     pub command_timeout: Duration,
+    /// How often it is noted what the machine and the sessions use.
+    pub sample_every: Duration,
     /// Tasks that run at once in a run that names no number.
     pub max_concurrent: u32,
     /// The command line of agents.
@@ -122,15 +127,13 @@ pub fn resolve(
             return Err(Error::invalid(format!("{key} must be from 1 to {}", limits::TERMINAL_SIDE)));
         }
     }
-    let command_timeout = match source.command_timeout {
-        None => limits::COMMAND_TIMEOUT,
-        Some(Span::Milliseconds(milliseconds)) => Duration::from_millis(milliseconds),
-        Some(Span::Text(text)) => parse_duration(&text).ok_or_else(|| {
-            Error::invalid(format!("command-timeout must be a duration like \"5m\", not \"{text}\""))
-        })?,
-    };
+    let command_timeout = span("command-timeout", source.command_timeout, limits::COMMAND_TIMEOUT)?;
     if command_timeout.is_zero() || command_timeout > limits::LONGEST {
         return Err(Error::invalid("command-timeout must be more than nothing and at most 7 days"));
+    }
+    let sample_every = span("sample-every", source.sample_every, limits::SAMPLE_EVERY)?;
+    if !limits::SAMPLE_PAUSES.contains(&sample_every) {
+        return Err(Error::invalid("sample-every must be from 1 s to 1 min"));
     }
     let max_concurrent = source.max_concurrent.unwrap_or(limits::MAX_CONCURRENT);
     if !(1..=limits::MOST_CONCURRENT).contains(&max_concurrent) {
@@ -143,11 +146,21 @@ pub fn resolve(
         rows: source.rows,
         cols: source.cols,
         command_timeout,
+        sample_every,
         max_concurrent,
         agent_command: source.agent_command.unwrap_or_else(|| "claude -p".to_owned()),
         redact: source.redact,
         log: source.log.unwrap_or_else(|| "warn".to_owned()),
     })
+}
+
+fn span(key: &str, given: Option<Span>, default: Duration) -> Result<Duration> {
+    match given {
+        None => Ok(default),
+        Some(Span::Milliseconds(milliseconds)) => Ok(Duration::from_millis(milliseconds)),
+        Some(Span::Text(text)) => parse_duration(&text)
+            .ok_or_else(|| Error::invalid(format!("{key} must be a duration like \"5m\", not \"{text}\""))),
+    }
 }
 
 fn over(above: Source, below: Source) -> Source {
@@ -158,6 +171,7 @@ fn over(above: Source, below: Source) -> Source {
         rows: above.rows.or(below.rows),
         cols: above.cols.or(below.cols),
         command_timeout: above.command_timeout.or(below.command_timeout),
+        sample_every: above.sample_every.or(below.sample_every),
         max_concurrent: above.max_concurrent.or(below.max_concurrent),
         agent_command: above.agent_command.or(below.agent_command),
         // What one source calls a secret, no other can make public.
@@ -175,6 +189,7 @@ fn of_environment(variable: &impl Fn(&str) -> Option<OsString>) -> Result<Source
         rows: number("SHELLHERD_ROWS", text("SHELLHERD_ROWS"))?,
         cols: number("SHELLHERD_COLS", text("SHELLHERD_COLS"))?,
         command_timeout: text("SHELLHERD_COMMAND_TIMEOUT").map(Span::Text),
+        sample_every: text("SHELLHERD_SAMPLE_EVERY").map(Span::Text),
         max_concurrent: number("SHELLHERD_MAX_CONCURRENT", text("SHELLHERD_MAX_CONCURRENT"))?,
         agent_command: text("SHELLHERD_AGENT_COMMAND"),
         redact: text("SHELLHERD_REDACT")
@@ -306,9 +321,14 @@ mod tests {
 
     #[test]
     fn values_out_of_bounds_are_refused() {
-        for file in
-            ["rows = 0", "cols = 1001", "result-tokens = 1", "command-timeout = \"soon\"", "rows = \"x\""]
-        {
+        for file in [
+            "rows = 0",
+            "cols = 1001",
+            "result-tokens = 1",
+            "command-timeout = \"soon\"",
+            "rows = \"x\"",
+            "sample-every = \"10ms\"",
+        ] {
             assert!(check(Source::default(), &[], file).is_err(), "{file}");
         }
     }

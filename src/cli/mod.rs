@@ -102,6 +102,9 @@ struct Flags {
     /// The timeout of commands that name none, like 5m or 30000 [default: 5m]
     #[arg(long, value_name = "DURATION")]
     command_timeout: Option<String>,
+    /// How often it is noted what the machine and the sessions use, like 5s [default: 5s]
+    #[arg(long, value_name = "DURATION")]
+    sample_every: Option<String>,
     /// Tasks that run at once in a run that names no number [default: 10]
     #[arg(long, value_name = "TASKS")]
     max_concurrent: Option<u32>,
@@ -127,6 +130,7 @@ impl Flags {
             rows: self.rows,
             cols: self.cols,
             command_timeout: self.command_timeout.map(Span::Text),
+            sample_every: self.sample_every.map(Span::Text),
             max_concurrent: self.max_concurrent,
             agent_command: self.agent_command,
             redact: self.redact,
@@ -216,7 +220,6 @@ fn surface(config: Config) -> Surface {
     let defaults = Defaults {
         shell: config.shell.clone(),
         size: TerminalSize { rows: config.rows.unwrap_or(size.rows), cols: config.cols.unwrap_or(size.cols) },
-        command_timeout: config.command_timeout,
         agent_command: config.agent_command,
         result_tokens: config.result_tokens,
     };
@@ -226,6 +229,7 @@ fn surface(config: Config) -> Surface {
         shell: config.shell,
         max_concurrent: config.max_concurrent,
         command_timeout: config.command_timeout,
+        sample_every: config.sample_every,
         redact: config.redact,
     };
     Surface::new(Orchestrator::new(settings), defaults)

@@ -1,10 +1,12 @@
 //! Decides, and does nothing else: requests and worker events go in with the time, a [`Step`] comes
 //! out. It knows no clock, no terminal and no store, so every rule here is tested without them.
 
+mod activity;
 mod bus;
 mod commands;
 mod effect;
 mod event;
+pub mod history;
 mod placement;
 pub mod report;
 pub mod request;
@@ -17,6 +19,7 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 mod tracking;
+mod tuning;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::path::PathBuf;
@@ -29,6 +32,7 @@ use crate::error::Result;
 use crate::id::{CommandId, MessageId, RunId, SessionId};
 use crate::limits;
 use crate::model::{Command, Dialect, EndReason, Ending, Event, EventKind, Record, Session, Workplace};
+pub use activity::Ended;
 use bus::Bus;
 pub use bus::{BusReply, RestoredBus};
 use commands::backoff;
@@ -41,17 +45,7 @@ use request::{
 pub use schedule::{Estimates, Load};
 use schedule::{RunKey, Schedule, TaskKey};
 pub use tasks::RestoredRun;
-
-/// What a session falls back on where its creator named nothing.
-#[derive(Clone, Debug)]
-pub struct Defaults {
-    /// The timeout of commands.
-    pub command_timeout: Duration,
-    /// Bytes of output kept on disk.
-    pub output_bytes: u64,
-    /// Slots of runs.
-    pub max_concurrent: u32,
-}
+pub use tuning::{Analysis, Defaults, Tuning};
 
 /// A request that changes something. Sessions are named by the caller's selector.
 #[derive(Debug)]
@@ -269,6 +263,9 @@ struct CommandEntry {
     failed_with: Option<Ending>,
     /// Its one pending deadline.
     timer: Option<TimerKey>,
+    /// When its current try was given to the shell, and how much longer than its run it took to be over.
+    handed_at: Option<Moment>,
+    response: Option<Duration>,
 }
 
 /// What to look at when its time has come; each checks that it still applies.

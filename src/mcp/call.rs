@@ -27,8 +27,6 @@ pub struct Defaults {
     pub shell: Option<String>,
     /// The size of terminals.
     pub size: TerminalSize,
-    /// The timeout of commands.
-    pub command_timeout: Duration,
     /// The command line that tasks of type agent give their prompt to, as its last word.
     pub agent_command: String,
     /// The most that one result may take, in estimated tokens.

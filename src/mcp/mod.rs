@@ -10,6 +10,8 @@ mod call;
 mod check;
 mod command;
 mod message;
+mod metrics;
+mod performance;
 mod progress;
 mod schema;
 mod serve;

@@ -256,12 +256,12 @@ pub(crate) mod tests {
             shell: None,
             max_concurrent: limits::MAX_CONCURRENT,
             command_timeout: limits::COMMAND_TIMEOUT,
+            sample_every: limits::SAMPLE_EVERY,
             redact: Vec::new(),
         };
         let defaults = Defaults {
             shell: None,
             size: TerminalSize::default(),
-            command_timeout: limits::COMMAND_TIMEOUT,
             agent_command: String::new(),
             result_tokens: limits::RESULT_TOKENS,
         };

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::call::Call;
-use super::{agent, command, message, progress, schema, session, task};
+use super::{agent, command, message, metrics, performance, progress, schema, session, task};
 use crate::error::Result;
 
 /// A tool: what is published of it, and what serves it.
@@ -70,6 +70,10 @@ pub(crate) const TOOLS: &[&Tool] = &[
     &task::cancel::TOOL,
     &task::retry::TOOL,
     &task::control::TOOL,
+    &performance::monitor::TOOL,
+    &performance::history::TOOL,
+    &performance::tune::TOOL,
+    &metrics::export::TOOL,
     &progress::TOOL,
     &agent::register::TOOL,
     &agent::deregister::TOOL,

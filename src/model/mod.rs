@@ -9,6 +9,7 @@ pub mod glob;
 pub mod message;
 pub mod record;
 pub mod run;
+pub mod sample;
 pub mod secret;
 pub mod session;
 pub mod task;
@@ -19,6 +20,7 @@ pub use event::{Event, EventKind};
 pub use message::{Address, Message};
 pub use record::Record;
 pub use run::{OnFailure, Run, RunResources, Strategy, Workplace};
+pub use sample::{Resolution, Sample};
 pub use session::{Dialect, Profile, Session, SessionKind, Status, TerminalSize};
 pub use task::{
     Condition, Dependency, Priority, Task, TaskDetail, TaskKind, TaskReason, TaskRetries, TaskState,

@@ -7,8 +7,10 @@ mod closing;
 mod commands;
 mod dispatcher;
 mod host;
+pub mod monitoring;
 mod output;
 mod reading;
+mod recorder;
 mod secrets;
 mod sessions;
 mod stream;
@@ -45,6 +47,8 @@ pub struct Settings {
     pub max_concurrent: u32,
     /// The timeout of commands whose session names none.
     pub command_timeout: Duration,
+    /// How often it is noted what the machine and the sessions use.
+    pub sample_every: Duration,
     /// Strings, and patterns between slashes, that must reach neither a log nor the store.
     pub redact: Vec<String>,
 }

@@ -59,7 +59,12 @@ impl CpuMeter {
         percent
     }
 
-    /// The same without being a look itself: the next one goes on from the last.
+    /// Looks at a tree for the first time: what it used before counts for nothing.
+    pub fn begin(&mut self, key: u64, cpu_ms: u64, now: Moment) {
+        self.before.insert(key, (now, cpu_ms));
+    }
+
+    /// What [`CpuMeter::percent`] would say, without being a look itself: the next one goes on from the last.
     pub fn percent_so_far(&self, key: u64, cpu_ms: u64, now: Moment, started: Moment) -> f64 {
         let before = self.before.get(&key).copied().filter(|(then, _)| *then >= started);
         let (then, before_ms) = before.unwrap_or((started, 0));

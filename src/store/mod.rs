@@ -9,6 +9,7 @@
 mod archive;
 mod bus;
 mod runs;
+mod samples;
 mod schema;
 mod sweep;
 
@@ -30,6 +31,7 @@ use crate::model::{Command, Event, Record, Session};
 pub use archive::SegmentArchive;
 pub use bus::StoredBus;
 pub use runs::StoredRun;
+pub use samples::{Of, Samples};
 pub use sweep::{Bounds, Sweeper};
 
 /// An open store.

@@ -26,6 +26,7 @@ impl Herd {
             max_concurrent: 4,
             program: env!("CARGO_BIN_EXE_shellherd").into(),
             command_timeout: Duration::from_secs(60),
+            sample_every: shellherd::limits::SAMPLE_EVERY,
             redact: Vec::new(),
         };
         let orchestrator = Orchestrator::new(settings);

@@ -4,6 +4,7 @@
 //! `=>` everything that comes of it. To add a case, write its lines, leave the right side empty,
 //! run it, and judge what it shows.
 
+mod activity;
 mod bounds;
 mod closing;
 mod commands;
@@ -51,8 +52,12 @@ const SPREAD: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
 
 impl Play {
     fn new() -> Self {
-        let defaults =
-            Defaults { command_timeout: COMMAND_TIMEOUT, output_bytes: 1 << 20, max_concurrent: 4 };
+        let defaults = Defaults {
+            command_timeout: COMMAND_TIMEOUT,
+            idle_timeout: None,
+            output_bytes: 1 << 20,
+            max_concurrent: 4,
+        };
         Self {
             engine: Engine::new(defaults),
             clock: Duration::from_secs(100),

@@ -36,7 +36,7 @@ impl Dispatcher {
         self.engine.load(Load { cpu, memory, sessions });
     }
 
-    fn with_shells(&self) -> Vec<SessionId> {
+    pub(super) fn with_shells(&self) -> Vec<SessionId> {
         self.engine.sessions().filter(|session| session.status.is_live()).map(|s| s.id.clone()).collect()
     }
 }

@@ -1,14 +1,16 @@
 //! What callers want to know: answered from the engine as it stands, after everything before it is
 //! committed.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::Dispatcher;
-use crate::clock;
+use super::{Dispatcher, Ground};
+use crate::clock::{self, Timestamp};
 use crate::engine::report::{AgentView, Plan, Progress, RunView, TaskReport};
 use crate::engine::request::{NewRun, TaskQuery};
+use crate::engine::{Defaults, Ended, Tuning};
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::{CommandId, SessionId};
 use crate::model::{Command, Event, Session, Workplace};
@@ -26,6 +28,13 @@ pub(in crate::orchestrator) enum Read {
     Command(String, oneshot::Sender<Result<CommandWatch>>),
     /// Those of these sessions that have a shell, and how to look at its processes.
     Subjects(Vec<SessionId>, oneshot::Sender<(Option<Arc<Census>>, Vec<Subject>)>),
+    /// What there is to look at, with how fast the sessions begin commands, and what ended since then.
+    Ground(Timestamp, oneshot::Sender<(Ground, Responses, EndedBy)>),
+    /// Changes defaults, which last as long as the server: nothing is committed. Answered with those of
+    /// before and those of now.
+    Tune(Tuning, oneshot::Sender<Result<(Defaults, Defaults)>>),
+    /// The commands that began to outlive their timeout since then.
+    Timeouts(Timestamp, oneshot::Sender<usize>),
     Runs(oneshot::Sender<watch::Receiver<u64>>),
     Bus(oneshot::Sender<watch::Receiver<u64>>),
     Agents(oneshot::Sender<Vec<AgentView>>),
@@ -40,6 +49,11 @@ pub(in crate::orchestrator) enum Read {
         reply: oneshot::Sender<Result<Vec<Event>>>,
     },
 }
+
+/// How long each session takes to begin a command, in milliseconds.
+pub(in crate::orchestrator) type Responses = HashMap<SessionId, f64>;
+/// What ended in each session.
+pub(in crate::orchestrator) type EndedBy = HashMap<SessionId, Ended>;
 
 /// A session with the ways to reach it.
 #[derive(Clone, Debug)]
@@ -71,6 +85,16 @@ impl Dispatcher {
             Read::Subjects(sessions, reply) => {
                 let census = self.host.as_ref().map(|host| Arc::clone(host.census()));
                 let _ = reply.send((census, self.subjects(&sessions)));
+            }
+            Read::Ground(since, reply) => {
+                let _ = reply.send((self.ground(), self.engine.responses(), self.engine.ended_since(since)));
+            }
+            Read::Tune(tuning, reply) => {
+                let tuned = self.engine.tune(tuning);
+                let _ = reply.send(tuned.map(|previous| (previous, self.engine.defaults().clone())));
+            }
+            Read::Timeouts(since, reply) => {
+                let _ = reply.send(self.engine.timeouts(since));
             }
             Read::Runs(reply) => {
                 let _ = reply.send(self.runs.subscribe());
