@@ -93,6 +93,7 @@ impl Bench {
     fn new() -> Self {
         let defaults = Defaults {
             command_timeout: Duration::from_secs(60),
+            idle_timeout: None,
             output_bytes: 1,
             max_concurrent: SLOTS,
             recovery: RecoverySettings::DEFAULT,

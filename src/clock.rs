@@ -24,6 +24,12 @@ impl Timestamp {
     pub fn after(self, duration: Duration) -> Timestamp {
         Timestamp(self.0.saturating_add_unsigned(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
     }
+
+    /// The instant `duration` earlier; the far past saturates.
+    #[must_use]
+    pub fn before(self, duration: Duration) -> Timestamp {
+        Timestamp(self.0.saturating_sub_unsigned(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
+    }
 }
 
 /// RFC 3339 in UTC with milliseconds, as every result on the wire shows it.

@@ -28,6 +28,8 @@ pub struct Source {
     pub command_timeout: Option<Span>,
     /// How long after its end a session is removed: as for `command_timeout`, or `"never"`.
     pub cleanup_after: Option<Span>,
+    /// How often it is noted what the machine and the sessions use, likewise.
+    pub sample_every: Option<Span>,
     /// Tasks that run at once in a run that names no number.
     pub max_concurrent: Option<u32>,
     /// The command line that tasks of type agent give their prompt to, as its last word.
@@ -61,7 +63,7 @@ pub enum Span {
 }
 
 /// The keys of the file, for the nearest one to an unknown key.
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 17] = [
     "state-dir",
     "shell",
     "result-tokens",
@@ -69,6 +71,7 @@ const KEYS: [&str; 16] = [
     "cols",
     "command-timeout",
     "cleanup-after",
+    "sample-every",
     "max-concurrent",
     "agent-command",
     "redact",
@@ -97,6 +100,8 @@ pub struct Config {
     pub command_timeout: Duration,
     /// How long after its end a session is removed; never when absent.
     pub cleanup_after: Option<Duration>,
+    /// How often it is noted what the machine and the sessions use.
+    pub sample_every: Duration,
     /// Tasks that run at once in a run that names no number.
     pub max_concurrent: u32,
     /// The command line of agents.
@@ -167,6 +172,10 @@ pub fn resolve(
         Some(Span::Text(text)) if text.trim().eq_ignore_ascii_case("never") => None,
         given => Some(span("cleanup-after", given, limits::CLEANUP_AFTER)?),
     };
+    let sample_every = span("sample-every", source.sample_every, limits::SAMPLE_EVERY)?;
+    if !limits::SAMPLE_PAUSES.contains(&sample_every) {
+        return Err(Error::invalid("sample-every must be from 1 s to 1 min"));
+    }
     let max_concurrent = source.max_concurrent.unwrap_or(limits::MAX_CONCURRENT);
     if !(1..=limits::MOST_CONCURRENT).contains(&max_concurrent) {
         return Err(Error::invalid(format!("max-concurrent must be from 1 to {}", limits::MOST_CONCURRENT)));
@@ -179,6 +188,7 @@ pub fn resolve(
         cols: source.cols,
         command_timeout,
         cleanup_after,
+        sample_every,
         max_concurrent,
         agent_command: source.agent_command.unwrap_or_else(|| "claude -p".to_owned()),
         redact: source.redact,
@@ -213,6 +223,7 @@ fn over(above: Source, below: Source) -> Source {
         cols: above.cols.or(below.cols),
         command_timeout: above.command_timeout.or(below.command_timeout),
         cleanup_after: above.cleanup_after.or(below.cleanup_after),
+        sample_every: above.sample_every.or(below.sample_every),
         max_concurrent: above.max_concurrent.or(below.max_concurrent),
         agent_command: above.agent_command.or(below.agent_command),
         // What one source calls a secret, no other can make public.
@@ -236,6 +247,7 @@ fn of_environment(variable: &impl Fn(&str) -> Option<OsString>) -> Result<Source
         cols: number("SHELLHERD_COLS", text("SHELLHERD_COLS"))?,
         command_timeout: text("SHELLHERD_COMMAND_TIMEOUT").map(Span::Text),
         cleanup_after: text("SHELLHERD_CLEANUP_AFTER").map(Span::Text),
+        sample_every: text("SHELLHERD_SAMPLE_EVERY").map(Span::Text),
         max_concurrent: number("SHELLHERD_MAX_CONCURRENT", text("SHELLHERD_MAX_CONCURRENT"))?,
         agent_command: text("SHELLHERD_AGENT_COMMAND"),
         redact: text("SHELLHERD_REDACT")
@@ -390,6 +402,7 @@ mod tests {
             "recovery-retries = 0",
             "circuit-open = \"0s\"",
             "recovery-delay = \"x\"",
+            "sample-every = \"10ms\"",
         ] {
             assert!(check(Source::default(), &[], file).is_err(), "{file}");
         }

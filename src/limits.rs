@@ -228,6 +228,12 @@ pub const CLEANUP_EVERY: Duration = Duration::from_secs(300);
 /// Entries of one `session_logs`.
 pub const LOG_ENTRIES: usize = 1_000;
 
+/// Samples of what the machine and the sessions use, kept in the store for each resolution; the oldest go
+/// first. That is a month of a hundred sessions by the quarter of an hour, or 15 MB.
+pub const SAMPLES: usize = 300_000;
+/// The most points of one history. A model reads a page of them at a time.
+pub const HISTORY_POINTS: usize = 1_000;
+
 // Diagnosis
 
 /// Bytes of a problem that a caller describes; the end of a log fits.
@@ -237,6 +243,20 @@ pub const DIAGNOSED_SESSIONS: usize = 50;
 
 // Time
 
+/// How often it is noted what the machine and the sessions use, unless configured.
+pub const SAMPLE_EVERY: Duration = Duration::from_secs(5);
+/// Within these bounds: a look at a thousand processes takes 10 ms, and a minute is the next resolution.
+pub const SAMPLE_PAUSES: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(60);
+/// The longest history: what is older is not kept.
+pub const HISTORY: Duration = Duration::from_secs(31 * 86_400);
+/// Over how long a caller may have the load measured. Shorter than [`MEASURE_LEAST`] a tick of the
+/// processor's clock is several percent, and a silent call must not be longer.
+pub const MEASURE_MOST: Duration = Duration::from_secs(30);
+/// See [`MEASURE_MOST`].
+pub const MEASURE_LEAST: Duration = Duration::from_millis(200);
+/// What tuning and rates of errors and commands are judged by: this much of the latest past.
+pub const OF_LATE: Duration = Duration::from_secs(3_600);
 /// The timeout of a command that names none.
 pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(300);
 /// How long a silent call blocks: clients give up after 60 s.

@@ -105,6 +105,9 @@ struct Flags {
     /// How long after its end a session is removed, like 1h, or never [default: 1h]
     #[arg(long, value_name = "DURATION")]
     cleanup_after: Option<String>,
+    /// How often it is noted what the machine and the sessions use, like 5s [default: 5s]
+    #[arg(long, value_name = "DURATION")]
+    sample_every: Option<String>,
     /// Tasks that run at once in a run that names no number [default: 10]
     #[arg(long, value_name = "TASKS")]
     max_concurrent: Option<u32>,
@@ -131,6 +134,7 @@ impl Flags {
             cols: self.cols,
             command_timeout: self.command_timeout.map(Span::Text),
             cleanup_after: self.cleanup_after.map(Span::Text),
+            sample_every: self.sample_every.map(Span::Text),
             max_concurrent: self.max_concurrent,
             agent_command: self.agent_command,
             redact: self.redact,
@@ -228,7 +232,6 @@ fn surface(config: Config) -> Surface {
     let defaults = Defaults {
         shell: config.shell.clone(),
         size: TerminalSize { rows: config.rows.unwrap_or(size.rows), cols: config.cols.unwrap_or(size.cols) },
-        command_timeout: config.command_timeout,
         recovery,
         agent_command: config.agent_command,
         result_tokens: config.result_tokens,
@@ -241,6 +244,7 @@ fn surface(config: Config) -> Surface {
         max_concurrent: config.max_concurrent,
         command_timeout: config.command_timeout,
         cleanup_after: config.cleanup_after,
+        sample_every: config.sample_every,
         redact: config.redact,
     };
     Surface::new(Orchestrator::new(settings), defaults)

@@ -27,6 +27,21 @@ pub(super) struct End {
     pub(super) directory: Option<PathBuf>,
 }
 
+impl CommandEntry {
+    pub(super) fn new(command: Command, batch: Option<u64>) -> Self {
+        Self {
+            command,
+            batch,
+            task: None,
+            stopped_for: None,
+            failed_with: None,
+            timer: None,
+            handed_at: None,
+            response: None,
+        }
+    }
+}
+
 impl Engine {
     pub(super) fn execute(
         &mut self,
@@ -127,10 +142,7 @@ impl Engine {
             working_directory: None,
             awaiting_input: None,
         };
-        self.commands.insert(
-            id.clone(),
-            CommandEntry { command, batch, task: None, stopped_for: None, failed_with: None, timer: None },
-        );
+        self.commands.insert(id.clone(), CommandEntry::new(command, batch));
         if let Some(entry) = self.sessions.get_mut(session) {
             entry.queue.push_back(id.clone());
         }
@@ -188,6 +200,8 @@ impl Engine {
         let Some(entry) = self.commands.get_mut(id).filter(|entry| entry.failed_with.is_none()) else {
             return;
         };
+        let ran = Duration::from_micros(end.duration_us);
+        entry.response = entry.handed_at.map(|handed| now.moment.0.saturating_sub(handed.0 + ran));
         let command = &mut entry.command;
         command.duration_us = Some(end.duration_us);
         command.output_from = Some(end.from);
@@ -294,6 +308,7 @@ impl Engine {
     /// Gives the current try of a running command to its worker, and its timeout a deadline.
     pub(super) fn hand_over(&mut self, now: Now, id: &CommandId, step: &mut Step) {
         let Some(entry) = self.commands.get_mut(id) else { return };
+        entry.handed_at = Some(now.moment);
         let command = &mut entry.command;
         command.state = CommandState::Running;
         command.started_at = Some(now.wall);

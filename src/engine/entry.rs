@@ -1,6 +1,7 @@
 //! What the engine keeps of each session and each command.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use super::TimerKey;
 use super::recovery::Recovery;
@@ -50,4 +51,7 @@ pub(super) struct CommandEntry {
     pub(super) failed_with: Option<Ending>,
     /// Its one pending deadline.
     pub(super) timer: Option<TimerKey>,
+    /// When its current try was given to the shell, and how much longer than its run it took to be over.
+    pub(super) handed_at: Option<Moment>,
+    pub(super) response: Option<Duration>,
 }

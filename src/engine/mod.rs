@@ -1,6 +1,7 @@
 //! Decides, and does nothing else: requests and worker events go in with the time, a [`Step`] comes
 //! out. It knows no clock, no terminal and no store, so every rule here is tested without them.
 
+mod activity;
 mod bus;
 mod commands;
 mod deadline;
@@ -13,6 +14,7 @@ mod placement;
 mod recovery;
 pub mod report;
 pub mod request;
+pub mod samples;
 mod schedule;
 mod selector;
 mod sessions;
@@ -22,6 +24,7 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 mod tracking;
+mod tuning;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::path::PathBuf;
@@ -32,9 +35,8 @@ use uuid::Uuid;
 use crate::clock::{Moment, Now};
 use crate::error::Result;
 use crate::id::{CommandId, RunId, SessionId};
-use crate::model::{
-    Command, Dialect, Event, EventKind, Record, RecoverySettings, Session, Status, Workplace,
-};
+use crate::model::{Command, Dialect, Event, EventKind, Record, Session, Status, Workplace};
+pub use activity::Ended;
 use bus::Bus;
 pub use bus::{BusReply, RestoredBus};
 use commands::backoff;
@@ -51,21 +53,7 @@ use request::{
 pub use schedule::{Estimates, Load};
 use schedule::{RunKey, Schedule, TaskKey};
 pub use tasks::RestoredRun;
-
-/// What a session falls back on where its creator named nothing.
-#[derive(Clone, Debug)]
-pub struct Defaults {
-    /// The timeout of commands.
-    pub command_timeout: Duration,
-    /// Bytes of output kept on disk.
-    pub output_bytes: u64,
-    /// Slots of runs.
-    pub max_concurrent: u32,
-    /// How sessions are recovered.
-    pub recovery: RecoverySettings,
-    /// How long after its end a session is removed; never when absent.
-    pub cleanup_after: Option<Duration>,
-}
+pub use tuning::{Analysis, Defaults, Tuning};
 
 /// A request that changes something. Sessions are named by the caller's selector.
 #[derive(Debug)]

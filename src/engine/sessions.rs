@@ -70,7 +70,7 @@ impl Engine {
             capabilities: new.capabilities,
             constraints: new.constraints,
             command_timeout_ms: millis(new.command_timeout.unwrap_or(self.defaults.command_timeout)),
-            idle_timeout_ms: new.idle_timeout.map(millis),
+            idle_timeout_ms: new.idle_timeout.or(self.defaults.idle_timeout).map(millis),
             output_bytes: new.output_bytes.unwrap_or(self.defaults.output_bytes),
             pid: None,
             generation: 1,
@@ -119,17 +119,7 @@ impl Engine {
                 step.commands.insert(command.id.clone());
             }
             self.ended_commands.push_back(command.id.clone());
-            self.commands.insert(
-                command.id.clone(),
-                super::CommandEntry {
-                    command,
-                    batch: None,
-                    task: None,
-                    stopped_for: None,
-                    failed_with: None,
-                    timer: None,
-                },
-            );
+            self.commands.insert(command.id.clone(), super::CommandEntry::new(command, None));
         }
         for mut session in sessions {
             let id = session.id.clone();

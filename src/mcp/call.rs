@@ -27,8 +27,6 @@ pub struct Defaults {
     pub shell: Option<String>,
     /// The size of terminals.
     pub size: TerminalSize,
-    /// The timeout of commands.
-    pub command_timeout: Duration,
     /// How sessions are recovered.
     pub recovery: RecoverySettings,
     /// The command line that tasks of type agent give their prompt to, as its last word.

@@ -40,6 +40,31 @@ impl JsonSchema for Milliseconds {
     }
 }
 
+/// A part of the past in arguments, likewise; longer than anything that can be waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Period(pub(crate) u64);
+
+impl From<Period> for Duration {
+    fn from(given: Period) -> Self {
+        Duration::from_millis(given.0)
+    }
+}
+
+impl JsonSchema for Period {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Period".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "integer", "x-kind": "period"})
+    }
+}
+
 /// A number of bytes in arguments: `"512m"`, `"4gb"`, or a plain number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]

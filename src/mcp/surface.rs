@@ -258,12 +258,12 @@ pub(crate) mod tests {
             cleanup_after: None,
             command_timeout: limits::COMMAND_TIMEOUT,
             recovery: crate::model::RecoverySettings::DEFAULT,
+            sample_every: limits::SAMPLE_EVERY,
             redact: Vec::new(),
         };
         let defaults = Defaults {
             shell: None,
             size: TerminalSize::default(),
-            command_timeout: limits::COMMAND_TIMEOUT,
             recovery: crate::model::RecoverySettings::DEFAULT,
             agent_command: String::new(),
             result_tokens: limits::RESULT_TOKENS,

@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 use super::answer::Answer;
 use super::call::Call;
 use super::{
-    agent, circuit, command, diagnose, error, events, message, progress, schema, session, task, webhook,
+    agent, circuit, command, diagnose, error, events, message, metrics, performance, progress, schema,
+    session, task, webhook,
 };
 use crate::error::Result;
 
@@ -74,6 +75,10 @@ pub(crate) const TOOLS: &[&Tool] = &[
     &task::cancel::TOOL,
     &task::retry::TOOL,
     &task::control::TOOL,
+    &performance::monitor::TOOL,
+    &performance::history::TOOL,
+    &performance::tune::TOOL,
+    &metrics::export::TOOL,
     &progress::TOOL,
     &agent::register::TOOL,
     &agent::deregister::TOOL,

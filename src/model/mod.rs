@@ -11,6 +11,7 @@ pub mod message;
 pub mod record;
 pub mod recovery;
 pub mod run;
+pub mod sample;
 pub mod secret;
 pub mod session;
 pub mod task;
@@ -24,6 +25,7 @@ pub use message::{Address, Message};
 pub use record::Record;
 pub use recovery::{CircuitState, FailureCategory, RecoveryPolicy, RecoverySettings, RecoveryStrategy};
 pub use run::{OnFailure, Run, RunResources, Strategy, Workplace};
+pub use sample::{Resolution, Sample};
 pub use session::{Dialect, Profile, Session, SessionKind, Status, TerminalSize};
 pub use task::{
     Condition, Dependency, Priority, Task, TaskDetail, TaskKind, TaskReason, TaskRetries, TaskState,

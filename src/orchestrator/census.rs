@@ -1,6 +1,6 @@
-//! One look at all processes for all sessions that want to know what is left of them. Such a look
-//! reads a file of every process on the machine, so it is shared, and taken beside the runtime: a
-//! hundred sessions that end together cost two looks a round, and delay nobody.
+//! One look at all processes for all that want to know what is left of a session, or what sessions use.
+//! Such a look reads a file of every process on the machine, so it is shared, and taken beside the
+//! runtime: a hundred sessions that end together cost two looks a round, and delay nobody.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,46 +9,67 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 
 use crate::clock::{self, Moment};
+use crate::id::SessionId;
 use crate::pty::{Signal, Slot};
+use crate::sample::Tree;
 
-/// The process ids of each slot.
-type Members = HashMap<u64, Vec<u32>>;
+/// The processes of each slot.
+pub(super) type Trees = HashMap<u64, Tree>;
+
+/// A session whose processes are to be looked at.
+#[derive(Clone, Debug)]
+pub(super) struct Subject {
+    pub(super) session: SessionId,
+    /// Stands for its tree while that lives.
+    pub(super) slot: u64,
+    /// When its shell started.
+    pub(super) since: Moment,
+}
 
 /// The latest look.
 struct Look {
     begun: Moment,
-    members: Arc<Members>,
+    trees: Arc<Trees>,
 }
 
 /// See the module.
 pub(super) struct Census {
-    look: Arc<dyn Fn() -> Members + Send + Sync>,
+    look: Arc<dyn Fn() -> Trees + Send + Sync>,
     /// Held while one looks; those who come meanwhile share the next look.
     latest: Mutex<Option<Look>>,
 }
 
 impl Census {
     /// A census by `look`, which may block.
-    pub(super) fn new(look: impl Fn() -> Members + Send + Sync + 'static) -> Self {
+    pub(super) fn new(look: impl Fn() -> Trees + Send + Sync + 'static) -> Self {
         Self { look: Arc::new(look), latest: Mutex::new(None) }
     }
 
-    /// The processes of a session, by a look that began after this call.
-    pub(super) async fn members(&self, slot: u64) -> Vec<u32> {
+    /// The processes of all sessions, by a look that began after this call.
+    pub(super) async fn trees(&self) -> Arc<Trees> {
         let asked = clock::now().moment;
         let mut latest = self.latest.lock().await;
-        let members = match &*latest {
-            Some(look) if look.begun > asked => Arc::clone(&look.members),
+        match &*latest {
+            Some(look) if look.begun > asked => Arc::clone(&look.trees),
             _ => {
                 let look = Arc::clone(&self.look);
                 let begun = clock::now().moment;
                 let found = tokio::task::spawn_blocking(move || look()).await;
-                let members = Arc::new(found.unwrap_or_default());
-                *latest = Some(Look { begun, members: Arc::clone(&members) });
-                members
+                let trees = Arc::new(found.unwrap_or_default());
+                *latest = Some(Look { begun, trees: Arc::clone(&trees) });
+                trees
             }
-        };
-        members.get(&slot).cloned().unwrap_or_default()
+        }
+    }
+
+    /// The same at once, for one that cannot wait: it blocks.
+    pub(super) fn trees_now(&self) -> Trees {
+        (self.look)()
+    }
+
+    /// The processes that carry a session's mark, by such a look.
+    pub(super) async fn members(&self, slot: u64) -> Vec<u32> {
+        self.trees().await.get(&slot).map(|tree| tree.pids.clone()).unwrap_or_default()
     }
 
     /// Sends signals to every process of a session, each process all of them in turn.
@@ -77,7 +98,8 @@ mod tests {
         let counted = Arc::clone(&looks);
         let census = Census::new(move || {
             let number = counted.fetch_add(1, Ordering::SeqCst);
-            HashMap::from([(7, vec![u32::try_from(number).unwrap()])])
+            let pids = vec![u32::try_from(number).unwrap()];
+            HashMap::from([(7, Tree { pids, ..Tree::default() })])
         });
         let asked = futures_util::future::join_all((0..100).map(|_| census.members(7))).await;
         assert!((1..=2).contains(&looks.load(Ordering::SeqCst)), "{looks:?}");

@@ -5,6 +5,7 @@
 
 mod load;
 mod reading;
+mod sampling;
 mod secrets;
 mod shutdown;
 mod sweeping;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
@@ -22,10 +24,11 @@ use tracing::{error, warn};
 use super::alarm::Alarm;
 use super::host::Host;
 use super::output::Output;
+use super::recorder::Recorder;
 use super::secrets::Secrets;
 use super::worker::{self, CloseOrder, Exports, Order};
 use super::{CommandWatch, Settings};
-use crate::clock::{self, Moment, Now};
+use crate::clock::{self, Moment, Now, Timestamp};
 use crate::engine::{
     Defaults, Effect, EffectKind, Engine, Reply, Request, Spawn, Step, WorkerEvent, WorkerEventKind,
 };
@@ -40,6 +43,7 @@ use crate::term::log::OutputLog;
 use crate::term::redact::Redactor;
 use load::{unstored, unstored_bus};
 pub(super) use reading::{Access, Read};
+pub(super) use sampling::Ground;
 pub(super) use webhooks::WebhookChange;
 
 /// What comes to the dispatcher.
@@ -118,6 +122,13 @@ pub(super) struct Dispatcher {
     machine: Option<(Machine, CpuMeter)>,
     /// When to look at it next.
     load_at: Option<Moment>,
+    recorder: Arc<Recorder>,
+    /// When to note next what the sessions use.
+    sample_at: Option<Moment>,
+    /// From when on what ends has not been noted.
+    sampled_at: Option<Timestamp>,
+    /// The last round of noting, which may still go on.
+    round: Option<JoinHandle<()>>,
 }
 
 /// Records kept for a store that cannot be written; then the oldest go.
@@ -131,11 +142,13 @@ impl Dispatcher {
         let history_begin = store.history(u64::MAX, 0)?.end;
         let defaults = Defaults {
             command_timeout: settings.command_timeout,
+            idle_timeout: None,
             output_bytes: limits::OUTPUT_ARCHIVE,
             max_concurrent: settings.max_concurrent,
             recovery: settings.recovery,
             cleanup_after: settings.cleanup_after,
         };
+        let recorder = Arc::new(Recorder::new(settings.state_dir.clone(), settings.sample_every));
         let mut dispatcher = Self {
             settings,
             engine: Engine::new(defaults),
@@ -158,6 +171,10 @@ impl Dispatcher {
             recoveries: watch::channel(0).0,
             machine: None,
             load_at: None,
+            recorder,
+            sample_at: None,
+            sampled_at: None,
+            round: None,
         };
         let mut step = Step::default();
         let now = clock::now();
@@ -178,8 +195,10 @@ impl Dispatcher {
             .ok();
         let mut alarm = Alarm::new();
         loop {
-            let deadline =
-                self.engine.next_deadline().into_iter().chain(self.sweep_at).chain(self.load_at).min();
+            let deadline = [self.engine.next_deadline(), self.sweep_at, self.load_at, self.sample_at]
+                .into_iter()
+                .flatten()
+                .min();
             tokio::select! {
                 count = inputs.recv_many(&mut batch, limits::DISPATCHER_BATCH) => {
                     if count == 0 {
@@ -237,6 +256,7 @@ impl Dispatcher {
         }
         self.drop_removed();
         self.sweep_if_due(now.moment);
+        self.sample_if_due(now);
         shutdown
     }
 
@@ -443,6 +463,7 @@ impl Dispatcher {
             stopping,
         });
         workers.spawn(worker.run(spawn, environment));
+        self.sample_soon(clock::now().moment);
     }
 
     /// What all sessions share on this machine; set up with the first session.

@@ -4,6 +4,7 @@
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -16,11 +17,12 @@ use crate::clock;
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits;
 use crate::pty::{self, Brand, Guard, Signal, Slot, Which};
+use crate::sample::Processes;
 
 #[derive(Debug)]
 pub(super) struct Host {
     brand: Brand,
-    census: Census,
+    census: Arc<Census>,
     /// One shell is started at a time, and others are served in between.
     starting: Semaphore,
     private: PathBuf,
@@ -40,9 +42,13 @@ impl Host {
         let private = pty::private_root().map_err(failed("the private directory"))?;
         let brand = Brand::claim().map_err(failed("the mark of the sessions' processes"))?;
         let guard = Guard::start(&brand, &private, &settings.program).map_err(failed("the guard process"))?;
+        let processes = Mutex::new(Processes::open().map_err(failed("the look at processes"))?);
         let looked_at = brand.clone();
-        let census = Census::new(move || looked_at.census());
-        Ok(Self { brand, census, starting: Semaphore::new(1), private, _guard: guard })
+        let census = Census::new(move || {
+            let mut processes = processes.lock().unwrap_or_else(PoisonError::into_inner);
+            processes.trees(|pid| looked_at.slot_of(pid))
+        });
+        Ok(Self { brand, census: Arc::new(census), starting: Semaphore::new(1), private, _guard: guard })
     }
 
     pub(super) fn slot(&self) -> Result<Slot> {
@@ -55,7 +61,7 @@ impl Host {
         &self.brand
     }
 
-    pub(super) fn census(&self) -> &Census {
+    pub(super) fn census(&self) -> &Arc<Census> {
         &self.census
     }
 

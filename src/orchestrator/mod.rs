@@ -8,8 +8,10 @@ mod commands;
 mod dispatcher;
 pub mod history;
 mod host;
+pub mod monitoring;
 mod output;
 mod reading;
+mod recorder;
 mod recovery;
 mod secrets;
 mod sessions;
@@ -55,6 +57,8 @@ pub struct Settings {
     pub command_timeout: Duration,
     /// How sessions are recovered, and when circuits open.
     pub recovery: RecoverySettings,
+    /// How often it is noted what the machine and the sessions use.
+    pub sample_every: Duration,
     /// Strings, and patterns between slashes, that must reach neither a log nor the store.
     pub redact: Vec<String>,
 }

@@ -18,7 +18,6 @@ use crate::id::SessionId;
 use crate::limits;
 use crate::model::{Dialect, Event, Session, SessionKind, Status};
 use crate::pty;
-use crate::sample;
 
 /// How long a program other than a shell is given to fail at once.
 const PLAIN_START: Duration = Duration::from_millis(100);
@@ -75,17 +74,19 @@ impl Orchestrator {
     /// CPU and memory of these sessions, in one look at the machine.
     pub async fn usage(&self, sessions: &[SessionId]) -> Result<HashMap<SessionId, Usage>> {
         let wanted = sessions.to_vec();
-        let members = self.read(|reply| Read::Members(wanted, reply)).await?;
+        let (census, subjects) = self.read(|reply| Read::Subjects(wanted, reply)).await?;
+        let Some(census) = census.filter(|_| !subjects.is_empty()) else { return Ok(HashMap::new()) };
+        let trees = census.trees().await;
         let now = clock::now().moment;
         let mut cpu = self.inner.cpu.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let usage = members.into_iter().map(|members| {
-            let tree = sample::tree(&members.pids);
+        let usage = subjects.into_iter().map(|subject| {
+            let tree = trees.get(&subject.slot).map(|tree| tree.usage).unwrap_or_default();
             let usage = Usage {
-                cpu: cpu.percent(members.slot, tree.cpu_ms, now, members.since),
+                cpu: cpu.percent(subject.slot, tree.cpu_ms, now, subject.since),
                 memory: tree.memory_bytes,
                 processes: tree.processes,
             };
-            (members.session, usage)
+            (subject.session, usage)
         });
         Ok(usage.collect())
     }

@@ -29,7 +29,7 @@ use rustix::process::{
     pidfd_send_signal, prlimit, set_child_subreaper, setrlimit, waitid,
 };
 
-use super::procfs;
+use super::{procfs, spawn};
 use crate::clock::{self, Moment};
 use crate::limits;
 
@@ -135,6 +135,11 @@ impl Fingerprint {
 
 /// The soft and the hard limit on message queues of `pid`.
 fn limits_of(pid: Pid) -> Option<(u64, u64)> {
+    match spawn::queue_limits(pid) {
+        Ok(limits) => return Some(limits),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+        Err(_) => return None,
+    }
     let mut buffer = [0; 2048];
     let text = procfs::read(&format!("/proc/{pid}/limits"), &mut buffer)?;
     let label = b"Max msgqueue size";
@@ -293,8 +298,10 @@ impl Brand {
         kill_to_fixpoint(|| self.members(which), |pid| self.has(pid, which), deadline)
     }
 
-    /// The slot whose mark `pid` carries.
-    pub(super) fn slot_of(&self, pid: Pid) -> Option<u64> {
+    /// The slot whose mark a process carries, or without marks, in whose terminal session it is. A process
+    /// that changed its soft limit tells nothing but that it is one of ours: its parents tell the rest.
+    pub fn slot_of(&self, pid: u32) -> Option<u64> {
+        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw)?;
         if let Some(fingerprint) = self.0.fingerprint {
             let slot = |pid| {
                 let (soft, hard) = limits_of(pid)?;
@@ -303,8 +310,10 @@ impl Brand {
             };
             return slot(pid).or_else(|| procfs::ancestors(pid).find_map(slot));
         }
-        let slots: Vec<u64> = lock(&self.0.slots).keys().copied().collect();
-        slots.into_iter().find(|slot| self.walk(Which::Slot(*slot)).contains(&pid))
+        let session = procfs::stat(pid)?.session;
+        let slots = lock(&self.0.slots);
+        let is_in = |shells: &Vec<Pid>| shells.iter().any(|shell| shell.as_raw_pid() == session);
+        slots.iter().find(|(_, shells)| is_in(shells)).map(|(slot, _)| *slot)
     }
 
     pub(super) fn fingerprint(&self) -> Option<Fingerprint> {

@@ -8,7 +8,7 @@
 //! This layer knows no sessions, commands or output: it neither scans for marks nor keeps bytes.
 
 pub mod brand;
-mod census;
+
 mod confinement;
 pub mod guard;
 pub mod handover;
@@ -16,6 +16,7 @@ mod probe;
 mod procfs;
 pub mod shell;
 pub mod signal;
+mod signalling;
 mod spawn;
 mod terminal;
 #[cfg(test)]

@@ -7,7 +7,7 @@
 
 #![expect(
     unsafe_code,
-    reason = "posix_spawn, getpgid, AsyncFd and portable-pty's descriptor have no safe interface"
+    reason = "posix_spawn, getpgid, prlimit, AsyncFd and portable-pty's descriptor have no safe interface"
 )]
 
 use std::ffi::{CString, OsString, c_char, c_int};
@@ -61,6 +61,16 @@ pub(super) fn watch(descriptor: OwnedFd, interest: Interest) -> io::Result<Async
 pub(super) fn group_of(pid: Pid) -> Option<Pid> {
     // SAFETY: the call takes and returns integers.
     Pid::from_raw(unsafe { libc::getpgid(pid.as_raw_pid()) }.max(0))
+}
+
+/// The soft and the hard limit on message queues of `pid`, without a file of `/proc`, which the kernel
+/// takes ten times as long to write. Refused for processes of other users.
+pub(super) fn queue_limits(pid: Pid) -> io::Result<(u64, u64)> {
+    let mut limits = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: nothing is set, and what is written to is a whole structure of that type.
+    let result =
+        unsafe { libc::prlimit(pid.as_raw_pid(), libc::RLIMIT_MSGQUEUE, ptr::null(), &raw mut limits) };
+    if result == 0 { Ok((limits.rlim_cur, limits.rlim_max)) } else { Err(io::Error::last_os_error()) }
 }
 
 /// portable-pty's form of a size.

@@ -4,13 +4,16 @@
 //! tree's total does not drop when a compiler it ran is done.
 
 mod machine;
+mod processes;
 
 use std::collections::HashMap;
 use std::fs;
 use std::time::Duration;
 
 use crate::clock::Moment;
-pub use machine::Machine;
+pub use machine::{Machine, MachineUsage, Network, Space, space};
+pub use processes::{Processes, Tree};
+use processes::{Units, parse_stat};
 
 /// What a set of processes uses together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,29 +28,14 @@ pub struct TreeUsage {
 
 /// What these processes use; those that have ended count for nothing.
 pub fn tree(pids: &[u32]) -> TreeUsage {
-    let ticks_per_second = rustix::param::clock_ticks_per_second().max(1);
-    let page_bytes = rustix::param::page_size() as u64;
+    let units = Units::of_this_machine();
     let mut usage = TreeUsage::default();
     for pid in pids {
-        let Some((ticks, pages)) =
-            fs::read_to_string(format!("/proc/{pid}/stat")).ok().and_then(|stat| parse_stat(&stat))
-        else {
-            continue;
-        };
-        usage.cpu_ms += ticks * 1_000 / ticks_per_second;
-        usage.memory_bytes += pages * page_bytes;
-        usage.processes += 1;
+        if let Some(stat) = fs::read(format!("/proc/{pid}/stat")).ok().and_then(|stat| parse_stat(&stat)) {
+            usage.add(stat, units);
+        }
     }
     usage
-}
-
-/// CPU ticks and resident pages of a `/proc/PID/stat` line. The name in it may hold anything.
-fn parse_stat(stat: &str) -> Option<(u64, u64)> {
-    let (_, fields) = stat.rsplit_once(") ")?;
-    let fields: Vec<&str> = fields.split_ascii_whitespace().collect();
-    // Fields 14 to 17 and 24 of proc(5), counted from the state, which is field 3.
-    let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
-    Some((number(14)? + number(15)? + number(16)? + number(17)?, number(24)?))
 }
 
 /// Turns total CPU times into percentages of one core between two looks.
@@ -63,29 +51,38 @@ impl CpuMeter {
     /// Percent of one core that the tree named by `key` used since the last look at it; since
     /// `started` at the first. A key may be given to another tree once its own is gone.
     pub fn percent(&mut self, key: u64, cpu_ms: u64, now: Moment, started: Moment) -> f64 {
-        let before = self.before.get(&key).copied().filter(|(then, _)| *then >= started);
-        let (then, before_ms) = before.unwrap_or((started, 0));
-        let elapsed = now.0.saturating_sub(then.0);
-        if elapsed >= SHORTEST {
+        let percent = self.percent_so_far(key, cpu_ms, now, started);
+        let last = self.before.get(&key).map_or(started, |(then, _)| started.max(*then));
+        if now.0.saturating_sub(last.0) >= SHORTEST {
             self.before.insert(key, (now, cpu_ms));
         }
-        let elapsed_ms = elapsed.max(SHORTEST).as_secs_f64() * 1_000.0;
+        percent
+    }
+
+    /// Looks at a tree for the first time: what it used before counts for nothing.
+    pub fn begin(&mut self, key: u64, cpu_ms: u64, now: Moment) {
+        self.before.insert(key, (now, cpu_ms));
+    }
+
+    /// What [`CpuMeter::percent`] would say, without being a look itself: the next one goes on from the last.
+    pub fn percent_so_far(&self, key: u64, cpu_ms: u64, now: Moment, started: Moment) -> f64 {
+        let before = self.before.get(&key).copied().filter(|(then, _)| *then >= started);
+        let (then, before_ms) = before.unwrap_or((started, 0));
+        let elapsed_ms = now.0.saturating_sub(then.0).max(SHORTEST).as_secs_f64() * 1_000.0;
         #[expect(clippy::cast_precision_loss, reason = "CPU times far below 2^52 ms")]
         let used_ms = cpu_ms.saturating_sub(before_ms) as f64;
         100.0 * used_ms / elapsed_ms
+    }
+
+    /// Forgets trees that are gone.
+    pub fn retain(&mut self, is_there: impl Fn(u64) -> bool) {
+        self.before.retain(|key, _| is_there(*key));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_with_brackets_does_not_shift_the_fields() {
-        let stat =
-            "7 (a) b (c)) S 1 7 7 0 -1 4194560 100 0 0 0 5 6 7 8 20 0 1 0 100 4096 250 18446744073709551615";
-        assert_eq!(parse_stat(stat), Some((26, 250)));
-    }
 
     #[test]
     fn our_own_process_uses_memory() {
@@ -100,6 +97,7 @@ mod tests {
         let at = |seconds| Moment(Duration::from_secs(seconds));
         assert!((meter.percent(1, 500, at(11), at(10)) - 50.0).abs() < 1e-9);
         assert!((meter.percent(1, 1_500, at(13), at(10)) - 50.0).abs() < 1e-9);
+        assert!((meter.percent_so_far(1, 1_600, at(14), at(10)) - 10.0).abs() < 1e-9);
         // Looks at other trees change nothing, and a new tree under the same key begins anew.
         assert!((meter.percent(2, 100, at(14), at(13)) - 10.0).abs() < 1e-9);
         assert!((meter.percent(1, 1_500, at(15), at(10))).abs() < 1e-9);

@@ -10,6 +10,7 @@ mod archive;
 mod bus;
 mod events;
 mod runs;
+mod samples;
 mod schema;
 mod sweep;
 mod webhooks;
@@ -33,6 +34,7 @@ pub use archive::SegmentArchive;
 pub use bus::StoredBus;
 pub use events::Stretch;
 pub use runs::StoredRun;
+pub use samples::{Of, Samples};
 pub use sweep::{Bounds, Sweeper};
 
 /// An open store.

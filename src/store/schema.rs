@@ -39,6 +39,11 @@ CREATE TABLE deliveries (
 ALTER TABLE events ADD COLUMN server INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE webhooks (
     id TEXT PRIMARY KEY, created_at INTEGER NOT NULL, record TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE samples (
+    resolution INTEGER NOT NULL, at INTEGER NOT NULL, session TEXT NOT NULL, looks INTEGER NOT NULL,
+    cpu INTEGER NOT NULL, cpu_max INTEGER NOT NULL, memory INTEGER NOT NULL, memory_max INTEGER NOT NULL,
+    members INTEGER NOT NULL, commands INTEGER NOT NULL, failed INTEGER NOT NULL,
+    PRIMARY KEY (resolution, at, session)) STRICT, WITHOUT ROWID;
 "];
 
 /// Another server may be writing: its commits take well under a millisecond, so the first looks at the lock
@@ -48,6 +53,8 @@ const EAGER_LOOKS: i32 = 50;
 const PATIENT: Duration = Duration::from_millis(2);
 /// About 5 s in all.
 const LOOKS: i32 = 2_500;
+/// A checkpoint syncs the disk, which takes milliseconds: one for some hundred commands is enough.
+pub(super) const CHECKPOINT_PAGES: i64 = 4_000;
 /// Commands that the store keeps.
 const COMMANDS: i64 = 200_000;
 
@@ -69,8 +76,7 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<(), Failure> {
     share(connection)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
-    // A checkpoint syncs the disk, which takes milliseconds: one for some hundred commands is enough.
-    connection.pragma_update(None, "wal_autocheckpoint", 4_000)?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
     if version(connection)? == known {
         return Ok(());

@@ -28,6 +28,7 @@ impl Herd {
             program: env!("CARGO_BIN_EXE_shellherd").into(),
             command_timeout: Duration::from_secs(60),
             recovery: RecoverySettings::DEFAULT,
+            sample_every: shellherd::limits::SAMPLE_EVERY,
             redact: Vec::new(),
         };
         let orchestrator = Orchestrator::new(settings);

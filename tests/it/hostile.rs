@@ -13,8 +13,18 @@ use crate::support::{Client, Flag, Scratch, server, status_kb};
 /// Arguments of each tool that would be accepted.
 fn valid(tool: &str, session: &str) -> Map<String, Value> {
     let arguments = match tool {
-        "session_create" | "session_list" | "session_cleanup" | "session_stats" | "agent_list"
-        | "events_poll" | "webhook_list" | "circuit_status" => json!({}),
+        "session_create"
+        | "session_list"
+        | "session_cleanup"
+        | "session_stats"
+        | "agent_list"
+        | "events_poll"
+        | "webhook_list"
+        | "circuit_status"
+        | "performance_monitor"
+        | "performance_history"
+        | "metrics_export" => json!({}),
+        "performance_tune" => json!({"maxConcurrent": 10}),
         "circuit_reset" => json!({"key": "true"}),
         "webhook_register" => json!({"url": "http://127.0.0.1:9/"}),
         "webhook_delete" => json!({"webhookId": "whk_nothing"}),

@@ -25,6 +25,7 @@ mod load;
 mod matrix;
 mod messages;
 mod output;
+mod performance;
 mod prompts;
 mod protocol;
 mod recovery;

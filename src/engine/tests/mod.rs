@@ -4,6 +4,7 @@
 //! `=>` everything that comes of it. To add a case, write its lines, leave the right side empty,
 //! run it, and judge what it shows.
 
+mod activity;
 mod bounds;
 mod closing;
 mod commands;
@@ -57,6 +58,7 @@ impl Play {
     fn new() -> Self {
         let defaults = Defaults {
             command_timeout: COMMAND_TIMEOUT,
+            idle_timeout: None,
             output_bytes: 1 << 20,
             max_concurrent: 4,
             recovery: RecoverySettings::DEFAULT,

@@ -32,6 +32,7 @@ pub(super) fn describe(schema: &Value) -> String {
     if let Some(kind) = schema.get("x-kind").and_then(Value::as_str) {
         return match kind {
             "duration" => "milliseconds, or a text like \"30s\", \"5m\" or \"1h\", of at most 7 days",
+            "period" => "milliseconds, or a text like \"5m\", \"1h\" or \"7d\", of at most 31 days",
             "size" => "a size like \"512m\" or \"4gb\", or a number of bytes",
             "codes" => "a list of exit codes, or \"any\"",
             "signal" => "a signal's name or number, like \"SIGINT\", \"TERM\", \"ctrl-c\" or 2",
@@ -120,8 +121,9 @@ pub(super) fn of_kind(kind: &str, given: &Value) -> Option<Value> {
         Value::Null | Value::Array(_) | Value::Object(_) => String::new(),
     };
     match kind {
-        "duration" => {
-            let duration = parse_duration(&text).filter(|duration| *duration <= limits::LONGEST)?;
+        "duration" | "period" => {
+            let longest = if kind == "period" { limits::HISTORY } else { limits::LONGEST };
+            let duration = parse_duration(&text).filter(|duration| *duration <= longest)?;
             u64::try_from(duration.as_millis()).ok().map(Value::from)
         }
         "size" => parse_size(&text).map(Value::from),

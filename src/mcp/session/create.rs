@@ -139,7 +139,7 @@ async fn create(call: &Call, arguments: Arguments) -> Result<Answer> {
         metadata: check::metadata(arguments.metadata)?,
         capabilities: arguments.capabilities,
         constraints: arguments.constraints,
-        command_timeout: Some(arguments.command_timeout.map_or(defaults.command_timeout, Into::into)),
+        command_timeout: arguments.command_timeout.map(Into::into),
         idle_timeout: arguments.idle_timeout.map(Into::into),
         output_bytes: arguments.output_buffer_size.map(|Bytes(bytes)| bytes),
         command: arguments.command,

@@ -1,12 +1,12 @@
 //! How busy the machine is, for as long as a run depends on it; and runs and messages as they come from the store.
 
 use super::Dispatcher;
-use super::reading::Members;
 use crate::clock::Moment;
 use crate::engine::{Load, RestoredBus, RestoredRun};
 use crate::id::SessionId;
 use crate::limits;
-use crate::sample::{self, CpuMeter, Machine};
+use crate::orchestrator::census::Subject;
+use crate::sample::{CpuMeter, Machine, TreeUsage};
 use crate::store::{StoredBus, StoredRun};
 
 impl Dispatcher {
@@ -24,24 +24,28 @@ impl Dispatcher {
         if self.machine.is_none() {
             self.machine = Machine::new().map(|machine| (machine, CpuMeter::default()));
         }
-        let members = self.members(&self.with_shells());
+        let subjects = self.subjects(&self.with_shells());
         let Some((machine, meter)) = &mut self.machine else { return };
         let (cpu, memory) = machine.usage();
-        let sessions = members.into_iter().map(|of| (of.session.clone(), load(&of, meter, now))).collect();
+        let trees = self.host.as_ref().map(|host| host.census().trees_now()).unwrap_or_default();
+        let load = |of: &Subject| {
+            let usage = trees.get(&of.slot).map(|tree| tree.usage).unwrap_or_default();
+            load(of, usage, meter, now)
+        };
+        let sessions = subjects.iter().map(load).collect();
         self.engine.load(Load { cpu, memory, sessions });
     }
 
-    fn with_shells(&self) -> Vec<SessionId> {
+    pub(super) fn with_shells(&self) -> Vec<SessionId> {
         self.engine.sessions().filter(|session| session.status.is_live()).map(|s| s.id.clone()).collect()
     }
 }
 
 /// How busy a session is: percent of a processor since the last look, and a point for each 10 MB.
-fn load(members: &Members, meter: &mut CpuMeter, now: Moment) -> f64 {
-    let tree = sample::tree(&members.pids);
+fn load(of: &Subject, usage: TreeUsage, meter: &mut CpuMeter, now: Moment) -> (SessionId, f64) {
     #[expect(clippy::cast_precision_loss, reason = "to compare by")]
-    let memory = tree.memory_bytes as f64 / 1e7;
-    meter.percent(members.slot, tree.cpu_ms, now, members.since) + memory
+    let memory = usage.memory_bytes as f64 / 1e7;
+    (of.session.clone(), meter.percent(of.slot, usage.cpu_ms, now, of.since) + memory)
 }
 
 /// A run as the engine takes it in.

@@ -1,19 +1,22 @@
 //! What callers want to know: answered from the engine as it stands, after everything before it is
 //! committed.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::Dispatcher;
-use crate::clock::{self, Moment};
+use super::{Dispatcher, Ground};
+use crate::clock::{self, Timestamp};
 use crate::engine::report::{AgentView, CircuitView, Plan, Progress, RecoveryReport, RunView, TaskReport};
 use crate::engine::request::{NewRun, TaskQuery};
+use crate::engine::{Defaults, Ended, Tuning};
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::{CommandId, SessionId};
 use crate::limits;
 use crate::model::{Command, Event, Session, Webhook, Workplace};
 use crate::orchestrator::CommandWatch;
+use crate::orchestrator::census::{Census, Subject};
 use crate::orchestrator::output::Output;
 use crate::orchestrator::secrets::Secrets;
 use crate::orchestrator::worker::Order;
@@ -25,7 +28,15 @@ pub(in crate::orchestrator) enum Read {
     Sessions(oneshot::Sender<Vec<Session>>),
     Access(String, oneshot::Sender<Result<Access>>),
     Command(String, oneshot::Sender<Result<CommandWatch>>),
-    Members(Vec<SessionId>, oneshot::Sender<Vec<Members>>),
+    /// Those of these sessions that have a shell, and how to look at its processes.
+    Subjects(Vec<SessionId>, oneshot::Sender<(Option<Arc<Census>>, Vec<Subject>)>),
+    /// What there is to look at, with how fast the sessions begin commands, and what ended since then.
+    Ground(Timestamp, oneshot::Sender<(Ground, Responses, EndedBy)>),
+    /// Changes defaults, which last as long as the server: nothing is committed. Answered with those of
+    /// before and those of now.
+    Tune(Tuning, oneshot::Sender<Result<(Defaults, Defaults)>>),
+    /// The commands that began to outlive their timeout since then.
+    Timeouts(Timestamp, oneshot::Sender<usize>),
     Runs(oneshot::Sender<watch::Receiver<u64>>),
     Bus(oneshot::Sender<watch::Receiver<u64>>),
     Agents(oneshot::Sender<Vec<AgentView>>),
@@ -40,19 +51,18 @@ pub(in crate::orchestrator) enum Read {
     Webhooks(oneshot::Sender<Result<Vec<Webhook>>>),
     HistoryBegin(oneshot::Sender<u64>),
     HistoryGrows(oneshot::Sender<watch::Receiver<u64>>),
-    Events { session: SessionId, since: u64, max: usize, reply: oneshot::Sender<Result<Vec<Event>>> },
+    Events {
+        session: SessionId,
+        since: u64,
+        max: usize,
+        reply: oneshot::Sender<Result<Vec<Event>>>,
+    },
 }
 
-/// The processes of a session's tree.
-#[derive(Debug)]
-pub(in crate::orchestrator) struct Members {
-    pub(in crate::orchestrator) session: SessionId,
-    /// Stands for the tree while it lives.
-    pub(in crate::orchestrator) slot: u64,
-    pub(in crate::orchestrator) pids: Vec<u32>,
-    /// When its shell started.
-    pub(in crate::orchestrator) since: Moment,
-}
+/// How long each session takes to begin a command, in milliseconds.
+pub(in crate::orchestrator) type Responses = HashMap<SessionId, f64>;
+/// What ended in each session.
+pub(in crate::orchestrator) type EndedBy = HashMap<SessionId, Ended>;
 
 /// A session with the ways to reach it.
 #[derive(Clone, Debug)]
@@ -81,8 +91,19 @@ impl Dispatcher {
             Read::Command(selector, reply) => {
                 let _ = reply.send(self.find_command(&selector));
             }
-            Read::Members(sessions, reply) => {
-                let _ = reply.send(self.members(&sessions));
+            Read::Subjects(sessions, reply) => {
+                let census = self.host.as_ref().map(|host| Arc::clone(host.census()));
+                let _ = reply.send((census, self.subjects(&sessions)));
+            }
+            Read::Ground(since, reply) => {
+                let _ = reply.send((self.ground(), self.engine.responses(), self.engine.ended_since(since)));
+            }
+            Read::Tune(tuning, reply) => {
+                let tuned = self.engine.tune(tuning);
+                let _ = reply.send(tuned.map(|previous| (previous, self.engine.defaults().clone())));
+            }
+            Read::Timeouts(since, reply) => {
+                let _ = reply.send(self.engine.timeouts(since));
             }
             Read::Runs(reply) => {
                 let _ = reply.send(self.runs.subscribe());
@@ -137,22 +158,12 @@ impl Dispatcher {
         }
     }
 
-    pub(super) fn members(&self, sessions: &[SessionId]) -> Vec<Members> {
-        let workers = sessions
-            .iter()
-            .filter_map(|id| Some((id, self.live.get(id)?.worker.as_ref()?)))
-            .collect::<Vec<_>>();
-        let Some(host) = self.host.as_ref().filter(|_| !workers.is_empty()) else { return Vec::new() };
-        let mut census = host.brand().census();
-        workers
-            .into_iter()
-            .map(|(id, worker)| Members {
-                session: id.clone(),
-                slot: worker.slot.number(),
-                pids: census.remove(&worker.slot.number()).unwrap_or_default(),
-                since: worker.since,
-            })
-            .collect()
+    pub(super) fn subjects(&self, sessions: &[SessionId]) -> Vec<Subject> {
+        let subject = |id: &SessionId| {
+            let worker = self.live.get(id)?.worker.as_ref()?;
+            Some(Subject { session: id.clone(), slot: worker.slot.number(), since: worker.since })
+        };
+        sessions.iter().filter_map(subject).collect()
     }
 
     fn find_command(&self, selector: &str) -> Result<CommandWatch> {

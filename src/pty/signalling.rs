@@ -1,6 +1,4 @@
-//! Looking at, and signalling, all processes of sessions at once.
-
-use std::collections::HashMap;
+//! Signalling many processes of sessions at once.
 
 use rustix::process::{Pid, PidfdFlags, kill_process, pidfd_open, pidfd_send_signal};
 
@@ -8,18 +6,6 @@ use super::brand::{Brand, Slot, Which};
 use super::signal::Signal;
 
 impl Brand {
-    /// The living processes of every slot in use, found by one scan. It reads a file of each process on
-    /// the machine: 0.6 ms for 90 of them.
-    pub fn census(&self) -> HashMap<u64, Vec<u32>> {
-        let mut found: HashMap<u64, Vec<u32>> = HashMap::new();
-        for pid in self.members(Which::All) {
-            if let Some(slot) = self.slot_of(pid) {
-                found.entry(slot).or_default().push(pid.as_raw_pid().unsigned_abs());
-            }
-        }
-        found
-    }
-
     /// Sends a signal to every process meant, once. Those that cannot be reached are passed over.
     pub fn signal(&self, which: Which, signal: Signal) {
         let Some(signal) = signal.to_kernel() else { return };
