@@ -102,8 +102,12 @@ impl Orchestrator {
         let mut meter = None;
         let mut machine = None;
         if noted.is_none() {
-            machine = Machine::new();
-            machine.as_mut().map(|machine| machine.look(begun.moment));
+            let looked = spawn_blocking(move || {
+                let mut machine = Machine::new()?;
+                machine.look(begun.moment);
+                Some(machine)
+            });
+            machine = looked.await.map_err(|error| broken(&error))?;
         }
         if let (Some(census), Some(_)) = (&census, span) {
             let trees = census.trees().await;

@@ -36,13 +36,14 @@ pub(super) struct Recorder {
     every: Duration,
     directory: PathBuf,
     state: Mutex<State>,
+    /// Held for as long as the disk takes, so apart from what others want to know.
+    samples: Mutex<Option<Samples>>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     machine: Option<Machine>,
     meter: CpuMeter,
-    samples: Option<Samples>,
     /// The last round of which the machine's figures are known.
     latest: Option<(Moment, MachineUsage)>,
     /// The last round.
@@ -51,13 +52,13 @@ struct State {
 
 impl Recorder {
     pub(super) fn new(directory: PathBuf, every: Duration) -> Self {
-        Self { every, directory, state: Mutex::default() }
+        Self { every, directory, state: Mutex::default(), samples: Mutex::default() }
     }
 
     /// Notes a round. Blocks for the time of a commit, and once a minute for that of a roll-up. The first
     /// one only marks where the next begins.
     pub(super) fn note(&self, round: &Round, trees: &Trees) {
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         let is_first = state.machine.is_none();
         if is_first {
             state.machine = Machine::new();
@@ -76,42 +77,40 @@ impl Recorder {
             })
             .collect();
         state.meter.retain(|slot| round.subjects.iter().any(|of| of.slot == slot));
+        drop(state);
         let Some(machine) = machine else { return };
-        let samples = samples(round, &machine, &sessions);
-        if let Err(error) = self.store(&mut state, round.now.wall, &samples) {
+        let mut store = lock(&self.samples);
+        if let Err(error) = self.store(&mut store, round.now.wall, &samples(round, &machine, &sessions)) {
             warn!(%error, "what the sessions use is not noted");
             // Whatever is wrong with it, the next round begins anew.
-            state.samples = None;
+            *store = None;
         }
     }
 
     /// The last round is over for good, or until there are sessions again.
     pub(super) fn rest(&self) {
-        *self.lock() = State::default();
+        *lock(&self.state) = State::default();
+        *lock(&self.samples) = None;
     }
 
     /// The machine's figures of the last round, unless they are too old to be today's.
     pub(super) fn machine(&self, now: Moment) -> Option<MachineUsage> {
-        let (at, usage) = self.lock().latest?;
+        let (at, usage) = lock(&self.state).latest?;
         (now.0.saturating_sub(at.0) < self.every * 2).then_some(usage)
     }
 
     /// When the last round was.
     pub(super) fn looked_at(&self) -> Option<Moment> {
-        self.lock().looked_at
+        lock(&self.state).looked_at
     }
 
     /// Percent of one core that a session used since the last round.
     pub(super) fn cpu(&self, of: &Subject, cpu_ms: u64, now: Moment) -> f64 {
-        self.lock().meter.percent_so_far(of.slot, cpu_ms, now, of.since)
+        lock(&self.state).meter.percent_so_far(of.slot, cpu_ms, now, of.since)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn store(&self, state: &mut State, now: Timestamp, noted: &[Sample]) -> Result<()> {
-        let samples = match &mut state.samples {
+    fn store(&self, open: &mut Option<Samples>, now: Timestamp, noted: &[Sample]) -> Result<()> {
+        let samples = match open {
             Some(samples) => samples,
             none => none.insert(Samples::open(&self.directory)?),
         };
@@ -134,6 +133,10 @@ impl Recorder {
         }
         Ok(())
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The samples of a round: the machine's, and one for each session that has a shell or had one.
