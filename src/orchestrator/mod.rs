@@ -29,6 +29,7 @@ use crate::id::CommandId;
 use crate::limits;
 use crate::model::{Command, Session};
 use crate::sample::CpuMeter;
+use crate::term::condense::Condense;
 use crate::term::excerpt::Page;
 use dispatcher::{Access, Answer, Dispatcher, Input as DispatcherInput, Read};
 
@@ -134,6 +135,8 @@ pub struct OutputQuery {
     pub errors_only: bool,
     /// Which page shape to cut.
     pub page: Page,
+    /// What is left out of a long output.
+    pub condense: Condense,
     /// The most that the text may take, in estimated tokens.
     pub budget_tokens: usize,
 }
