@@ -2,6 +2,7 @@
 
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
+use shellherd::term::condense::{Condense, Condenser};
 use shellherd::term::excerpt::{Page, Query, excerpt};
 use shellherd::term::log::{Chunk, MemoryArchive, OutputLog};
 use shellherd::term::marks::{MarkScanner, Piece};
@@ -127,6 +128,49 @@ fn excerpt_ends_of_64_mb(bencher: Bencher<'_, '_>) {
         .bench_local(|| excerpt(&query, |from, to, max| slice(&output, from, to, max)));
 }
 
+/// Lines that are plain text already, in fewer words.
+#[divan::bench(args = ["plain", "colored", "varied"], sample_count = 10)]
+fn condense(bencher: Bencher<'_, '_>, kind: &str) {
+    let output = if kind == "varied" { varied(INPUT_BYTES) } else { output_of(kind) };
+    let text = shellherd::term::text::render(&output, 40, 120).text;
+    bencher.counter(BytesCount::of_str(&text)).bench_local(|| {
+        let mut condenser = Condenser::new(Condense::Auto)?;
+        text.lines().for_each(|line| condenser.push(line));
+        condenser.finish(8_000)
+    });
+}
+
+/// The result of a command that printed 64 MB, from raw bytes to the condensed text.
+#[divan::bench(sample_count = 5)]
+fn excerpt_condensed_of_64_mb(bencher: Bencher<'_, '_>) {
+    let output = plain(64 << 20);
+    let query = Query { condense: Condense::Auto, ..query(output.len(), Page::Ends, 8_000) };
+    bencher
+        .counter(BytesCount::of_slice(&output))
+        .bench_local(|| excerpt(&query, |from, to, max| slice(&output, from, to, max)));
+}
+
+/// Lines of a hundred templates, no two of which are the same.
+fn varied(bytes: usize) -> Vec<u8> {
+    const WORDS: [&str; 10] =
+        ["cart", "order", "user", "queue", "shard", "index", "cache", "batch", "node", "page"];
+    repeated(
+        |line| {
+            let (what, which) = (WORDS[line * 7 % 10], WORDS[line * 13 / 10 % 10]);
+            format!(
+                "2026-11-21T09:{:02}:{:02}.{:03}Z INFO {what}: {which} {line:08x} took {}.{} ms, {} rows\r\n",
+                line / 60 % 60,
+                line % 60,
+                line % 997,
+                line % 31,
+                line % 7,
+                line % 5_000
+            )
+        },
+        bytes,
+    )
+}
+
 /// Every line of 4 MB that looks like trouble: there is none.
 #[divan::bench(sample_count = 20)]
 fn excerpt_errors_of_4_mb(bencher: Bencher<'_, '_>) {
@@ -163,6 +207,7 @@ fn query(bytes: usize, page: Page, budget_tokens: usize) -> Query {
         grep: None,
         context: 0,
         errors_only: false,
+        condense: Condense::Off,
         budget_tokens,
         more_may_follow: false,
         rows: 40,

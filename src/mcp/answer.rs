@@ -2,10 +2,12 @@
 //! Each alone is complete. An error is a text only. Knows no tool.
 
 use rmcp::model::{CallToolResult, ContentBlock};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, ErrorCode, Result};
+use crate::term::excerpt::Savings;
 use crate::term::tokens::estimate_tokens;
 
 /// The result of a tool.
@@ -17,6 +19,30 @@ pub struct Answer {
     pub structured: Value,
     /// Whether what was asked for was done and ended badly: a command that failed.
     pub failed: bool,
+}
+
+/// That a text is condensed, and what it saved: the fields of every result that has one.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Saved {
+    /// Folded lines can be had by their numbers: `session_output` with range.
+    condensed: bool,
+    /// Estimate for the whole output as plain text
+    raw_tokens: usize,
+    tokens: usize,
+}
+
+impl Saved {
+    /// The same in words.
+    pub(crate) fn fact(&self) -> String {
+        format!("condensed from {} to {} tokens", self.raw_tokens, self.tokens)
+    }
+}
+
+impl From<Savings> for Saved {
+    fn from(Savings { raw_tokens, tokens }: Savings) -> Self {
+        Self { condensed: true, raw_tokens, tokens }
+    }
 }
 
 impl Answer {

@@ -14,6 +14,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::term::condense::Condense;
+
 /// A duration in arguments: milliseconds, or `"30s"`, `"5m"`, `"1h"`. Published as an integer, the
 /// one form that every client's validation lets through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -113,6 +115,27 @@ pub(crate) fn priority_schema(_: &mut SchemaGenerator) -> Schema {
 /// Any JSON at all.
 pub(crate) fn anything(_: &mut SchemaGenerator) -> Schema {
     json_schema!({})
+}
+
+/// How much of a long output is left out.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Condensing {
+    Off,
+    Auto,
+    Aggressive,
+}
+
+impl Condensing {
+    /// Whoever does not say is given what fits as it is.
+    pub(crate) fn or_when_cut(given: Option<Self>) -> Condense {
+        match given {
+            None => Condense::WhenCut,
+            Some(Self::Off) => Condense::Off,
+            Some(Self::Auto) => Condense::Auto,
+            Some(Self::Aggressive) => Condense::Aggressive,
+        }
+    }
 }
 
 /// The full schema of a tool's arguments.

@@ -36,6 +36,7 @@ use crate::id::CommandId;
 use crate::limits;
 use crate::model::{Command, RecoverySettings, Session};
 use crate::sample::CpuMeter;
+use crate::term::condense::Condense;
 use crate::term::excerpt::Page;
 use dispatcher::{Access, Answer, Dispatcher, Input as DispatcherInput, Read};
 use webhooks::Webhooks;
@@ -148,6 +149,8 @@ pub struct OutputQuery {
     pub errors_only: bool,
     /// Which page shape to cut.
     pub page: Page,
+    /// What is left out of a long output.
+    pub condense: Condense,
     /// The most that the text may take, in estimated tokens.
     pub budget_tokens: usize,
 }

@@ -40,6 +40,7 @@ impl Orchestrator {
             grep: query.grep,
             context: CONTEXT_LINES,
             errors_only: query.errors_only,
+            condense: query.condense,
             budget_tokens: query.budget_tokens,
             more_may_follow: range.grows,
             rows: size.rows,

@@ -6,6 +6,7 @@
 
 use regex::Regex;
 
+use crate::term::condense::{Condense, Condenser};
 use crate::term::fill::Fill;
 use crate::term::filter::{Filter, MARKER_TOKENS, Tail, joined};
 use crate::term::log::Chunk;
@@ -16,6 +17,9 @@ use crate::term::source::Source;
 const WHOLE_BYTES: u64 = 4 << 20;
 /// So much of the end of a larger range is rendered. More than any budget shows.
 const END_BYTES: u64 = 512 << 10;
+
+/// Budgets from this size on have room for a condensed text.
+const CONDENSED_TOKENS: usize = 200;
 
 /// Which lines of what is left by the other filters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +61,8 @@ pub struct Query {
     pub context: usize,
     /// Only lines that tell of errors, warnings and failures.
     pub errors_only: bool,
+    /// What is left out of a long output. Filters take all that they find.
+    pub condense: Condense,
     /// The size of the answer, estimated.
     pub budget_tokens: usize,
     /// The range still grows: an unfinished character or escape sequence is left for the next time.
@@ -86,6 +92,17 @@ pub struct Excerpt {
     pub truncated: bool,
     /// Cursor of the first byte that is not shown and can still be read.
     pub omitted_from: Option<u64>,
+    /// Where the text was condensed: what it saved.
+    pub condensed: Option<Savings>,
+}
+
+/// What condensing saved, in estimated tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Savings {
+    /// Of the whole output as plain text.
+    pub raw_tokens: usize,
+    /// Of the text.
+    pub tokens: usize,
 }
 
 /// Answers `query` about a log that is read by `read(from, to, max)`, as by [`OutputLog::read`].
@@ -100,10 +117,21 @@ pub fn excerpt(query: &Query, read: impl FnMut(u64, u64, usize) -> Chunk) -> Exc
     let dropped = from - query.from.min(from);
     let is_filtered =
         query.grep.is_some() || query.errors_only || query.range.is_some() || query.lines.is_some();
-    let mut excerpt = match query.page {
-        Page::Ends | Page::Forward if is_filtered => filtered(query, &mut source, from, to),
-        Page::Ends => ends(query, &mut source, from, to),
-        Page::Forward => forward(&mut source, from, to, query.budget_tokens).into(),
+    let plain = |source: &mut Source<_>| match query.page {
+        Page::Ends | Page::Forward if is_filtered => filtered(query, source, from, to),
+        Page::Ends => ends(query, source, from, to),
+        Page::Forward => forward(source, from, to, query.budget_tokens).into(),
+    };
+    let mut excerpt = match (query.condense, query.page) {
+        (Condense::Auto | Condense::Aggressive, _) if !is_filtered => {
+            condensed(query, &mut source, from, to).unwrap_or_else(|| plain(&mut source))
+        }
+        (Condense::WhenCut, Page::Ends) if !is_filtered => {
+            let whole = plain(&mut source);
+            let condensed = whole.truncated.then(|| condensed(query, &mut source, from, to)).flatten();
+            condensed.unwrap_or(whole)
+        }
+        (Condense::Off | Condense::WhenCut | Condense::Auto | Condense::Aggressive, _) => plain(&mut source),
     };
     excerpt.omitted_bytes += dropped;
     excerpt.truncated |= dropped > 0;
@@ -225,7 +253,34 @@ fn ends<F: FnMut(u64, u64, usize) -> Chunk>(
         omitted_bytes,
         truncated: true,
         omitted_from: Some(head.cursor),
+        condensed: None,
     }
+}
+
+/// The whole range in fewer words, unless it is better given as it is.
+fn condensed<F: FnMut(u64, u64, usize) -> Chunk>(
+    query: &Query,
+    source: &mut Source<F>,
+    from: u64,
+    to: u64,
+) -> Option<Excerpt> {
+    // In less room, both ends say more.
+    if query.budget_tokens < CONDENSED_TOKENS {
+        return None;
+    }
+    let mut condenser = Condenser::new(query.condense)?;
+    let ends_with_newline = source.render(from, to, &mut |line| condenser.push(line));
+    let condensed = condenser.finish(query.budget_tokens)?;
+    Some(Excerpt {
+        text: condensed.text + if ends_with_newline { "\n" } else { "" },
+        cursor: to,
+        total_lines: condensed.total_lines,
+        omitted_lines: condensed.omitted_lines,
+        truncated: true,
+        omitted_from: Some(source.line_start(from, to, condensed.first_omitted)),
+        condensed: Some(Savings { raw_tokens: condensed.raw_tokens, tokens: condensed.tokens }),
+        ..Excerpt::default()
+    })
 }
 
 fn marker(lines: u64, bytes: u64, from: u64) -> String {
@@ -287,6 +342,7 @@ mod tests {
             grep: None,
             context: 0,
             errors_only: false,
+            condense: Condense::Off,
             budget_tokens,
             more_may_follow: false,
             rows: 5,

@@ -143,7 +143,7 @@ impl Chosen {
             // The first line is shown at least in part.
             if fits || (self.head.is_empty() && self.tail.most_lines == 0) {
                 self.head_tokens += tokens;
-                self.head.push(if fits { line } else { beginning(&line, self.head_budget) });
+                self.head.push(if fits { line } else { beginning(&line, self.head_budget).to_owned() });
                 return;
             }
             self.is_head_full = true;
@@ -154,12 +154,13 @@ impl Chosen {
     }
 }
 
-fn beginning(line: &str, bytes: usize) -> String {
+/// The first characters of `line`, at most so many bytes.
+pub(super) fn beginning(line: &str, bytes: usize) -> &str {
     let mut end = bytes.min(line.len());
     while !line.is_char_boundary(end) {
         end -= 1;
     }
-    line[..end].to_owned()
+    &line[..end]
 }
 
 /// The last lines that fit.

@@ -4,8 +4,10 @@
 //!
 //! The way of a byte: `marks` takes our own marks out, `redact` the secrets, `log` keeps the rest
 //! raw; `text` (on `vt` and `grid`) and `screen` make it readable on request, `excerpt` within a
-//! budget that `tokens` measures. `diagnosis` says what went wrong from the result. `keys` is the way back: what a key sends.
+//! budget that `tokens` measures, `condense` in fewer words. `diagnosis` says what went wrong from the result.
+//! `keys` is the way back: what a key sends.
 
+pub mod condense;
 pub mod diagnosis;
 mod errors;
 pub mod excerpt;

@@ -72,6 +72,33 @@ impl<F: FnMut(u64, u64, usize) -> Chunk> Source<F> {
         chunk.from + skipped as u64
     }
 
+    /// Where the rendered line of this number begins, from 1; `from` where a program that moves the cursor
+    /// leaves that open.
+    pub(super) fn line_start(&mut self, from: u64, to: u64, line: u64) -> u64 {
+        let (mut missing, mut found) = (line.saturating_sub(1), from);
+        let mut is_redrawn = false;
+        self.pieces(from, to, |_, bytes| {
+            is_redrawn = moves_up(bytes);
+            !is_redrawn
+        });
+        if is_redrawn {
+            return from;
+        }
+        self.pieces(from, to, |cursor, bytes| {
+            for newline in memchr::memchr_iter(b'\n', bytes) {
+                if missing == 0 {
+                    return false;
+                }
+                missing -= 1;
+                found = cursor + newline as u64 + 1;
+            }
+            missing > 0
+        });
+        let mut lines = 0;
+        let ends_with_newline = self.render(from, found, &mut |_| lines += 1);
+        if lines + 1 == line && (ends_with_newline || lines == 0) { found } else { from }
+    }
+
     /// Where the last `lines` lines of the range begin.
     pub(super) fn line_start_from_end(
         &mut self,
@@ -99,4 +126,13 @@ impl<F: FnMut(u64, u64, usize) -> Chunk> Source<F> {
         }
         from
     }
+}
+
+/// Whether a program goes back to lines that it has left.
+fn moves_up(bytes: &[u8]) -> bool {
+    memchr::memchr_iter(0x1b, bytes).any(|escape| {
+        let Some(sequence) = bytes[escape + 1..].strip_prefix(b"[") else { return false };
+        let last = sequence.iter().find(|byte| !matches!(byte, b'0'..=b'9' | b';'));
+        last.is_some_and(|last| b"AFHLMdf".contains(last))
+    })
 }

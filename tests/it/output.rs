@@ -406,3 +406,58 @@ fn secrets_that_come_later_are_kept_out_too() {
     let answer = client.ok("session_input", typed);
     assert!(answer["output"].as_str().expect("output").contains("got [redacted]!"), "{answer}");
 }
+
+/// The middle of a long log: what failed is shown, what repeats is counted, and every line can be had.
+#[test]
+fn a_long_output_is_condensed_and_all_of_it_can_be_read() {
+    let (mut client, session) = bash();
+    let print = "for i in $(seq 1 6000); do echo \"job $i done in $((i * 7)) us\"; \
+                 [ $i = 3000 ] && echo 'ledger.py:3: error: it does not balance'; done; (exit 3)";
+    let outcome = client.run(&session, print);
+    let result = &outcome.structured;
+    assert_eq!((&result["exitCode"], &result["totalLines"]), (&json!(3), &json!(6_001)), "{result}");
+    assert_eq!((&result["condensed"], &result["truncated"]), (&json!(true), &json!(true)), "{result}");
+    let shown = outcome.output();
+    assert!(shown.contains("error: it does not balance\njob 3001 done"), "{shown}");
+    assert!(shown.contains("× \"job <n> done in <n> us\"]"), "{shown}");
+    let number = |field: &str| result[field].as_u64().expect("a number");
+    assert!(number("tokens") * 10 < number("rawTokens"), "{result}");
+    let folds = shown.lines().filter(|line| line.starts_with("[lines ")).count() as u64;
+    assert_eq!(shown.lines().count() as u64 - folds + number("omittedLines"), 6_001);
+
+    let id = outcome.command();
+    let mut read = |more: Value| {
+        let mut arguments = json!({"sessionId": session, "commandId": id});
+        arguments.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        client.call("session_output", arguments)
+    };
+    let range = read(json!({"range": "2998-3000"})).structured;
+    assert_eq!(
+        range["output"],
+        "job 2998 done in 20986 us\njob 2999 done in 20993 us\njob 3000 done in 21000 us\n"
+    );
+    let after = read(json!({"since": number("omittedFrom")})).structured;
+    assert!(
+        after["output"].as_str().is_some_and(|text| text.starts_with("job 11 done in 77 us\n")),
+        "{after}"
+    );
+    let off = read(json!({"condense": "off"})).structured;
+    assert!(
+        off["condensed"].is_null() && off["output"].as_str().is_some_and(|text| text.contains("[… ")),
+        "{off}"
+    );
+    let less = read(json!({"condense": "aggressive"})).structured;
+    assert!(less["tokens"].as_u64() < Some(number("tokens")), "{less}");
+    assert_eq!(read(json!({"condense": "auto", "grep": "x"})).code(), "invalid_argument");
+}
+
+#[test]
+fn data_and_short_output_are_never_condensed() {
+    let (mut client, session) = bash();
+    let json = "echo '['; for i in $(seq 1 3000); do echo \"{\\\"id\\\": $i},\"; done; echo '0]'";
+    for print in [json, "echo id,size,name; seq -f '%g,7,file' 1 6000", "seq 1 5"] {
+        let arguments = json!({"sessionId": session, "command": print, "condense": "aggressive"});
+        let result = client.ok("command_execute", arguments);
+        assert!(result["condensed"].is_null(), "{result}");
+    }
+}

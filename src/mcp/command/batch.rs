@@ -11,7 +11,7 @@ use crate::mcp::answer::{Answer, is_default};
 use crate::mcp::arguments::typed;
 use crate::mcp::call::Call;
 use crate::mcp::check;
-use crate::mcp::schema::{self, Milliseconds};
+use crate::mcp::schema::{self, Condensing, Milliseconds};
 use crate::mcp::tools::{Effect, Tool};
 
 pub(crate) const TOOL: Tool = Tool {
@@ -24,7 +24,7 @@ pub(crate) const TOOL: Tool = Tool {
     effect: Effect::Runs,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Batch>,
-    later: &["condense"],
+    later: &[],
     run: |call, arguments| Box::pin(async move { batch(call, typed(arguments)?).await }),
 };
 
@@ -40,6 +40,7 @@ struct Arguments {
     timeout: Option<Milliseconds>,
     /// ms that this call blocks
     wait: Option<Milliseconds>,
+    condense: Option<Condensing>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -62,6 +63,7 @@ async fn batch(call: &Call, arguments: Arguments) -> Result<Answer> {
         Ok(NewCommand { timeout: arguments.timeout.map(Into::into), ..NewCommand::line(text) })
     });
     let new: Vec<NewCommand> = new.collect::<Result<_>>()?;
+    let condense = Condensing::or_when_cut(arguments.condense);
     let deadline = deadline(call, arguments.wait.map(Into::into));
     let selector = &arguments.session_id;
     let before = call.orchestrator.session(selector).await?.working_directory;
@@ -82,7 +84,7 @@ async fn batch(call: &Call, arguments: Arguments) -> Result<Answer> {
         let (mut results, mut text) = (Vec::new(), Vec::new());
         let mut before = &before;
         for command in &commands {
-            let excerpt = share(call, command, room.tokens / commands.len().max(1)).await?;
+            let excerpt = share(call, command, condense, room.tokens / commands.len().max(1)).await?;
             let view = CommandView::of(command, excerpt, Some(before));
             before = command.working_directory.as_ref().unwrap_or(before);
             text.push(view.text(command));

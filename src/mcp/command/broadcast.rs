@@ -13,10 +13,11 @@ use crate::mcp::answer::{Answer, error_json, is_default};
 use crate::mcp::arguments::{refusal, typed};
 use crate::mcp::call::Call;
 use crate::mcp::check;
-use crate::mcp::schema::{self, Milliseconds};
+use crate::mcp::schema::{self, Condensing, Milliseconds};
 use crate::mcp::tools::{Effect, Tool};
 use crate::model::{Command, Session};
 use crate::orchestrator::CommandWatch;
+use crate::term::condense::Condense;
 
 pub(crate) const TOOL: Tool = Tool {
     name: "command_broadcast",
@@ -28,7 +29,7 @@ pub(crate) const TOOL: Tool = Tool {
     effect: Effect::Runs,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Broadcast>,
-    later: &["condense"],
+    later: &[],
     run: |call, arguments| Box::pin(async move { broadcast(call, typed(arguments)?).await }),
 };
 
@@ -45,6 +46,7 @@ struct Arguments {
     wait: Option<Milliseconds>,
     #[serde(default)]
     stop_on_error: bool,
+    condense: Option<Condensing>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -111,6 +113,7 @@ async fn broadcast(call: &Call, arguments: Arguments) -> Result<Answer> {
     let targets = targets(arguments.sessions)?;
     let text = check::filled("command", arguments.command)?;
     let new = NewCommand { timeout: arguments.timeout.map(Into::into), ..NewCommand::line(text) };
+    let condense = Condensing::or_when_cut(arguments.condense);
     let deadline = deadline(call, arguments.wait.map(Into::into));
     let accepted = call.orchestrator.broadcast(targets, new).await?;
     if accepted.is_empty() {
@@ -146,7 +149,7 @@ async fn broadcast(call: &Call, arguments: Arguments) -> Result<Answer> {
     loop {
         let (mut results, mut text) = (Vec::new(), Vec::new());
         for (session, outcome) in &outcomes {
-            let (part, item) = item(call, session, outcome, room.tokens / outcomes.len()).await?;
+            let (part, item) = item(call, session, outcome, condense, room.tokens / outcomes.len()).await?;
             text.push(part);
             results.push(item);
         }
@@ -164,6 +167,7 @@ async fn item(
     call: &Call,
     session: &Session,
     outcome: &Result<Command>,
+    condense: Condense,
     budget_tokens: usize,
 ) -> Result<(String, Item)> {
     let session_id = session.id.to_string();
@@ -174,7 +178,7 @@ async fn item(
             Ok((text, Item { session_id, error, command: None }))
         }
         Ok(command) => {
-            let excerpt = share(call, command, budget_tokens).await?;
+            let excerpt = share(call, command, condense, budget_tokens).await?;
             let view = CommandView::of(command, excerpt, Some(&session.working_directory));
             let view = CommandView { session_id, ..view };
             Ok((view.text(command), Item { command: Some(view), ..Item::default() }))

@@ -13,7 +13,7 @@ use crate::mcp::answer::Answer;
 use crate::mcp::arguments::typed;
 use crate::mcp::call::Call;
 use crate::mcp::check;
-use crate::mcp::schema::{self, Bytes, Milliseconds, Variable};
+use crate::mcp::schema::{self, Bytes, Condensing, Milliseconds, Variable};
 use crate::mcp::tools::{Effect, Tool};
 use crate::model::{OnTimeout, ResourceLimits, Retries, WhenBusy};
 
@@ -29,7 +29,7 @@ pub(crate) const TOOL: Tool = Tool {
     effect: Effect::Runs,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<CommandView>,
-    later: &["condense"],
+    later: &[],
     run: |call, arguments| Box::pin(async move { execute(call, typed(arguments)?).await }),
 };
 
@@ -66,6 +66,8 @@ struct Arguments {
     #[schemars(with = "Option<String>", extend("enum" = ["leave", "interrupt", "kill"]))]
     on_timeout: Option<OnTimeout>,
     retries: Option<Tries>,
+    /// What a long output shows (default: auto, where it would be cut)
+    condense: Option<Condensing>,
 }
 
 #[derive(Deserialize)]
@@ -142,6 +144,7 @@ fn request(arguments: Arguments) -> Result<NewCommand> {
 
 async fn execute(call: &Call, arguments: Arguments) -> Result<Answer> {
     let (selector, background) = (arguments.session_id.clone(), arguments.background);
+    let condense = Condensing::or_when_cut(arguments.condense);
     let asked = if background { Some(std::time::Duration::ZERO) } else { arguments.wait.map(Into::into) };
     let new = request(arguments)?;
     let deadline = deadline(call, asked);
@@ -153,7 +156,7 @@ async fn execute(call: &Call, arguments: Arguments) -> Result<Answer> {
     }
     let mut room = call.room();
     loop {
-        let shown = Shown { since: None, budget_tokens: room.tokens };
+        let shown = Shown { since: None, condense, budget_tokens: room.tokens };
         let view = CommandView::of(&command, excerpt(call, &command, shown).await?, Some(&before));
         let answer = answer(&command, &view)?;
         if room.holds(&answer) {
@@ -216,7 +219,7 @@ mod tests {
         assert!(message("okExitCodes", json!([300])).contains("exit codes"));
         assert!(message("timeout", json!(-1)).contains("'timeout' must be milliseconds"));
         assert!(message("retries", json!({"max": 101})).contains("from 0 to 100"));
-        assert_eq!(with("condense", json!("auto")).code, crate::error::ErrorCode::Unsupported);
+        assert!(message("condense", json!("some")).contains("aggressive"));
         let large = "x".repeat(limits::COMMAND_BYTES + 1);
         assert!(check(&json!({"sessionId": "s", "command": large})).unwrap_err().message.contains("at most"));
     }

@@ -6,12 +6,13 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::answer::{Answer, fitting, is_default, spoken};
+use super::answer::{Answer, Saved, fitting, is_default, spoken};
 use super::call::{Call, Watched};
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits;
 use crate::model::{Command, CommandState, EndReason, Ending, OnTimeout};
 use crate::orchestrator::{CommandWatch, OutputQuery};
+use crate::term::condense::Condense;
 use crate::term::excerpt::{Excerpt, Page};
 use crate::term::tokens::estimate_tokens;
 
@@ -82,6 +83,8 @@ struct CommandView {
     omitted_from: Option<u64>,
     #[serde(skip_serializing_if = "is_default")]
     total_lines: u64,
+    #[serde(flatten)]
+    condensed: Option<Saved>,
     /// Where the shell is now, if not where it was when this was called.
     #[serde(skip_serializing_if = "is_default")]
     working_directory: String,
@@ -123,6 +126,7 @@ impl CommandView {
             omitted_lines: excerpt.omitted_lines,
             omitted_from: excerpt.omitted_from,
             total_lines: if excerpt.truncated { excerpt.total_lines } else { 0 },
+            condensed: excerpt.condensed.map(Into::into),
             working_directory: moved.map(|path| path.display().to_string()).unwrap_or_default(),
             awaiting_input: !ended && command.awaiting_input.is_some(),
             prompt: command.awaiting_input.as_deref().filter(|_| !ended).map(question).unwrap_or_default(),
@@ -178,6 +182,7 @@ impl CommandView {
         if self.truncated {
             facts.push(format!("{} of {} lines left out", self.omitted_lines, self.total_lines));
         }
+        facts.extend(self.condensed.as_ref().map(Saved::fact));
         facts.extend(self.omitted_from.map(|cursor| format!("from cursor {cursor}")));
         facts.extend(self.cursor.map(|cursor| format!("cursor {cursor}")));
         facts
@@ -243,13 +248,14 @@ fn signal_name(signal: i32) -> String {
 #[derive(Clone, Copy)]
 struct Shown {
     since: Option<u64>,
+    condense: Condense,
     budget_tokens: usize,
 }
 
 /// What to show of one command's output among several results, each of which gets the same share. Of one
 /// that is small that is the last line, or nothing.
-async fn share(call: &Call, command: &Command, budget_tokens: usize) -> Result<Excerpt> {
-    let shown = Shown { since: None, budget_tokens: budget_tokens.max(SMALLEST_SHARE) };
+async fn share(call: &Call, command: &Command, condense: Condense, budget_tokens: usize) -> Result<Excerpt> {
+    let shown = Shown { since: None, condense, budget_tokens: budget_tokens.max(SMALLEST_SHARE) };
     let excerpt = excerpt(call, command, shown).await?;
     if budget_tokens >= SMALLEST_SHARE || estimate_tokens(&excerpt.text) <= budget_tokens {
         return Ok(excerpt);
@@ -296,6 +302,7 @@ async fn excerpt(call: &Call, command: &Command, shown: Shown) -> Result<Excerpt
         command: Some(command.id.clone()),
         since: shown.since,
         page: if shown.since.is_some() { Page::Forward } else { Page::Ends },
+        condense: shown.condense,
         budget_tokens: shown.budget_tokens,
         ..OutputQuery::default()
     };
@@ -348,7 +355,7 @@ fn deadline(call: &Call, asked: Option<Duration>) -> Instant {
 /// The error of a command that outlived its timeout and runs on.
 async fn timed_out(call: &Call, command: &Command) -> Error {
     // Some of the output says more about what it hangs at than the fact itself.
-    let shown = Shown { since: None, budget_tokens: call.room().tokens / 8 };
+    let shown = Shown { since: None, condense: Condense::WhenCut, budget_tokens: call.room().tokens / 8 };
     let excerpt = excerpt(call, command, shown).await.unwrap_or_default();
     let id = &command.id;
     let message = format!("{id} outlived its timeout of {} and runs on", spoken(command.timeout_ms));

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::mcp::answer::{Answer, is_default};
 use crate::mcp::arguments::{refusal, typed};
 use crate::mcp::call::Call;
-use crate::mcp::schema::{self, Milliseconds};
+use crate::mcp::schema::{self, Condensing, Milliseconds};
 use crate::mcp::tools::{Effect, Tool};
 use crate::model::Command;
 use crate::term::excerpt::Excerpt;
@@ -26,7 +26,7 @@ pub(crate) const TOOL: Tool = Tool {
     effect: Effect::Reads,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Status>,
-    later: &["condense"],
+    later: &[],
     run: |call, arguments| Box::pin(async move { status(call, typed(arguments)?).await }),
 };
 
@@ -39,6 +39,7 @@ struct Arguments {
     /// ms
     wait: Option<Milliseconds>,
     since: Option<u64>,
+    condense: Option<Condensing>,
 }
 
 /// One command flat, or several in results.
@@ -74,13 +75,14 @@ fn view(command: &Command, excerpt: Excerpt) -> CommandView {
 }
 
 async fn status(call: &Call, arguments: Arguments) -> Result<Answer> {
+    let condense = Condensing::or_when_cut(arguments.condense);
     let asked = Some(arguments.wait.map_or(Duration::ZERO, Into::into));
     match (arguments.command_id, arguments.command_ids.as_slice()) {
         (Some(id), []) => {
             let command = followed(call, &id, asked).await?;
             let mut room = call.room();
             loop {
-                let shown = Shown { since: arguments.since, budget_tokens: room.tokens };
+                let shown = Shown { since: arguments.since, condense, budget_tokens: room.tokens };
                 let answer = answer(&command, &view(&command, excerpt(call, &command, shown).await?))?;
                 if room.holds(&answer) {
                     return Ok(answer);
@@ -99,7 +101,8 @@ async fn status(call: &Call, arguments: Arguments) -> Result<Answer> {
             loop {
                 let (mut results, mut text) = (Vec::new(), Vec::new());
                 for command in &commands {
-                    let view = view(command, share(call, command, room.tokens / commands.len()).await?);
+                    let excerpt = share(call, command, condense, room.tokens / commands.len()).await?;
+                    let view = view(command, excerpt);
                     text.push(view.text(command));
                     results.push(ResultItem(view));
                 }

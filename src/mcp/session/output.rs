@@ -10,11 +10,11 @@ use super::WaitUntil;
 use crate::error::{Error, Result};
 use crate::id::{CommandId, SessionId};
 use crate::limits;
-use crate::mcp::answer::{Answer, is_default};
+use crate::mcp::answer::{Answer, Saved, is_default};
 use crate::mcp::arguments::{refusal, typed};
 use crate::mcp::call::{Call, Watched};
 use crate::mcp::check;
-use crate::mcp::schema::{self, Milliseconds};
+use crate::mcp::schema::{self, Condensing, Milliseconds};
 use crate::mcp::tools::{Effect, Tool};
 use crate::orchestrator::{OutputQuery, RawOutput, ScreenShot, Until};
 use crate::term::excerpt::{Excerpt, Page};
@@ -38,7 +38,7 @@ pub(crate) const TOOL: Tool = Tool {
     effect: Effect::Reads,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Reading>,
-    later: &["condense"],
+    later: &[],
     run: |call, arguments| Box::pin(async move { read(call, typed(arguments)?).await }),
 };
 
@@ -61,6 +61,8 @@ struct Arguments {
     #[schemars(extend("x-kind" = "range"))]
     range: Option<String>,
     wait: Option<Wait>,
+    /// What a long output shows (default: auto, where it would be cut)
+    condense: Option<Condensing>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -104,6 +106,8 @@ struct Reading {
     /// The cursor where the omission begins.
     #[serde(skip_serializing_if = "Option::is_none")]
     omitted_from: Option<u64>,
+    #[serde(flatten)]
+    condensed: Option<Saved>,
     /// What was waited for did not come in time.
     #[serde(skip_serializing_if = "is_default")]
     timed_out: bool,
@@ -145,6 +149,7 @@ impl Arguments {
             ("lines", self.lines.is_some()),
             ("grep", self.grep.is_some()),
             ("errorsOnly", self.errors_only),
+            ("condense", self.condense.is_some()),
         ];
         let only_lines = [("range", self.range.is_some())];
         let only_stream = [("since", self.since.is_some()), ("commandId", self.command_id.is_some())];
@@ -153,6 +158,17 @@ impl Arguments {
             Mode::Raw => &[&only_text, &only_lines],
             Mode::Screen => &[&only_text, &only_stream],
         };
+        let picks = [
+            ("lines", self.lines.is_some()),
+            ("grep", self.grep.is_some()),
+            ("errorsOnly", self.errors_only),
+            ("range", self.range.is_some()),
+        ];
+        let is_condensed = matches!(self.condense, Some(Condensing::Auto | Condensing::Aggressive));
+        if let Some((field, _)) = picks.iter().find(|(_, given)| *given && is_condensed) {
+            let message = format!("'condense' does not go with '{field}', which gives the lines as they are");
+            return Err(refusal("condense", message));
+        }
         match refused.iter().copied().flatten().find(|(_, given)| *given) {
             Some((field, _)) => Err(refusal(
                 field,
@@ -171,6 +187,7 @@ impl Arguments {
             grep: self.grep.as_deref().map(|given| check::pattern("grep", given)).transpose()?,
             errors_only: self.errors_only,
             // Whoever reads by cursors wants the next piece, not the ends.
+            condense: Condensing::or_when_cut(self.condense),
             page: if self.since.is_some() { Page::Forward } else { Page::Ends },
             budget_tokens: 0,
         })
@@ -238,6 +255,7 @@ fn of_excerpt(excerpt: Excerpt) -> Reading {
         omitted_lines: excerpt.omitted_lines,
         omitted_bytes: excerpt.omitted_bytes,
         omitted_from: excerpt.omitted_from,
+        condensed: excerpt.condensed.map(Into::into),
         ..Reading::default()
     }
 }
@@ -343,6 +361,9 @@ fn text(reading: &Reading) -> String {
             lines => write!(text, " · {lines} lines ({} bytes) left out", reading.omitted_bytes),
         };
     }
+    if let Some(condensed) = &reading.condensed {
+        let _ = write!(text, " · {}", condensed.fact());
+    }
     if let Some(from) = reading.omitted_from {
         let _ = write!(text, " from cursor {from}");
     }
@@ -422,5 +443,8 @@ mod tests {
         assert!(!with("screen", "since", 1.into()));
         assert!(with("raw", "since", 1.into()));
         assert!(!with("raw", "lines", 1.into()));
+        assert!(!with("raw", "condense", "auto".into()));
+        let grep = serde_json::json!({"sessionId": "s", "grep": "x", "condense": "auto"});
+        assert!(arguments(grep).check_mode().unwrap_err().message.contains("'grep'"));
     }
 }

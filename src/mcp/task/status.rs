@@ -11,14 +11,15 @@ use crate::engine::report::{TaskReport, TaskView};
 use crate::engine::request::TaskQuery;
 use crate::error::Result;
 use crate::limits;
-use crate::mcp::answer::{Answer, fitting, is_default, json_tokens};
+use crate::mcp::answer::{Answer, Saved, fitting, is_default, json_tokens};
 use crate::mcp::arguments::typed;
 use crate::mcp::call::{Call, Watched, standing};
-use crate::mcp::schema::{self, Milliseconds};
+use crate::mcp::schema::{self, Condensing, Milliseconds};
 use crate::mcp::tools::{Effect, Tool};
 use crate::model::{TaskReason, TaskStatus};
 use crate::orchestrator::OutputQuery;
 use crate::orchestrator::tasks::TasksUntil;
+use crate::term::condense::Condense;
 use crate::term::tokens::estimate_tokens;
 
 /// Lines and estimated tokens of output that a failed task shows at most.
@@ -64,6 +65,8 @@ struct Arguments {
     /// A cursor
     #[serde(default)]
     since: usize,
+    /// Instead of the last lines of output: what matters in all of it
+    condense: Option<Condensing>,
 }
 
 #[derive(Clone, Copy, PartialEq, Deserialize, JsonSchema)]
@@ -122,6 +125,8 @@ struct Item {
     output: String,
     #[serde(skip_serializing_if = "is_default")]
     omitted_lines: u64,
+    #[serde(flatten)]
+    condensed: Option<Saved>,
     /// Percent of a running task's expected duration.
     #[serde(skip_serializing_if = "Option::is_none")]
     progress: Option<u8>,
@@ -149,6 +154,7 @@ impl Item {
             error: error(view),
             output: String::new(),
             omitted_lines: 0,
+            condensed: None,
             progress: (view.status == TaskStatus::Running).then_some(view.progress),
             queued_at: text(view.queued_at.map(|at| at.to_string())),
             started_at: text(view.started_at.map(|at| at.to_string())),
@@ -180,7 +186,8 @@ impl Item {
             let _ = write!(line, " [{}]", facts.join(" · "));
         }
         if self.omitted_lines > 0 {
-            let _ = write!(line, "\n  ({} lines before)", self.omitted_lines);
+            let place = if self.condensed.is_some() { "left out" } else { "before" };
+            let _ = write!(line, "\n  ({} lines {place})", self.omitted_lines);
         }
         for output in self.output.lines() {
             let _ = write!(line, "\n  {output}");
@@ -238,10 +245,17 @@ async fn status(call: &Call, arguments: Arguments) -> Result<Answer> {
         |view: &TaskView| arguments.status.is_empty() || arguments.status.contains(&Word(view.status));
     report.tasks.retain(wanted);
     report.tasks.drain(..arguments.since.min(report.tasks.len()));
-    answer(call, &report, arguments.since, names_run).await
+    let condense = Condensing::or_when_cut(arguments.condense);
+    answer(call, &report, arguments.since, names_run, condense).await
 }
 
-async fn answer(call: &Call, report: &TaskReport, since: usize, names_run: bool) -> Result<Answer> {
+async fn answer(
+    call: &Call,
+    report: &TaskReport,
+    since: usize,
+    names_run: bool,
+    condense: Condense,
+) -> Result<Answer> {
     // Every task takes some tokens: no more than these can fit.
     let most = report.tasks.len().min(call.room().tokens);
     let items: Vec<Item> = report.tasks[..most].iter().map(|view| Item::of(view, names_run)).collect();
@@ -253,7 +267,8 @@ async fn answer(call: &Call, report: &TaskReport, since: usize, names_run: bool)
         let fits = fitting(&items, room.tokens - kept);
         let mut shown = items[..fits].to_vec();
         let used: usize = shown.iter().map(json_tokens).sum();
-        add_output(call, &report.tasks, &mut shown, room.tokens.saturating_sub(used)).await;
+        let left = room.tokens.saturating_sub(used);
+        add_output(call, &report.tasks, &mut shown, condense, left).await;
         let omitted_tasks = report.tasks.len() - fits;
         let mut text = standing(report.counts);
         for item in &shown {
@@ -271,8 +286,8 @@ async fn answer(call: &Call, report: &TaskReport, since: usize, names_run: bool)
     }
 }
 
-/// Adds the last lines of each task's output within a budget of tokens.
-async fn add_output(call: &Call, views: &[TaskView], items: &mut [Item], budget: usize) {
+/// Adds the last lines of each task's output, or what matters in all of it, within a budget of tokens.
+async fn add_output(call: &Call, views: &[TaskView], items: &mut [Item], condense: Condense, budget: usize) {
     let weight = |view: &TaskView| match (&view.command, view.status) {
         (None, _) => 0,
         (Some(_), TaskStatus::Failed) => FAILED_WEIGHT,
@@ -280,6 +295,7 @@ async fn add_output(call: &Call, views: &[TaskView], items: &mut [Item], budget:
     };
     let mut weights: usize = views.iter().zip(&*items).map(|(view, _)| weight(view)).sum();
     let mut left = budget;
+    let is_condensed = matches!(condense, Condense::Auto | Condense::Aggressive);
     // What failed comes first: it passes on what it does not need.
     let mut order: Vec<usize> = (0..items.len()).collect();
     order.sort_by_key(|&index| std::cmp::Reverse(weight(&views[index])));
@@ -294,7 +310,8 @@ async fn add_output(call: &Call, views: &[TaskView], items: &mut [Item], budget:
         }
         let query = OutputQuery {
             command: Some(command.clone()),
-            tail_lines: Some(lines),
+            tail_lines: (!is_condensed).then_some(lines),
+            condense,
             budget_tokens: share,
             ..OutputQuery::default()
         };
@@ -306,7 +323,11 @@ async fn add_output(call: &Call, views: &[TaskView], items: &mut [Item], budget:
             let item = &mut items[index];
             let shown = excerpt.text.lines().count() as u64;
             item.output = excerpt.text;
-            item.omitted_lines = excerpt.total_lines.saturating_sub(shown);
+            item.omitted_lines = match excerpt.condensed {
+                Some(_) => excerpt.omitted_lines,
+                None => excerpt.total_lines.saturating_sub(shown),
+            };
+            item.condensed = excerpt.condensed.map(Into::into);
         }
     }
 }

@@ -1,0 +1,160 @@
+//! What remains of the lines that have passed: the ones to show, and for each gap between them how many
+//! lines of which fold it has.
+
+use std::collections::BTreeMap;
+
+use super::templates::Fold;
+
+/// Lines kept at a time, and their bytes. Beyond that the least important are folded.
+const LINES: usize = 4_096;
+const BYTES: usize = 1 << 20;
+/// Folds counted in a gap; what is beyond counts among the others.
+const FOLDS: usize = 24;
+/// The lines of a gap are kept too as long as they are few, and short.
+const FEW: usize = 3;
+const FEW_BYTES: usize = 240;
+
+/// Why a line is shown, and which of several budgets it is shown from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Section {
+    Head,
+    Tail,
+    Error,
+    Warning,
+    Summary,
+    Rare,
+}
+
+/// A line that may be shown.
+#[derive(Clone, Debug)]
+pub(super) struct Line {
+    pub(super) number: u64,
+    pub(super) text: String,
+    pub(super) section: Option<Section>,
+    /// Lower is more important.
+    pub(super) rank: u8,
+    /// For how many reasons it is rare.
+    pub(super) reasons: u8,
+    pub(super) fold: Fold,
+    pub(super) tokens: usize,
+}
+
+impl Line {
+    pub(super) fn is_kept(&self) -> bool {
+        self.section.is_some() || self.reasons > 0
+    }
+
+    /// Where it belongs: to no other section than that of rare lines, unless it was told.
+    pub(super) fn section(&self) -> Section {
+        self.section.unwrap_or(Section::Rare)
+    }
+}
+
+/// Lines in a row that are not shown.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Gap {
+    pub(super) lines: u64,
+    /// How many of each fold; the rest has none.
+    pub(super) folds: Vec<(Fold, u64)>,
+    /// All of its lines, with what they cost, or nothing when they are not few.
+    pub(super) few: Vec<(String, usize)>,
+}
+
+impl Gap {
+    /// Adds a line behind.
+    pub(super) fn push(&mut self, text: &str, fold: Fold, tokens: usize) {
+        let bytes: usize = self.few.iter().map(|(text, _)| text.len()).sum();
+        if self.few.len() as u64 == self.lines && self.few.len() < FEW && bytes + text.len() <= FEW_BYTES {
+            self.few.push((text.to_owned(), tokens));
+        } else if !self.few.is_empty() {
+            self.few = Vec::new();
+        }
+        self.lines += 1;
+        self.count(fold, 1);
+    }
+
+    /// Adds the lines of a gap behind.
+    pub(super) fn append(&mut self, behind: Self) {
+        let are_few = self.few.len() as u64 == self.lines && behind.few.len() as u64 == behind.lines;
+        let bytes = self.few.iter().chain(&behind.few).map(|(text, _)| text.len()).sum::<usize>();
+        if are_few && self.few.len() + behind.few.len() <= FEW && bytes <= FEW_BYTES {
+            self.few.extend(behind.few);
+        } else {
+            self.few = Vec::new();
+        }
+        self.lines += behind.lines;
+        behind.folds.into_iter().for_each(|(fold, count)| self.count(fold, count));
+    }
+
+    fn count(&mut self, fold: Fold, count: u64) {
+        if fold == Fold::OTHER {
+            return;
+        }
+        // The latest is the likeliest.
+        match self.folds.iter().rposition(|(known, _)| *known == fold) {
+            Some(place) => self.folds[place].1 += count,
+            None if self.folds.len() < FOLDS => self.folds.push((fold, count)),
+            None => {}
+        }
+    }
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Digest {
+    /// The gap before the first kept line.
+    pub(super) first: Gap,
+    /// Kept lines by number, each with the gap behind it.
+    pub(super) kept: BTreeMap<u64, (Line, Gap)>,
+    bytes: usize,
+}
+
+impl Digest {
+    pub(super) fn keep(&mut self, line: Line) {
+        self.bytes += line.text.len();
+        self.kept.insert(line.number, (line, Gap::default()));
+        if self.kept.len() > LINES || self.bytes > BYTES {
+            self.make_room();
+        }
+    }
+
+    /// Counts a line behind the last one.
+    pub(super) fn fold(&mut self, line: &Line) {
+        let gap = self.kept.last_entry().map_or(&mut self.first, |last| &mut last.into_mut().1);
+        gap.push(&line.text, line.fold, line.tokens);
+    }
+
+    /// A kept line loses a reason to be rare, or all; without any it is folded.
+    pub(super) fn release(&mut self, number: u64, fold: Fold, is_whole: bool) {
+        let Some((line, _)) = self.kept.get_mut(&number) else { return };
+        line.release(fold, is_whole);
+        if !line.is_kept() {
+            self.drop_line(number);
+        }
+    }
+
+    /// Folds a kept line.
+    pub(super) fn drop_line(&mut self, number: u64) {
+        let Some((line, behind)) = self.kept.remove(&number) else { return };
+        self.bytes -= line.text.len();
+        let before = self.kept.range_mut(..number).next_back().map_or(&mut self.first, |(_, (_, gap))| gap);
+        before.push(&line.text, line.fold, line.tokens);
+        before.append(behind);
+    }
+
+    /// Folds the quarter of the lines that is least important, the latest first.
+    fn make_room(&mut self) {
+        let mut lines: Vec<(u8, u64)> =
+            self.kept.values().map(|(line, _)| (line.rank, line.number)).collect();
+        lines.sort_unstable();
+        lines.drain(..lines.len() * 3 / 4);
+        lines.into_iter().rev().for_each(|(_, number)| self.drop_line(number));
+    }
+}
+
+impl Line {
+    pub(super) fn release(&mut self, fold: Fold, is_whole: bool) {
+        self.reasons = if is_whole { 0 } else { self.reasons.saturating_sub(1) };
+        self.fold = fold;
+    }
+}

@@ -1,0 +1,304 @@
+//! How often each template was seen, and which lines of it are rare: those seen once or twice, and those
+//! with a small number that was seen once or twice where the template has few others. Rareness is known
+//! only later: a line counts as rare until it turns out not to be, and is then released.
+//!
+//! Templates that differ in one word only, of which there are many, are one with that word left open.
+
+use std::collections::HashMap;
+
+use super::kinds::{Kind, kind};
+use super::scan::{Look, SLOT, pattern};
+use crate::term::filter::line_tokens;
+
+/// Seen more often than this is not rare.
+const RARE: u64 = RARE_LINES as u64;
+const RARE_LINES: usize = 2;
+/// Templates known at a time. The rarest are forgotten when there are more.
+const TEMPLATES: usize = 8_192;
+/// Templates with a word left open, known at a time.
+const SKELETONS: usize = 16_384;
+/// Patterns that folds can show. What comes later is folded without one.
+const FOLDS: usize = 4_096;
+/// Values of a small number beyond which it is one like any other.
+const VALUES: usize = 12;
+/// Values that a pattern names.
+const NAMED_VALUES: usize = 3;
+/// The first lines of a template have their tokens counted, and one in so many of the others; those of the
+/// rest are inferred from their size.
+const COUNTED: u64 = 16;
+
+/// What a folded line is shown as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Fold(u32);
+
+impl Fold {
+    /// Lines without a pattern.
+    pub(super) const OTHER: Self = Self(0);
+}
+
+/// A line as it is seen when it comes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sighting {
+    pub(super) kind: Kind,
+    /// How often the like of it was seen, with this one.
+    pub(super) ordinal: u64,
+    /// For how many reasons it is rare.
+    pub(super) reasons: u8,
+    pub(super) fold: Fold,
+    /// Estimated, with its newline.
+    pub(super) tokens: usize,
+}
+
+/// A line that has lost a reason to be rare, or all of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Release {
+    pub(super) line: u64,
+    pub(super) fold: Fold,
+    pub(super) is_whole: bool,
+}
+
+#[derive(Debug)]
+struct Template {
+    count: u64,
+    kind: Kind,
+    fold: Fold,
+    /// The first, as far as they are rare.
+    lines: [u64; RARE_LINES],
+    slots: Vec<Slot>,
+    counted_tokens: usize,
+    counted_bytes: usize,
+}
+
+/// A small number of a template.
+#[derive(Debug, Default)]
+struct Slot {
+    values: Vec<Value>,
+    /// It has too many values for one of them to be rare.
+    is_open: bool,
+}
+
+#[derive(Debug)]
+struct Value {
+    number: u16,
+    count: u64,
+    lines: [u64; RARE_LINES],
+}
+
+/// Templates that are the same but for one word.
+#[derive(Debug)]
+struct Skeleton {
+    templates: usize,
+    /// While there are few templates: the lines that are rare.
+    lines: Vec<u64>,
+    fold: Fold,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Templates {
+    known: HashMap<u64, Template>,
+    skeletons: HashMap<u64, Skeleton>,
+    patterns: Vec<(String, u64)>,
+    look: Look,
+    /// So many templates leave a word open.
+    open_after: usize,
+    /// What the latest line released.
+    pub(super) released: Vec<Release>,
+}
+
+impl Templates {
+    pub(super) fn new(open_after: usize) -> Self {
+        Self {
+            known: HashMap::new(),
+            skeletons: HashMap::new(),
+            patterns: vec![(String::new(), 0)],
+            look: Look::default(),
+            open_after,
+            released: Vec::new(),
+        }
+    }
+
+    /// Sees the next line.
+    pub(super) fn see(&mut self, number: u64, line: &str) -> Sighting {
+        self.released.clear();
+        self.look.read(line.as_bytes());
+        let hash = self.look.hash;
+        if let Some(template) = self.known.get_mut(&hash) {
+            template.count += 1;
+            let tokens = template.tokens(line);
+            if template.count > RARE {
+                return self.see_common(number, line, tokens);
+            }
+            template.lines[usize::from(template.count > 1)] = number;
+            let (kind, count) = (template.kind, template.count);
+            let reasons = 1 + template.see_slots(number, self.look.slots(), &mut self.released);
+            return self.see_rare(
+                number,
+                line,
+                Sighting { kind, ordinal: count, reasons, fold: Fold::OTHER, tokens },
+            );
+        }
+        if self.known.len() >= TEMPLATES {
+            forget(&mut self.known, TEMPLATES, |template| template.count);
+        }
+        let (kind, tokens) = (kind(line), line_tokens(line));
+        let mut template = Template {
+            count: 1,
+            kind,
+            fold: Fold::OTHER,
+            lines: [number; RARE_LINES],
+            slots: Vec::new(),
+            counted_tokens: tokens,
+            counted_bytes: line.len() + 1,
+        };
+        let reasons = 1 + template.see_slots(number, self.look.slots(), &mut self.released);
+        self.known.insert(hash, template);
+        self.see_rare(number, line, Sighting { kind, ordinal: 1, reasons, fold: Fold::OTHER, tokens })
+    }
+
+    /// How a fold reads: its pattern, with the values of small numbers that have few.
+    pub(super) fn pattern(&self, fold: Fold) -> String {
+        let Some((pattern, hash)) = self.patterns.get(fold.0 as usize) else { return String::new() };
+        let slots = self.known.get(hash).map_or(&[][..], |template| &template.slots);
+        let mut slots = slots.iter();
+        let mut text = String::new();
+        for (index, piece) in pattern.split(SLOT).enumerate() {
+            if index > 0 {
+                text.push_str(&slots.next().map_or_else(|| "<n>".to_owned(), Slot::named));
+            }
+            text.push_str(piece);
+        }
+        text
+    }
+
+    /// A line whose template was seen before often enough.
+    fn see_common(&mut self, number: u64, line: &str, tokens: usize) -> Sighting {
+        let hash = self.look.hash;
+        let Some(template) = self.known.get_mut(&hash) else {
+            return Sighting { kind: Kind::Plain, ordinal: 1, reasons: 0, fold: Fold::OTHER, tokens };
+        };
+        let (kind, ordinal) = (template.kind, template.count);
+        if template.count == RARE + 1 {
+            template.fold = add_pattern(&mut self.patterns, || pattern(line, None), hash);
+            let fold = template.fold;
+            self.released.extend(template.lines.map(|line| Release { line, fold, is_whole: false }));
+        }
+        let reasons = template.see_slots(number, self.look.slots(), &mut self.released);
+        Sighting { kind, ordinal, reasons, fold: template.fold, tokens }
+    }
+
+    /// A line whose template is rare so far: it may be one of many that differ in one word.
+    fn see_rare(&mut self, number: u64, line: &str, seen: Sighting) -> Sighting {
+        if self.skeletons.len() + super::scan::WORDS > SKELETONS {
+            forget(&mut self.skeletons, SKELETONS, |skeleton| skeleton.templates as u64);
+        }
+        let mut found: Option<(usize, Fold)> = None;
+        for (place, hash) in self.look.skeletons() {
+            let skeleton = self.skeletons.entry(hash).or_insert_with(|| Skeleton {
+                templates: 0,
+                lines: Vec::new(),
+                fold: Fold::OTHER,
+            });
+            skeleton.templates += usize::from(seen.ordinal == 1);
+            if skeleton.templates < self.open_after {
+                skeleton.lines.push(number);
+                continue;
+            }
+            if skeleton.fold == Fold::OTHER {
+                skeleton.fold = add_pattern(&mut self.patterns, || pattern(line, Some(place)), 0);
+            }
+            let fold = skeleton.fold;
+            let lines = std::mem::take(&mut skeleton.lines);
+            self.released.extend(lines.into_iter().map(|line| Release { line, fold, is_whole: true }));
+            if found.is_none_or(|(templates, _)| templates < skeleton.templates) {
+                found = Some((skeleton.templates, fold));
+            }
+        }
+        match found {
+            None => seen,
+            Some((templates, fold)) => {
+                Sighting { reasons: 0, fold, ordinal: seen.ordinal.max(templates as u64), ..seen }
+            }
+        }
+    }
+}
+
+impl Template {
+    /// What `line` costs.
+    fn tokens(&mut self, line: &str) -> usize {
+        if self.count > COUNTED && !self.count.is_multiple_of(COUNTED) {
+            return (line.len() + 1) * self.counted_tokens / self.counted_bytes;
+        }
+        let tokens = line_tokens(line);
+        self.counted_tokens += tokens;
+        self.counted_bytes += line.len() + 1;
+        tokens
+    }
+
+    /// For how many of its small numbers the line is rare.
+    fn see_slots(&mut self, number: u64, values: &[Option<u16>], released: &mut Vec<Release>) -> u8 {
+        if self.slots.len() < values.len() {
+            self.slots.resize_with(values.len(), Slot::default);
+        }
+        let fold = self.fold;
+        let mut reasons = 0;
+        for (slot, value) in self.slots.iter_mut().zip(values).filter(|(slot, _)| !slot.is_open) {
+            let mut release = |lines: &[u64]| {
+                released.extend(lines.iter().map(|&line| Release { line, fold, is_whole: false }));
+            };
+            let known = slot.values.iter().position(|known| Some(known.number) == *value);
+            match (known, value) {
+                (Some(place), _) => {
+                    let known = &mut slot.values[place];
+                    known.count += 1;
+                    if known.count <= RARE {
+                        known.lines[usize::from(known.count > 1)] = number;
+                        reasons += 1;
+                    } else if known.count == RARE + 1 {
+                        release(&known.lines);
+                    }
+                }
+                (None, Some(value)) if slot.values.len() < VALUES => {
+                    slot.values.push(Value { number: *value, count: 1, lines: [number; RARE_LINES] });
+                    reasons += 1;
+                }
+                (None, _) => {
+                    slot.is_open = true;
+                    let rare = slot.values.iter().filter(|value| value.count <= RARE);
+                    rare.for_each(|value| release(&value.lines[..=usize::from(value.count > 1)]));
+                    slot.values = Vec::new();
+                }
+            }
+        }
+        reasons
+    }
+}
+
+impl Slot {
+    fn named(&self) -> String {
+        // Rare ones are shown with their lines.
+        let values = self.values.iter().filter(|value| value.count > RARE);
+        let values: Vec<String> = values.map(|value| value.number.to_string()).collect();
+        if self.is_open || values.is_empty() || values.len() > NAMED_VALUES {
+            return "<n>".to_owned();
+        }
+        values.join("|")
+    }
+}
+
+/// Forgets the rarest, until half of the room is free.
+fn forget<T>(known: &mut HashMap<u64, T>, room: usize, count: impl Fn(&T) -> u64) {
+    let mut least = 1;
+    while known.len() > room / 2 {
+        known.retain(|_, entry| count(entry) > least);
+        least *= 2;
+    }
+}
+
+fn add_pattern(patterns: &mut Vec<(String, u64)>, pattern: impl FnOnce() -> String, hash: u64) -> Fold {
+    let Some(fold) = u32::try_from(patterns.len()).ok().filter(|_| patterns.len() < FOLDS) else {
+        return Fold::OTHER;
+    };
+    patterns.push((pattern(), hash));
+    Fold(fold)
+}
