@@ -13,7 +13,7 @@ use crate::support::{Client, Flag, Scratch, server, status_kb};
 /// Arguments of each tool that would be accepted.
 fn valid(tool: &str, session: &str) -> Map<String, Value> {
     let arguments = match tool {
-        "session_create" | "session_list" | "agent_list" => json!({}),
+        "session_create" | "session_list" | "agent_list" | "performance_tune" | "metrics_export" => json!({}),
         "session_close" => json!({"sessionId": "no-such-session"}),
         "session_update" => json!({"sessionId": session, "name": "changed"}),
         "session_input" => json!({"sessionId": session, "text": "changed"}),
