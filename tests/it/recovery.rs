@@ -89,6 +89,10 @@ fn a_stopped_shell_goes_on_by_hand() {
     let pid = client.until_status(&session, "idle")["pid"].as_u64().expect("a pid");
     let raw = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw).expect("a pid");
     rustix::process::kill_process(raw, rustix::process::Signal::STOP).expect("it is there");
+    // The signal is under way when it was sent: the shell stops as soon as it would run.
+    until("it is stopped", || {
+        std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") T "))
+    });
     let report = client.ok("error_recover", json!({"sessionId": session}));
     assert_eq!((&report["recovered"], &report["category"]), (&json!(true), &json!("hang")), "{report}");
     assert_eq!(client.run(&session, "echo $$").output().trim(), pid.to_string(), "the same shell");
