@@ -254,6 +254,13 @@ fn check_run_over_end(how: &str, resumable: bool, end: impl Fn(&mut Client)) {
     };
     let queued = |name: &str| told(name, "queued", None);
     assert_eq!(standing(&mut client, &run), [one, two, queued("three"), queued("anyway")], "{how}");
+    let again = json!({"tasks": [{"id": "three", "command": "true"}]});
+    let refused = client.call("task_distribute", again);
+    assert_eq!(refused.code(), "duplicate_id", "{how}");
+    for way in [format!("task_control (runId: {run}, action: resume)"), format!("task_cancel (runId: {run})")]
+    {
+        assert!(refused.text.contains(&way), "{how}: no {way} in {refused:?}");
+    }
     let resumed = client.ok("task_control", json!({"runId": run, "action": "resume"}));
     assert_eq!(resumed["paused"], json!(null), "{how}: {resumed}");
     let over = crate::tasks::over(&mut client, &run);
