@@ -412,3 +412,25 @@ fn a_failed_task_ends_no_shell_under_set_e() {
         assert_eq!(client.status(&session)["status"], "idle", "{shell}");
     }
 }
+
+/// What bash says of a stopped job names the command, not what the server put around it.
+#[test]
+fn a_task_that_stops_itself_is_told_of_in_plain_words() {
+    let mut client = Client::start();
+    let session = client.clean("/bin/bash");
+    let stop = "kill -STOP $BASHPID";
+    let tasks = json!([
+        {"id": "plain", "command": stop},
+        {"id": "prepared", "command": stop, "payload": {"env": {"A": "1"}, "stdin": "text"}},
+        {"id": "next", "command": "echo next"},
+    ]);
+    let tasks = run(&mut client, json!({"tasks": tasks, "sessions": [session]}));
+    let outputs = tasks.iter().map(|task| {
+        let id = task["commandId"].clone();
+        client.call("command_status", json!({"commandId": id})).output().to_owned()
+    });
+    let outputs: Vec<String> = outputs.collect();
+    assert!(outputs[0].contains("Stopped") && outputs[0].ends_with(" command\n"), "{outputs:?}");
+    assert!(outputs[1].contains("Stopped") && outputs[2].contains("next\n"), "{outputs:?}");
+    assert!(!outputs.concat().contains("shellherd"), "{outputs:?}");
+}
