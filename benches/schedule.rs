@@ -96,6 +96,7 @@ impl Bench {
             idle_timeout: None,
             output_bytes: 1,
             max_concurrent: SLOTS,
+            attended: false,
             recovery: RecoverySettings::DEFAULT,
             cleanup_after: None,
         };

@@ -22,7 +22,7 @@ pub(super) fn call(words: &[String], flags: Flags) -> Outcome {
     let calls = planned(words)?;
     in_runtime(async {
         let mut signals = Signals::new()?;
-        let surface = surface(config);
+        let surface = surface(config, false);
         let outcome = tokio::select! {
             outcome = make(&surface, calls) => outcome,
             () = signals.any() => Err(Error::new(ErrorCode::ShuttingDown, "interrupted").into()),

@@ -215,12 +215,12 @@ fn serve(flags: Flags) -> Outcome {
     let config = flags.resolve()?;
     log_to_stderr(&config.log)?;
     // Within a task, what wakes it costs no system call; what `block_on` is given is woken by one.
-    in_runtime(async { TaskTracker::new().spawn(crate::mcp::serve(surface(config))).await })???;
+    in_runtime(async { TaskTracker::new().spawn(crate::mcp::serve(surface(config, false))).await })???;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Must be called within the runtime.
-fn surface(config: Config) -> Surface {
+/// Must be called within the runtime. Runs are `attended` by whoever ends with the server.
+fn surface(config: Config, attended: bool) -> Surface {
     let size = TerminalSize::default();
     let recovery = RecoverySettings {
         retries: config.recovery_retries,
@@ -242,6 +242,7 @@ fn surface(config: Config) -> Surface {
         program: "/proc/self/exe".into(),
         shell: config.shell,
         max_concurrent: config.max_concurrent,
+        attended,
         command_timeout: config.command_timeout,
         cleanup_after: config.cleanup_after,
         sample_every: config.sample_every,

@@ -18,6 +18,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Failure, Flags, in_runtime, log_to_stderr, print, surface};
+use crate::engine::request::{CancelMode, TaskQuery};
 use crate::error::{Error, ErrorCode};
 use crate::limits;
 use crate::mcp::{Signals, Surface};
@@ -26,6 +27,7 @@ use follow::Interruption;
 use outcome::Outcome;
 use plan::Order;
 use progress::Screen;
+use words::counted;
 
 /// What a shell says of a command that ended by Ctrl-C.
 const INTERRUPTED: u8 = 130;
@@ -73,7 +75,7 @@ pub(super) fn run(options: &Options, flags: Flags) -> super::Outcome {
     }
     in_runtime(async {
         let mut signals = Signals::new()?;
-        let surface = surface(config);
+        let surface = surface(config, true);
         let outcome = work_off(&surface, &file, options, &mut signals).await;
         if tokio::time::timeout(limits::SHUTDOWN, surface.orchestrator().shutdown()).await.is_err() {
             tracing::warn!("the shutdown was not complete in time");
@@ -88,8 +90,7 @@ async fn work_off(
     options: &Options,
     signals: &mut Signals,
 ) -> super::Outcome {
-    let accepted = surface.call_directly("task_distribute", Some(file.arguments.clone())).await;
-    let accepted = accepted.map(|answer| answer.structured).map_err(|error| match error.code {
+    let accepted = accepted(surface, file).await.map_err(|error| match error.code {
         ErrorCode::StorageFailed | ErrorCode::Internal | ErrorCode::ShuttingDown | ErrorCode::Overloaded => {
             Failure::Refused(error)
         }
@@ -118,6 +119,35 @@ async fn work_off(
         None if outcome.is_success() => ExitCode::SUCCESS,
         None => ExitCode::FAILURE,
     })
+}
+
+/// Hands the tasks in. What has their names and was left in the middle by a `shellherd run` that was killed
+/// is cancelled: whoever would have resumed it starts it anew instead.
+async fn accepted(surface: &Surface, file: &TaskFile) -> Result<Value, Error> {
+    loop {
+        let error = match surface.call_directly("task_distribute", Some(file.arguments.clone())).await {
+            Ok(answer) => return Ok(answer.structured),
+            Err(error) => error,
+        };
+        let holder = error.details.as_ref().and_then(|details| details["runId"].as_str());
+        let holder = holder.filter(|_| error.code == ErrorCode::DuplicateId && !file.is_dry_run());
+        let Some(holder) = holder else { return Err(error) };
+        let orchestrator = surface.orchestrator();
+        let run = orchestrator.run(holder).await?;
+        // This server restored it, and nobody else is there to resume it.
+        if !(run.attended && run.paused) {
+            return Err(error);
+        }
+        let query = TaskQuery { run: Some(holder.to_owned()), ..TaskQuery::default() };
+        let cancelled = orchestrator.cancel_tasks(&query, CancelMode::Force).await?;
+        if cancelled.is_empty() {
+            return Err(error);
+        }
+        let what = counted(cancelled.len(), "task");
+        progress::say(&format!(
+            "cancelled {what} of {holder}, which an earlier 'shellherd run' left unfinished"
+        ));
+    }
 }
 
 fn dry_run(accepted: &Value, file: &TaskFile, options: &Options) -> super::Outcome {

@@ -33,10 +33,16 @@ enum Placed {
 }
 
 impl Engine {
+    /// Leaves every run as it is, for the next server to restore: nothing starts any more, and the attempts
+    /// that end now are those of tasks that were running when the server ended.
+    pub fn freeze_runs(&mut self) {
+        self.schedule.is_frozen = true;
+    }
+
     /// Starts every task that can start. Called once for each batch of inputs, and only when one of them
     /// may have made room.
     pub(super) fn dispatch(&mut self, now: Now, step: &mut Step) {
-        if !std::mem::take(&mut self.schedule.is_due) {
+        if self.schedule.is_frozen || !std::mem::take(&mut self.schedule.is_due) {
             return;
         }
         let mut stuck: BTreeSet<LaneKey> = BTreeSet::new();
@@ -258,6 +264,9 @@ impl Engine {
 
     /// The command of an attempt is over.
     pub(super) fn attempt_ended(&mut self, now: Now, task: TaskKey, command: &CommandId, step: &mut Step) {
+        if self.schedule.is_frozen {
+            return;
+        }
         let Some(command) = self.commands.get(command).map(|entry| &entry.command) else { return };
         let (outcome, exit_code, took_us) = (outcome(command), command.exit_code(), command.duration_us);
         let Some(entry) = self.schedule.run_mut(task.0) else { return };
@@ -292,7 +301,7 @@ impl Engine {
 
     /// The pause before a task's next attempt is over.
     pub(super) fn attempt_again(&mut self, now: Now, task: TaskKey, step: &mut Step) {
-        if !self.admits_attempt(now, task, step) {
+        if self.schedule.is_frozen || !self.admits_attempt(now, task, step) {
             return;
         }
         if let Some(entry) = self.schedule.run_mut(task.0) {

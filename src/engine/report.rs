@@ -90,6 +90,8 @@ pub struct RunView {
     pub status: RunStatus,
     /// Whether nothing more starts until it is resumed.
     pub paused: bool,
+    /// Whether it was of use only to the program that began it.
+    pub attended: bool,
     /// Its slots.
     pub max_concurrent: u32,
     /// Its urgency beside other runs.

@@ -125,6 +125,7 @@ impl Engine {
             priority: Priority::Normal,
             workplace,
             paused: false,
+            attended: self.defaults.attended,
             aborted: false,
             created_at: now.wall,
             ended_at: None,
@@ -136,17 +137,19 @@ impl Engine {
     fn check_id(&self, task: &Task) -> Result<()> {
         let taken = self.schedule.latest(&task.id).and_then(|(run, number)| {
             let entry = self.schedule.run(run)?;
-            (!entry.state(number).status.is_terminal()).then_some(&entry.run.id)
+            (!entry.state(number).status.is_terminal()).then_some(&entry.run)
         });
-        match taken {
-            None => Ok(()),
-            Some(run) => Err(Error::new(
-                ErrorCode::DuplicateId,
-                format!("task '{}' of {run} is not over yet", task.id),
+        let Some(Run { id: run, paused, .. }) = taken else { return Ok(()) };
+        let way = if *paused {
+            format!(
+                "the run is paused: resume it with task_control (runId: {run}, action: resume), end it with task_cancel (runId: {run})"
             )
-            .with_hint("wait for it with task_status, end it with task_cancel, or take another id; nothing was accepted")
-            .with_details(json!({"taskId": task.id, "runId": run}))),
-        }
+        } else {
+            "wait for it with task_status, end it with task_cancel".to_owned()
+        };
+        Err(Error::new(ErrorCode::DuplicateId, format!("task '{}' of {run} is not over yet", task.id))
+            .with_hint(format!("{way}, or take another id; nothing was accepted"))
+            .with_details(json!({"taskId": task.id, "runId": run})))
     }
 
     /// A session that a caller chose for tasks.

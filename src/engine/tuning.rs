@@ -21,6 +21,8 @@ pub struct Defaults {
     pub output_bytes: u64,
     /// Slots of runs.
     pub max_concurrent: u32,
+    /// Whether runs are [attended](crate::model::Run::attended).
+    pub attended: bool,
     /// How sessions are recovered.
     pub recovery: RecoverySettings,
     /// How long after its end a session is removed; never when absent.
@@ -168,6 +170,7 @@ mod tests {
             idle_timeout: None,
             output_bytes: 1 << 20,
             max_concurrent: 10,
+            attended: false,
             recovery: RecoverySettings::DEFAULT,
             cleanup_after: None,
         }

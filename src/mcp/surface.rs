@@ -255,6 +255,7 @@ pub(crate) mod tests {
             program: PathBuf::from("/nowhere"),
             shell: None,
             max_concurrent: limits::MAX_CONCURRENT,
+            attended: false,
             cleanup_after: None,
             command_timeout: limits::COMMAND_TIMEOUT,
             recovery: crate::model::RecoverySettings::DEFAULT,

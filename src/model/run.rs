@@ -67,6 +67,7 @@ pub struct Workplace {
 
 /// The record of a run. Its tasks, and how far they have come, are records of their own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and no state of the others")]
 pub struct Run {
     /// Short id on the wire.
     pub id: RunId,
@@ -90,6 +91,9 @@ pub struct Run {
     pub workplace: Workplace,
     /// Whether nothing more starts until it is resumed.
     pub paused: bool,
+    /// Whether it was of use only to the program that began it, and waited for it: `shellherd run`.
+    #[serde(default)]
+    pub attended: bool,
     /// Whether it gave up at its first failure.
     pub aborted: bool,
     /// When it was accepted.

@@ -145,6 +145,7 @@ impl Dispatcher {
             idle_timeout: None,
             output_bytes: limits::OUTPUT_ARCHIVE,
             max_concurrent: settings.max_concurrent,
+            attended: settings.attended,
             recovery: settings.recovery,
             cleanup_after: settings.cleanup_after,
         };

@@ -52,6 +52,8 @@ pub struct Settings {
     pub shell: Option<String>,
     /// Slots of runs that name none.
     pub max_concurrent: u32,
+    /// Whether runs are [attended](crate::model::Run::attended).
+    pub attended: bool,
     /// How long after its end a session is removed; never when absent.
     pub cleanup_after: Option<Duration>,
     /// The timeout of commands whose session names none.

@@ -34,6 +34,9 @@ pub use exports::{give as give_exports, kept as kept_exports};
 /// line saves bash a hundred system calls.
 pub(super) const WRAPPER: &str = "w";
 
+/// How shells print the begin of a confined command's subshell.
+const CONFINING: &[u8] = b"( { __shellherd_confine; } 2> /dev/null; ";
+
 /// What to run.
 #[derive(Clone, Copy, Debug)]
 pub struct HandoverCommand<'a> {
@@ -118,12 +121,17 @@ pub fn messages(directory: &Path, dialect: Dialect) -> Vec<(Vec<u8>, &'static [u
     let path = |name: &str| directory.join(name).as_os_str().as_bytes().to_vec();
     let (text, wrapper) = (path("c"), path(WRAPPER));
     let mut messages: Vec<(Vec<u8>, &'static [u8])> = match dialect {
-        Dialect::Bash => vec![([&text, b": line ".as_slice()].concat(), b"line ")],
+        Dialect::Bash => vec![
+            ([&text, b": line ".as_slice()].concat(), b"line "),
+            // What it says of a confined command that stopped itself.
+            ([CONFINING, b"\\. ", &text[..], b" ) < /dev/null"].concat(), b"command"),
+            (CONFINING.to_vec(), b"( "),
+        ],
         Dialect::Zsh => vec![
             ([&text, b":".as_slice()].concat(), b"zsh:"),
             // What it says of a confined command that was killed: without the name where that is long.
-            ([b"( { __shellherd_confine; } 2> /dev/null; \\. ", &text[..], b"; )"].concat(), b"command"),
-            (b"( { __shellherd_confine; } 2> /dev/null; \\. ; )".to_vec(), b"command"),
+            ([CONFINING, b"\\. ", &text[..], b"; )"].concat(), b"command"),
+            ([CONFINING, b"\\. ; )"].concat(), b"command"),
         ],
         Dialect::Posix => vec![([&text, b": ".as_slice()].concat(), b"")],
         Dialect::Fish => {
@@ -136,7 +144,8 @@ pub fn messages(directory: &Path, dialect: Dialect) -> Vec<(Vec<u8>, &'static [u
         }
         Dialect::Plain => return Vec::new(),
     };
-    messages.extend([text, wrapper, path("b")].map(|path| (path, b"command".as_slice())));
+    messages
+        .extend([text, wrapper, path("b"), path("p"), path("i")].map(|path| (path, b"command".as_slice())));
     messages
 }
 

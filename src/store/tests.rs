@@ -238,6 +238,7 @@ fn run(number: i64) -> (Run, Arc<[Task]>) {
         priority: Priority::Normal,
         workplace: Workplace { shell: "/bin/sh".into(), dialect: Dialect::Posix, directory: "/".into() },
         paused: false,
+        attended: true,
         aborted: false,
         created_at: Timestamp(number),
         ended_at: None,

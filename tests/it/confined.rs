@@ -24,6 +24,7 @@ impl Herd {
             state_dir: state.path().to_owned(),
             shell: None,
             max_concurrent: 4,
+            attended: false,
             cleanup_after: None,
             program: env!("CARGO_BIN_EXE_shellherd").into(),
             command_timeout: Duration::from_secs(60),

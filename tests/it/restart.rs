@@ -214,3 +214,70 @@ fn old_output_goes_when_a_session_ends_and_what_is_live_stays() {
     // Its record tells what it was.
     assert_eq!(client.status(&old)["status"], "terminated");
 }
+
+/// Where tasks stand, each with its reason.
+fn standing(client: &mut Client, run: &str) -> Vec<(Value, Value, Value)> {
+    let shown = client.ok("task_status", json!({"runId": run}));
+    let tasks = shown["tasks"].as_array().expect("tasks").iter();
+    tasks.map(|task| (task["id"].clone(), task["status"].clone(), task["reason"].clone())).collect()
+}
+
+/// Ends a server in the middle of a run, and works the rest off with the next one.
+fn check_run_over_end(how: &str, resumable: bool, end: impl Fn(&mut Client)) {
+    let state = Scratch::new("run-over-end");
+    let mark = marker();
+    let mut client = Client::start_in(state.path());
+    let release = state.path().join("release");
+    let first = format!("test -e {} || sleep {mark}", release.display());
+    let tasks = json!([
+        {"id": "one", "command": first},
+        {"id": "two", "command": "true", "dependencies": ["one"]},
+        {"id": "three", "command": "true"},
+        {"id": "anyway", "command": "true", "dependencies": [{"id": "one", "condition": "always"}]},
+    ]);
+    let arguments = json!({"tasks": tasks, "resumable": resumable, "maxConcurrent": 1});
+    let run = client.ok("task_distribute", arguments)["runId"].as_str().expect("a run").to_owned();
+    until("the first task runs", || !processes_with(&mark).is_empty());
+    // Somebody who waits does not hold the end up.
+    client.send_call("task_status", json!({"runId": run, "wait": "1h"}));
+    end(&mut client);
+    client.until_exit();
+    until("the task is gone", || processes_with(&mark).is_empty());
+    std::fs::write(&release, "").expect("the file can be written");
+
+    let mut client = Client::start_in(state.path());
+    let told = |name: &str, status: &str, reason: Option<&str>| (json!(name), json!(status), json!(reason));
+    let (one, two) = if resumable {
+        (told("one", "queued", None), told("two", "queued", None))
+    } else {
+        (told("one", "failed", Some("server_restart")), told("two", "failed", Some("dependency_failed")))
+    };
+    let queued = |name: &str| told(name, "queued", None);
+    assert_eq!(standing(&mut client, &run), [one, two, queued("three"), queued("anyway")], "{how}");
+    let again = json!({"tasks": [{"id": "three", "command": "true"}]});
+    let refused = client.call("task_distribute", again);
+    assert_eq!(refused.code(), "duplicate_id", "{how}");
+    for way in [format!("task_control (runId: {run}, action: resume)"), format!("task_cancel (runId: {run})")]
+    {
+        assert!(refused.text.contains(&way), "{how}: no {way} in {refused:?}");
+    }
+    let resumed = client.ok("task_control", json!({"runId": run, "action": "resume"}));
+    assert_eq!(resumed["paused"], json!(null), "{how}: {resumed}");
+    let over = crate::tasks::over(&mut client, &run);
+    let completed = over.iter().filter(|task| task["status"] == "completed").count();
+    assert_eq!(completed, if resumable { 4 } else { 2 }, "{how}: {over:?}");
+}
+
+#[test]
+fn a_run_outlives_the_end_of_input() {
+    for resumable in [true, false] {
+        check_run_over_end("end of input", resumable, Client::hang_up);
+    }
+}
+
+#[test]
+fn a_run_outlives_sigterm() {
+    for resumable in [true, false] {
+        check_run_over_end("SIGTERM", resumable, |client| client.signal(Signal::TERM));
+    }
+}

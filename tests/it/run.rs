@@ -401,3 +401,32 @@ fn a_second_ctrl_c_kills_at_once() {
     assert!(ran.out.contains("0 of 2 tasks completed, 2 cancelled in "), "{}", ran.out);
     until("nothing is left", || processes_with(&mark).is_empty());
 }
+
+/// Nobody could resume what a killed `run` left, and its names would be taken for ever.
+#[test]
+fn a_killed_run_does_not_stand_in_the_way_of_the_next() {
+    let home = Scratch::new("run-again");
+    let mark = marker();
+    let text = |command: &str| {
+        let after = json!([{"id": "first", "condition": "always"}]);
+        json!([task("first", command, json!([])), task("second", "true", after)]).to_string()
+    };
+    std::fs::write(home.path().join("again.json"), text(&format!("sleep {mark}")))
+        .expect("it can be written");
+    let mut child = verb(home.path(), &["again.json"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it runs");
+    until("the task runs", || !processes_with(&mark).is_empty());
+    signal(&child, "-KILL");
+    child.wait().expect("it ends");
+    until("the task is gone", || processes_with(&mark).is_empty());
+    let dry = run(&home, &["again.json", "--dry-run"]);
+    assert!(dry.errors.contains("task_cancel"), "{}", dry.errors);
+    let ran = run_text(&home, "again.json", &text("true"), &[]);
+    assert_eq!(ran.code, Some(0), "{} {}", ran.out, ran.errors);
+    assert!(ran.errors.contains("cancelled 1 task of run_"), "{}", ran.errors);
+    let ran = run(&home, &["again.json", "--quiet"]);
+    assert_eq!((ran.code, ran.errors.as_str()), (Some(0), ""), "there was nothing left to cancel");
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Flag, Scratch, marker, processes_with, until};
+use crate::support::{Client, Flag, Scratch, marker, processes_with, shells, until};
 
 /// The tasks of a run once all of them are over.
 pub fn over(client: &mut Client, run: &str) -> Vec<Value> {
@@ -381,4 +381,56 @@ fn scripts_and_agents_run() {
     let code = task(&tasks, "code");
     assert_eq!((&code["output"], &code["exitCode"]), (&json!("given"), &json!(5)), "{code}");
     assert_eq!(task(&tasks, "agent")["output"], "it's $HOME\nhere|");
+}
+
+/// `set -e` is the session's: a failed task fails, its own lines end at the first failure, and the shell lives.
+#[test]
+fn a_failed_task_ends_no_shell_under_set_e() {
+    let mut client = Client::start();
+    for (_, shell) in shells().into_iter().filter(|(name, _)| *name != "fish") {
+        let session = client.clean(&shell);
+        client.run(&session, "set -e");
+        let tasks = json!([
+            {"id": "fails", "command": "exit 3"},
+            {"id": "stops", "command": "false; echo after"},
+            {"id": "killed", "command": "kill -9 $(exec sh -c 'echo $PPID')"},
+            {"id": "goes-on", "command": "case $- in *e*) echo still set ;; esac"},
+        ]);
+        let tasks = run(&mut client, json!({"tasks": tasks, "sessions": [session]}));
+        let ends: Vec<_> = tasks.iter().map(|task| (&task["reason"], task["exitCode"].as_i64())).collect();
+        let failed = json!("exit_code");
+        let expected =
+            [(&failed, Some(3)), (&failed, Some(1)), (&failed, Some(137)), (&Value::Null, Some(0))];
+        assert_eq!(ends, expected, "{shell}: {tasks:#?}");
+        let output = |client: &mut Client, id: &str| {
+            let id = task(&tasks, id)["commandId"].clone();
+            client.call("command_status", json!({"commandId": id})).output().to_owned()
+        };
+        assert_eq!(output(&mut client, "stops"), "", "{shell}");
+        assert_eq!(output(&mut client, "goes-on"), "still set\n", "{shell}");
+        assert_eq!(client.run(&session, "case $- in *e*) echo set ;; esac").output(), "set\n", "{shell}");
+        assert_eq!(client.status(&session)["status"], "idle", "{shell}");
+    }
+}
+
+/// What bash says of a stopped job names the command, not what the server put around it.
+#[test]
+fn a_task_that_stops_itself_is_told_of_in_plain_words() {
+    let mut client = Client::start();
+    let session = client.clean("/bin/bash");
+    let stop = "kill -STOP $BASHPID";
+    let tasks = json!([
+        {"id": "plain", "command": stop},
+        {"id": "prepared", "command": stop, "payload": {"env": {"A": "1"}, "stdin": "text"}},
+        {"id": "next", "command": "echo next"},
+    ]);
+    let tasks = run(&mut client, json!({"tasks": tasks, "sessions": [session]}));
+    let outputs = tasks.iter().map(|task| {
+        let id = task["commandId"].clone();
+        client.call("command_status", json!({"commandId": id})).output().to_owned()
+    });
+    let outputs: Vec<String> = outputs.collect();
+    assert!(outputs[0].contains("Stopped") && outputs[0].ends_with(" command\n"), "{outputs:?}");
+    assert!(outputs[1].contains("Stopped") && outputs[2].contains("next\n"), "{outputs:?}");
+    assert!(!outputs.concat().contains("shellherd"), "{outputs:?}");
 }

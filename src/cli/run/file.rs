@@ -81,6 +81,11 @@ impl TaskFile {
         Path::new(&self.name).file_stem().and_then(|stem| stem.to_str()).unwrap_or(&self.name)
     }
 
+    /// Whether the tasks are only to be looked at.
+    pub(super) fn is_dry_run(&self) -> bool {
+        self.arguments.get("dryRun").and_then(Value::as_bool) == Some(true)
+    }
+
     /// What was refused, with the line that it is about where that can be told.
     pub(super) fn refusal(&self, error: &Error) -> String {
         let line = self.line_of(error).map_or_else(String::new, |line| format!(":{line}"));

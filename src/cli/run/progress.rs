@@ -136,7 +136,7 @@ fn changed(task: &TaskView, before: (TaskStatus, u32)) -> Vec<String> {
 }
 
 /// A line on stderr. Nothing is left to tell it to when that is gone.
-fn say(line: &str) {
+pub(super) fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 

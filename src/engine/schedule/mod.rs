@@ -67,6 +67,8 @@ pub(super) struct Schedule {
     pub(super) turn: u64,
     /// Whether something changed that may let a task start.
     pub(super) is_due: bool,
+    /// Whether runs stay as they are, for the next server.
+    pub(super) is_frozen: bool,
 }
 
 /// A session of the pool.

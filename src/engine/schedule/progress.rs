@@ -15,6 +15,7 @@ impl RunEntry {
             run: self.run.id.clone(),
             status: status(self.counts(), self.run.paused),
             paused: self.run.paused,
+            attended: self.run.attended,
             max_concurrent: self.run.max_concurrent,
             priority: self.run.priority,
             counts: self.counts(),

@@ -61,6 +61,7 @@ impl Play {
             idle_timeout: None,
             output_bytes: 1 << 20,
             max_concurrent: 4,
+            attended: false,
             recovery: RecoverySettings::DEFAULT,
             cleanup_after: None,
         };

@@ -95,6 +95,7 @@ impl Tale {
             ["resume"] => return self.control(RunChange { paused: Some(false), ..RunChange::default() }),
             ["wait", text] => self.world.wait(duration(text)),
             ["crash"] => self.world.crash(),
+            ["shutdown"] => self.world.shut_down(),
             _ => panic!("no such line: {words:?}"),
         }
         Ok(())
@@ -246,6 +247,39 @@ fn what_ran_in_a_crash_fails_and_the_rest_waits_to_be_resumed() {
          crash          => a failed server_restart, c failed dependency_failed by a
          resume         =>
          shells         => d running",
+    );
+}
+
+#[test]
+fn a_shutdown_leaves_runs_as_a_crash_does() {
+    tell(
+        "run 1 resumable a b<a c =>
+         shells         => a running
+         shutdown       => a queued
+         resume         =>
+         shells         => a running try 2
+         end a 0        => a completed try 2, c running
+         end c 0        => b running, c completed",
+    );
+    tell(
+        "run 2 a~ b c<a d<a! e<b! =>
+         shells         => a running, b running
+         cancel b       => b running cancelled interrupted
+         shutdown       => a failed server_restart, b failed cancelled, c failed dependency_failed by a
+         resume         =>
+         shells         => d running, e running",
+    );
+}
+
+#[test]
+fn a_shutdown_in_a_pause_between_tries_leaves_the_next_try() {
+    tell(
+        "run 1 a~ b<a   =>
+         shells         => a running
+         end a 1        => a queued
+         shutdown       =>
+         resume         =>
+         shells         => a running try 2",
     );
 }
 

@@ -394,6 +394,30 @@ impl World {
         self.is_restoring = false;
     }
 
+    /// An orderly end of the server, and what the next one finds.
+    pub(super) fn shut_down(&mut self) {
+        let (now, mut step) = (self.play.now(), Step::default());
+        let engine = &mut self.play.engine;
+        engine.freeze_runs();
+        let sessions: Vec<SessionId> = self.workers.keys().cloned().collect();
+        let close = Request::Close {
+            sessions: sessions.clone(),
+            mode: CloseMode::Emergency,
+            grace: None,
+            reason: None,
+        };
+        engine.request(now, close, &mut step).expect("sessions can be closed");
+        for session in sessions {
+            let generation = engine.session(&session).expect("it is known").generation;
+            let kind = WorkerEventKind::Gone { exit: Exit::Signal(1), forced: false };
+            engine.event(now, WorkerEvent { session, generation, cursor: 0, kind }, &mut step);
+        }
+        engine.elapse(now, &mut step);
+        self.play.take(step);
+        self.store.apply(&self.play.records);
+        self.crash();
+    }
+
     /// Lets everything come to its end: nothing hangs, and nothing runs for ever.
     pub(super) fn end_everything(&mut self) {
         self.step(|engine, _, _| engine.load(Load::default()));

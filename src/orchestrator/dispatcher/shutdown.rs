@@ -11,9 +11,11 @@ use crate::id::SessionId;
 use crate::limits;
 
 impl Dispatcher {
-    /// Ends every session at once: a polite signal to all, then SIGKILL to what is left.
+    /// Ends every session at once: a polite signal to all, then SIGKILL to what is left. Runs are left to the
+    /// next server as a killed one would leave them.
     pub(super) async fn shut_down(&mut self, inputs: &mut mpsc::Receiver<Input>) {
         self.stopping.cancel();
+        self.engine.freeze_runs();
         let now = clock::now();
         let mut step = Step::default();
         let open: Vec<SessionId> =

@@ -12,7 +12,6 @@ use std::path::Path;
 
 use super::{HandoverCommand, cd, quoted, quoted_bytes, save};
 use crate::model::session::Dialect;
-use crate::pty::confinement::{Marker, marker};
 
 /// Writes what has to be prepared for `command`, whose text and input are in the files `c` and `i` of
 /// `directory`, and returns the words that run it. Without an input it reads nothing: a task must not
@@ -39,10 +38,7 @@ pub(super) fn write(
         (Dialect::Bash | Dialect::Zsh | Dialect::Posix | Dialect::Plain, interpreter) => {
             let run = interpreter.map_or(b"\\.".to_vec(), |program| [b"\\exec ", &program[..]].concat());
             // The status before is another command's: a bare `exit` must not repeat it.
-            let mut first = match marker(dialect) {
-                Marker::Subshell => b"{ __shellherd_confine; } 2>/dev/null; ".to_vec(),
-                Marker::Server => b"\\:; ".to_vec(),
-            };
+            let mut first = b"{ __shellherd_confine; } 2>/dev/null; ".to_vec();
             if is_prepared {
                 first.extend([b"\\. ", &preparation[..], b"; "].concat());
             }
@@ -53,6 +49,10 @@ pub(super) fn write(
         save(&directory.join("p"), &prepare)?;
     }
     let run = [&words, b" <".as_slice(), &stdin].concat();
+    if dialect == Dialect::Fish {
+        return Ok(run);
+    }
+    let run = [b"{ __shellherd_spare; } 2>/dev/null; ".as_slice(), &run].concat();
     if dialect != Dialect::Zsh {
         return Ok(run);
     }

@@ -28,6 +28,7 @@ esac
 __sh=@WRAPPER@
 
 __shellherd_begin() {
+    case ${__shellherd_errexit-} in e) __shellherd_errexit=; \builtin set -e ;; esac
     # Under set -e a status other than 0 would end the shell before the command began.
     case $- in *e*) __shellherd_status=0 ;; esac
     case $- in *[euvx]*) \builtin local - && \builtin set +euvx ;; esac
@@ -54,8 +55,15 @@ __shellherd_end() {
     \builtin return "$__shellherd_status"
 }
 
+# Under set -e the failure of a confined command would end the shell. So until the next command begins the
+# option holds in the subshell alone: where a status is looked at it holds in no command of a subshell.
+__shellherd_spare() { case $- in *e*) __shellherd_errexit=e; \builtin set +e ;; esac; }
+
 # Marks the subshell of a confined command, and so what it starts; the shell itself stays as it is.
-__shellherd_confine() { @CONFINE@ || \builtin true; }
+__shellherd_confine() {
+    @CONFINE@ || \builtin true
+    case ${__shellherd_errexit-} in e) __shellherd_errexit=; \builtin set -e ;; esac
+}
 
 # Undoes what a command's preparation changed.
 __shellherd_restore() {

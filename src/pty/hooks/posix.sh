@@ -31,6 +31,7 @@ __sh=@WRAPPER@
 __shellherd_begin() {
     # After an abort the status is still that of the aborted command.
     __shellherd_code=$?
+    case ${__shellherd_errexit-} in e) __shellherd_errexit=; \command set -e ;; esac
     if [ -n "${__shellherd_number-}" ]; then __shellherd_status=$__shellherd_code; fi
     if [ -n "${__shellherd_undo-}" ]; then __shellherd_restore; fi
     __shellherd_arm
@@ -56,6 +57,12 @@ __shellherd_end() {
     __shellherd_number=
     return "$__shellherd_status"
 }
+
+# As in bash.sh.
+__shellherd_spare() { case $- in *e*) __shellherd_errexit=e; \command set +e ;; esac; }
+
+# Begins the subshell of a confined command.
+__shellherd_confine() { case ${__shellherd_errexit-} in e) __shellherd_errexit=; \command set -e ;; esac; }
 
 # Undoes what a command's preparation changed.
 __shellherd_restore() {

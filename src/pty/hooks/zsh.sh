@@ -5,6 +5,12 @@
 __sh=@WRAPPER@
 
 __shellherd_begin() {
+    # Before the options are local.
+    case ${__shellherd_errexit-} in e) \builtin typeset -g __shellherd_errexit=; \builtin set -e ;; esac
+    __shellherd_began "$1"
+}
+
+__shellherd_began() {
     { \builtin local __shellherd_code="${__shellherd_status:-0}"; if [[ -o errexit ]]; then __shellherd_code=0; fi; \builtin emulate -L zsh; \builtin unsetopt xtrace verbose } 2>/dev/null
     if [[ -n ${__shellherd_undo-} ]]; then __shellherd_restore; fi
     __shellherd_arm
@@ -32,8 +38,14 @@ __shellherd_end() {
     \builtin return $__shellherd_code
 }
 
+# As in bash.sh.
+__shellherd_spare() { case $- in *e*) \builtin typeset -g __shellherd_errexit=e; \builtin set +e ;; esac }
+
 # Marks the subshell of a confined command, and so what it starts; the shell itself stays as it is.
-__shellherd_confine() { @CONFINE@ || \builtin true }
+__shellherd_confine() {
+    @CONFINE@ || \builtin true
+    case ${__shellherd_errexit-} in e) \builtin typeset -g __shellherd_errexit=; \builtin set -e ;; esac
+}
 
 # Undoes what a command's preparation changed.
 __shellherd_restore() {
