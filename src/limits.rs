@@ -61,7 +61,7 @@ pub const POOL_IDLE: Duration = Duration::from_secs(60);
 pub const POOL_START: Duration = Duration::from_secs(30);
 /// Pooled sessions in a row that may fail to start before the tasks that wait for one are given up.
 pub const POOL_FAILURES: u32 = 3;
-/// Waiting for this long counts as much as one level of priority.
+/// A task that became ready less than this after one of lower priority goes before it all the same.
 pub const AGEING: Duration = Duration::from_secs(60);
 /// The timeout of a task that names none. What hangs must not hold up a run for ever.
 pub const TASK_TIMEOUT: Duration = Duration::from_secs(3_600);

@@ -87,6 +87,8 @@ pub(in crate::engine) struct RunEntry {
     lanes: Vec<Lane>,
     /// The cost of the costliest chain from each task on, in microseconds.
     chains: Vec<u64>,
+    /// The greatest of these.
+    longest: u64,
     /// Whether most of these costs are known from earlier runs.
     is_estimated: bool,
     counts: Counts,
@@ -115,6 +117,7 @@ impl RunEntry {
         // What nothing is known of takes as long as the others do.
         let usual = if known == 0 { UNKNOWN_COST_US } else { sum / known as u64 };
         let chains = graph.chains(|number| costs[number as usize].unwrap_or(usual));
+        let longest = chains.iter().copied().max().unwrap_or(0);
         let is_estimated = known > 0 && known * 2 >= tasks.len();
         let mut lanes: Vec<Lane> = Vec::new();
         let mut lane_of: BTreeMap<Wish, u32> = BTreeMap::new();
@@ -141,6 +144,7 @@ impl RunEntry {
             nodes,
             lanes,
             chains,
+            longest,
             is_estimated,
             counts,
             taken: 0,
@@ -471,13 +475,13 @@ impl RunEntry {
     fn make_ready(&mut self, now: Now, number: u32) {
         self.turns += 1;
         let chain = match self.run.strategy {
-            Strategy::Dependency => self.chains[number as usize],
+            Strategy::Dependency => (self.chains[number as usize], self.longest),
             Strategy::Priority
             | Strategy::RoundRobin
             | Strategy::LoadBalanced
             | Strategy::Capability
             | Strategy::Affinity
-            | Strategy::ResourceAware => 0,
+            | Strategy::ResourceAware => (0, 0),
         };
         let key = Key::new(now.moment, self.tasks[number as usize].priority, chain, self.turns, number);
         let node = &mut self.nodes[number as usize];
