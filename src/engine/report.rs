@@ -60,8 +60,9 @@ pub struct TaskView {
     pub attempts: u32,
     /// The exit code of its latest attempt.
     pub exit_code: Option<i32>,
-    /// Percent of its expected duration that has passed; 100 only when it is over.
-    pub progress: u8,
+    /// Percent of its expected duration that has passed, never 100; only while it runs, and where earlier
+    /// runs of it tell.
+    pub progress: Option<u8>,
     /// When it was accepted.
     pub queued_at: Option<Timestamp>,
     /// When its latest attempt began.

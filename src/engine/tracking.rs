@@ -158,7 +158,7 @@ fn not_found(id: String) -> TaskView {
         attempt: 0,
         attempts: 0,
         exit_code: None,
-        progress: 100,
+        progress: None,
         queued_at: None,
         started_at: None,
         ended_at: None,

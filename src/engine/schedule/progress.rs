@@ -46,18 +46,14 @@ impl RunEntry {
         self.tasks[number as usize].id.clone()
     }
 
-    /// Percent of what a task is expected to take that has passed; 100 only when it is over.
-    pub(in crate::engine) fn task_percent(&self, now: Timestamp, number: u32) -> u8 {
+    /// Percent of what a running task is expected to take that has passed, never 100. Only earlier runs of
+    /// that very task can tell.
+    pub(in crate::engine) fn task_percent(&self, now: Timestamp, number: u32) -> Option<u8> {
         let state = self.state(number);
-        match state.status {
-            TaskStatus::Queued => 0,
-            TaskStatus::Completed | TaskStatus::Failed => 100,
-            TaskStatus::Running => {
-                let passed_us = state.started_at.map_or(0, |started| now.since(started).as_micros());
-                let percent = passed_us * 100 / u128::from(self.cost_us(number).max(1));
-                u8::try_from(percent.min(99)).unwrap_or(99)
-            }
-        }
+        let started =
+            state.started_at.filter(|_| state.status == TaskStatus::Running && self.is_known(number))?;
+        let percent = now.since(started).as_micros() * 100 / u128::from(self.cost_us(number).max(1));
+        Some(u8::try_from(percent.min(99)).unwrap_or(99))
     }
 
     /// Adds how far some of its tasks have come.
@@ -163,5 +159,69 @@ pub(in crate::engine) fn status(counts: Counts, paused: bool) -> RunStatus {
         RunStatus::Running
     } else {
         RunStatus::Queued
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use uuid::Uuid;
+
+    use super::super::tests::tasks;
+    use super::*;
+    use crate::clock::{Moment, Now};
+    use crate::id::{CommandId, RunId, SessionId};
+    use crate::model::{Dialect, OnFailure, Priority, Run, RunResources, Strategy, Workplace};
+
+    fn at(seconds: u64) -> Now {
+        let moment = Moment(Duration::from_secs(seconds));
+        Now { moment, wall: Timestamp(0).after(moment.0) }
+    }
+
+    /// A run of these tasks, two at a time, that has begun. What each takes is known where its id has a
+    /// number behind it, in tenths of a second.
+    fn run(lines: &[&str]) -> RunEntry {
+        let run = Run {
+            id: RunId::from_text("run_k3f9q2"),
+            uuid: Uuid::from_u128(1),
+            strategy: Strategy::Dependency,
+            max_concurrent: 2,
+            on_failure: OnFailure::SkipDependents,
+            sessions: Vec::new(),
+            resumable: false,
+            resources: RunResources::default(),
+            priority: Priority::Normal,
+            workplace: Workplace {
+                shell: PathBuf::from("/bin/sh"),
+                dialect: Dialect::Plain,
+                directory: PathBuf::from("/"),
+            },
+            paused: false,
+            aborted: false,
+            created_at: Timestamp(0),
+            ended_at: None,
+        };
+        let known =
+            |task: &crate::model::Task| task.id.get(1..)?.parse::<u64>().ok().map(|tenths| tenths * 100_000);
+        let mut entry = RunEntry::new(run, Arc::from(tasks(lines)), known).unwrap();
+        entry.begin(at(0));
+        entry
+    }
+
+    fn start(entry: &mut RunEntry, seconds: u64, number: u32) {
+        entry.start(at(seconds), number, SessionId::from_text("s"), CommandId::from_text("c"));
+    }
+
+    #[test]
+    fn only_a_task_that_is_known_shows_a_percentage() {
+        let mut entry = run(&["a40", "b"]);
+        start(&mut entry, 0, 0);
+        start(&mut entry, 0, 1);
+        assert_eq!(entry.task_percent(at(1).wall, 0), Some(25));
+        assert_eq!(entry.task_percent(at(9).wall, 0), Some(99));
+        assert_eq!(entry.task_percent(at(1).wall, 1), None);
     }
 }

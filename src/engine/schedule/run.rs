@@ -75,6 +75,8 @@ struct Node {
     lane: u32,
     /// The task before it that was over last.
     kin: Option<u32>,
+    /// Whether earlier runs tell how long it takes.
+    is_known: bool,
 }
 
 /// A run with its tasks.
@@ -132,6 +134,7 @@ impl RunEntry {
                 waiting: graph.dependencies(number),
                 lane,
                 kin: None,
+                is_known: costs[number as usize].is_some(),
             }
         });
         let nodes: Vec<Node> = nodes.collect();
@@ -228,6 +231,11 @@ impl RunEntry {
     pub(in crate::engine) fn cost_us(&self, number: u32) -> u64 {
         let behind = self.graph.dependents(number).iter().map(|edge| self.chains[edge.to as usize]).max();
         self.chains[number as usize].saturating_sub(behind.unwrap_or(0))
+    }
+
+    /// Whether that is known from earlier runs of the task itself.
+    pub(super) fn is_known(&self, number: u32) -> bool {
+        self.nodes[number as usize].is_known
     }
 
     /// The tasks that a task waits for, in the order in which it names them.

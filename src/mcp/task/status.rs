@@ -149,7 +149,7 @@ impl Item {
             error: error(view),
             output: String::new(),
             omitted_lines: 0,
-            progress: (view.status == TaskStatus::Running).then_some(view.progress),
+            progress: view.progress,
             queued_at: text(view.queued_at.map(|at| at.to_string())),
             started_at: text(view.started_at.map(|at| at.to_string())),
             completed_at: text(view.ended_at.map(|at| at.to_string())),
