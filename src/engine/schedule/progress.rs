@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::estimates::LEAST_COST_US;
 use super::rules::Counts;
 use super::run::{RATE_WINDOW, RunEntry};
 use crate::clock::Timestamp;
@@ -102,14 +103,15 @@ impl RunEntry {
         }
     }
 
-    /// What a task is still expected to take.
+    /// What a task that is not over is still expected to take; one that is overdue may end at any moment.
     fn left_us(&self, now: Timestamp, number: u32) -> u64 {
         let state = self.state(number);
         let passed = match (state.status, state.started_at) {
             (TaskStatus::Running, Some(started)) => now.since(started).as_micros(),
             _ => 0,
         };
-        self.cost_us(number).saturating_sub(u64::try_from(passed).unwrap_or(u64::MAX))
+        let left = self.cost_us(number).saturating_sub(u64::try_from(passed).unwrap_or(u64::MAX));
+        left.max(LEAST_COST_US)
     }
 
     /// The chain that decides when the run is over, or when it was.
@@ -145,7 +147,8 @@ impl RunEntry {
         });
         let by_work = (open_us / u64::from(self.run.max_concurrent)).max(chain_us) / 1_000;
         let by_chain = if self.is_estimated() { chain_us / 1_000 } else { 0 };
-        by_rate.map(|by_rate| by_rate.max(by_chain)).or_else(|| self.is_estimated().then_some(by_work))
+        let eta = by_rate.map(|by_rate| by_rate.max(by_chain));
+        eta.or_else(|| self.is_estimated().then_some(by_work)).map(|eta| eta.max(1))
     }
 }
 
@@ -213,6 +216,19 @@ mod tests {
 
     fn start(entry: &mut RunEntry, seconds: u64, number: u32) {
         entry.start(at(seconds), number, SessionId::from_text("s"), CommandId::from_text("c"));
+    }
+
+    #[test]
+    fn nothing_open_is_expected_to_take_no_time() {
+        let entry = run(&["a0", "b0 < a0", "c0 < b0", "d0"]);
+        assert_eq!(entry.estimated_ms(), Some(3));
+        // What nothing is known of does not count for as little as what is trivial.
+        assert_eq!(run(&["a0", "b0", "c"]).estimated_ms(), Some(100));
+        let mut entry = run(&["a0", "b0"]);
+        start(&mut entry, 0, 0);
+        let mut progress = Progress::default();
+        entry.add_progress(at(9).wall, &[0, 1], &mut progress);
+        assert_eq!(progress.overall.eta_ms, Some(1));
     }
 
     #[test]

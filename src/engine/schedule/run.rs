@@ -7,6 +7,7 @@ mod restore;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use super::estimates::{LEAST_COST_US, usual};
 use super::graph::Graph;
 use super::ready::{Key, Lane, Wish};
 use super::rules::{Counts, Verdict, pause, verdict};
@@ -19,8 +20,6 @@ use crate::model::{
 
 /// Ends that the moving rate of a run is taken from.
 pub(super) const RATE_WINDOW: usize = 64;
-/// What a task counts for in the length of a chain when nothing is known of any.
-const UNKNOWN_COST_US: u64 = 1_000_000;
 
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,11 +112,10 @@ impl RunEntry {
         cost: impl Fn(&Task) -> Option<u64>,
     ) -> Result<Self> {
         let graph = Graph::of(&tasks)?;
-        let costs: Vec<Option<u64>> = tasks.iter().map(cost).collect();
+        let costs: Vec<Option<u64>> =
+            tasks.iter().map(|task| cost(task).map(|cost| cost.max(LEAST_COST_US))).collect();
         let known = costs.iter().flatten().count();
-        let sum: u64 = costs.iter().flatten().fold(0, |sum, cost| sum.saturating_add(*cost));
-        // What nothing is known of takes as long as the others do.
-        let usual = if known == 0 { UNKNOWN_COST_US } else { sum / known as u64 };
+        let usual = usual(&costs);
         let chains = graph.chains(|number| costs[number as usize].unwrap_or(usual));
         let longest = chains.iter().copied().max().unwrap_or(0);
         let is_estimated = known > 0 && known * 2 >= tasks.len();
