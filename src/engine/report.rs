@@ -163,7 +163,8 @@ pub struct Progress {
     pub overall: Overall,
     /// By session, in the order of their ids.
     pub by_session: Vec<SessionProgress>,
-    /// Of what is not over, the chain that takes longest; when all is over, the one that took longest.
+    /// Of what is not over, the chain within one run that takes longest; when all is over, the one that took
+    /// longest.
     pub critical_path: Vec<String>,
     /// Attempts in the order in which they began, with their ends.
     pub timeline: Vec<TaskView>,

@@ -9,6 +9,23 @@ use crate::clock::Timestamp;
 use crate::engine::report::{Plan, Progress, RunStatus, RunView, SessionProgress};
 use crate::model::TaskStatus;
 
+/// A chain of tasks of one run.
+pub(in crate::engine) struct Chain {
+    /// Whether it is of what is not over; else it is of what was.
+    is_open: bool,
+    /// What it takes, or took.
+    cost_us: u64,
+    /// The tasks.
+    pub(in crate::engine) numbers: Vec<u32>,
+}
+
+impl Chain {
+    /// By this the chains of several runs compare: what is open decides when all is over.
+    pub(in crate::engine) fn length(&self) -> (bool, u64) {
+        (self.is_open, self.cost_us)
+    }
+}
+
 impl RunEntry {
     /// The run as callers see it.
     pub(in crate::engine) fn view(&self) -> RunView {
@@ -57,8 +74,13 @@ impl RunEntry {
         Some(u8::try_from(percent.min(99)).unwrap_or(99))
     }
 
-    /// Adds how far some of its tasks have come.
-    pub(in crate::engine) fn add_progress(&self, now: Timestamp, numbers: &[u32], progress: &mut Progress) {
+    /// Adds how far some of its tasks have come. Returns the longest chain among them.
+    pub(in crate::engine) fn add_progress(
+        &self,
+        now: Timestamp,
+        numbers: &[u32],
+        progress: &mut Progress,
+    ) -> Chain {
         let mut by_session: BTreeMap<_, SessionProgress> =
             progress.by_session.drain(..).map(|of| (of.session.clone(), of)).collect();
         let mut open_us = 0_u64;
@@ -87,20 +109,28 @@ impl RunEntry {
         let until = if is_over { last.unwrap_or(now) } else { now };
         let elapsed = u64::try_from(until.since(self.run.created_at).as_millis()).unwrap_or(u64::MAX);
         progress.overall.elapsed_ms = progress.overall.elapsed_ms.max(elapsed);
-        let path = self.open_path(is_over);
-        progress.critical_path.extend(path.iter().map(|&number| self.name(number)));
+        let path = self.path_among(now, numbers, is_over);
         if is_over {
-            return;
+            return path;
         }
-        let rate = self.rate(until);
+        let rate = if numbers.len() == self.tasks.len() {
+            self.rate(until)
+        } else {
+            self.rate_among(until, numbers)
+        };
         if let Some(rate) = rate {
             progress.overall.throughput = Some(progress.overall.throughput.unwrap_or(0.0) + rate);
         }
-        let chain_us = path.iter().map(|&number| self.left_us(now, number)).fold(0, u64::saturating_add);
-        let open = numbers.iter().filter(|&&number| !self.state(number).status.is_terminal()).count();
-        if let Some(eta) = self.eta_ms(rate, open, open_us, chain_us) {
+        let (mut open, mut known) = (0, 0);
+        for &number in numbers.iter().filter(|&&number| !self.state(number).status.is_terminal()) {
+            open += 1;
+            known += usize::from(self.is_known(number));
+        }
+        let is_estimated = known > 0 && known * 2 >= open;
+        if let Some(eta) = self.eta_ms(rate, open, open_us, is_estimated.then_some(path.cost_us)) {
             progress.overall.eta_ms = Some(progress.overall.eta_ms.unwrap_or(0).max(eta));
         }
+        path
     }
 
     /// What a task that is not over is still expected to take; one that is overdue may end at any moment.
@@ -114,9 +144,33 @@ impl RunEntry {
         left.max(LEAST_COST_US)
     }
 
-    /// The chain that decides when the run is over, or when it was.
-    fn open_path(&self, is_over: bool) -> Vec<u32> {
-        self.graph().costliest(self.chains(), |number| is_over || !self.state(number).status.is_terminal())
+    /// Of some of its tasks the chain that decides when they are over, or when they were. What lies between
+    /// two of them and is none of them counts for nothing.
+    fn path_among(&self, now: Timestamp, numbers: &[u32], is_over: bool) -> Chain {
+        let mut costs = vec![0_u64; self.tasks.len()];
+        for &number in numbers {
+            costs[number as usize] = match self.state(number).status.is_terminal() {
+                true if is_over => self.cost_us(number).max(LEAST_COST_US),
+                true => 0,
+                false => self.left_us(now, number),
+            };
+        }
+        let chains = self.graph().chains(|number| costs[number as usize]);
+        let mut path = self.graph().costliest(&chains, |_| true);
+        let cost_us = path.first().map_or(0, |&first| chains[first as usize]);
+        path.retain(|&number| costs[number as usize] > 0);
+        Chain { is_open: !is_over, cost_us, numbers: path }
+    }
+
+    /// Ends of some of its tasks in a second, since the first of them began.
+    fn rate_among(&self, now: Timestamp, numbers: &[u32]) -> Option<f64> {
+        let states = numbers.iter().map(|&number| self.state(number));
+        let begun = states.clone().filter_map(|state| state.started_at).min()?;
+        let ended = states.filter(|state| state.started_at.is_some() && state.status.is_terminal()).count();
+        let seconds = now.since(begun).as_secs_f64();
+        #[expect(clippy::cast_precision_loss, reason = "at most the tasks of a run")]
+        let count = ended as f64;
+        (ended > 0 && seconds > 0.0).then(|| count / seconds)
     }
 
     /// Tasks over in a second, over the latest ends.
@@ -131,9 +185,9 @@ impl RunEntry {
         (seconds > 0.0).then(|| count / seconds)
     }
 
-    /// The rest at the rate of late, but no less than the longest chain takes. Before anything is over
-    /// only earlier runs can tell.
-    fn eta_ms(&self, rate: Option<f64>, open: usize, open_us: u64, chain_us: u64) -> Option<u64> {
+    /// The rest at the rate of late, but no less than the longest chain takes where that is known. Before
+    /// anything is over only earlier runs can tell.
+    fn eta_ms(&self, rate: Option<f64>, open: usize, open_us: u64, chain_us: Option<u64>) -> Option<u64> {
         let by_rate = rate.map(|rate| {
             #[expect(clippy::cast_precision_loss, reason = "at most the tasks of a run")]
             let seconds = open as f64 / rate;
@@ -145,10 +199,10 @@ impl RunEntry {
             let ms = (seconds * 1_000.0) as u64;
             ms
         });
-        let by_work = (open_us / u64::from(self.run.max_concurrent)).max(chain_us) / 1_000;
-        let by_chain = if self.is_estimated() { chain_us / 1_000 } else { 0 };
-        let eta = by_rate.map(|by_rate| by_rate.max(by_chain));
-        eta.or_else(|| self.is_estimated().then_some(by_work)).map(|eta| eta.max(1))
+        let by_work =
+            chain_us.map(|chain_us| (open_us / u64::from(self.run.max_concurrent)).max(chain_us) / 1_000);
+        let by_chain = chain_us.map_or(0, |chain_us| chain_us / 1_000);
+        by_rate.map(|by_rate| by_rate.max(by_chain)).or(by_work).map(|eta| eta.max(1))
     }
 }
 
@@ -229,6 +283,21 @@ mod tests {
         let mut progress = Progress::default();
         entry.add_progress(at(9).wall, &[0, 1], &mut progress);
         assert_eq!(progress.overall.eta_ms, Some(1));
+    }
+
+    #[test]
+    fn the_path_and_the_time_left_are_of_the_selected_tasks_only() {
+        let mut entry = run(&["a10", "x900 < a10", "b20 < x900", "y900", "c40"]);
+        let check = |entry: &RunEntry, numbers: &[u32], path: &[u32], eta: u64| {
+            let mut progress = Progress::default();
+            let found = entry.add_progress(at(3).wall, numbers, &mut progress);
+            assert_eq!((found.numbers.as_slice(), progress.overall.eta_ms), (path, Some(eta)), "{numbers:?}");
+        };
+        check(&entry, &[0, 1, 2, 3, 4], &[0, 1, 2], 93_500);
+        check(&entry, &[0, 2], &[0, 2], 3_000);
+        start(&mut entry, 0, 4);
+        check(&entry, &[4], &[4], 1_000);
+        check(&entry, &[2, 4], &[2], 2_000);
     }
 
     #[test]
