@@ -45,10 +45,8 @@ impl Engine {
                 None => unknown.push(id.clone()),
             }
         }
-        let session = query
-            .session
-            .as_deref()
-            .map(|selector| self.resolve(selector).unwrap_or_else(|_| SessionId::from_text(selector.trim())));
+        let session =
+            query.session.as_deref().map(|selector| self.session_of_tasks(selector, &found)).transpose()?;
         found.retain(|&(key, number)| {
             let Some(entry) = self.schedule.run(key) else { return false };
             let fits = |pattern: &str| glob::matches(pattern, &entry.tasks[number as usize].id);
@@ -58,6 +56,19 @@ impl Engine {
                     .is_none_or(|session| entry.state(number).session.as_ref() == Some(session))
         });
         Ok(Selection { found, unknown })
+    }
+
+    /// The session that a caller names. Tasks may remember one that is forgotten elsewhere.
+    fn session_of_tasks(&self, selector: &str, tasks: &[TaskKey]) -> Result<SessionId> {
+        self.resolve(selector).or_else(|unknown| {
+            let named = SessionId::from_text(selector.trim());
+            let remembers = |&(key, number): &TaskKey| {
+                self.schedule
+                    .run(key)
+                    .is_some_and(|entry| entry.state(number).session.as_ref() == Some(&named))
+            };
+            if tasks.iter().any(remembers) { Ok(named) } else { Err(unknown) }
+        })
     }
 
     /// The tasks that a query fits, the first `most` of them in full. An id that nobody knows is a failed

@@ -413,6 +413,18 @@ fn a_paused_run_tries_nothing_again() {
 }
 
 #[test]
+fn tasks_of_an_unknown_session_are_refused_like_those_of_an_unknown_run() {
+    let world = World::new();
+    let query = TaskQuery { session: Some("nowhere".to_owned()), ..TaskQuery::default() };
+    let now = world.play.now();
+    let refusals = [
+        world.play.engine.report(now, &query, 9).expect_err("an unknown session").code,
+        world.play.engine.progress(now, &query, 9).expect_err("an unknown session").code,
+    ];
+    assert_eq!(refusals, [ErrorCode::SessionNotFound; 2]);
+}
+
+#[test]
 fn a_retried_run_stays_in_the_sessions_of_the_first() {
     let mut world = World::new();
     world.create(false);
