@@ -61,7 +61,7 @@ pub const POOL_IDLE: Duration = Duration::from_secs(60);
 pub const POOL_START: Duration = Duration::from_secs(30);
 /// Pooled sessions in a row that may fail to start before the tasks that wait for one are given up.
 pub const POOL_FAILURES: u32 = 3;
-/// Waiting for this long counts as much as one level of priority.
+/// A task that became ready less than this after one of lower priority goes before it all the same.
 pub const AGEING: Duration = Duration::from_secs(60);
 /// The timeout of a task that names none. What hangs must not hold up a run for ever.
 pub const TASK_TIMEOUT: Duration = Duration::from_secs(3_600);
@@ -126,8 +126,9 @@ pub const CALLS_WAITING: usize = 4_096;
 /// Threads beside the runtime, for output that takes long to lay out and processes that take long to
 /// die. More would only take the processor from the runtime itself.
 pub const BLOCKING_THREADS: usize = 16;
-/// Bytes of one JSON-RPC message from the client. A 1 MB command takes up to 6 MB when escaped.
-pub const MESSAGE_BYTES: usize = 8 << 20;
+/// Bytes of one JSON-RPC message from the client: 330 for each of the most tasks. A 1 MB command takes up
+/// to 6 MB when escaped.
+pub const MESSAGE_BYTES: usize = 32 << 20;
 /// Response bytes that a client may leave unread before new calls are refused.
 pub const UNREAD_BYTES: usize = 32 << 20;
 /// Bytes that a client may leave unread before it is sent no more progress, which is worth nothing when

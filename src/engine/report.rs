@@ -60,8 +60,9 @@ pub struct TaskView {
     pub attempts: u32,
     /// The exit code of its latest attempt.
     pub exit_code: Option<i32>,
-    /// Percent of its expected duration that has passed; 100 only when it is over.
-    pub progress: u8,
+    /// Percent of its expected duration that has passed, never 100; only while it runs, and where earlier
+    /// runs of it tell.
+    pub progress: Option<u8>,
     /// When it was accepted.
     pub queued_at: Option<Timestamp>,
     /// When its latest attempt began.
@@ -164,7 +165,8 @@ pub struct Progress {
     pub overall: Overall,
     /// By session, in the order of their ids.
     pub by_session: Vec<SessionProgress>,
-    /// Of what is not over, the chain that takes longest; when all is over, the one that took longest.
+    /// Of what is not over, the chain within one run that takes longest; when all is over, the one that took
+    /// longest.
     pub critical_path: Vec<String>,
     /// Attempts in the order in which they began, with their ends.
     pub timeline: Vec<TaskView>,

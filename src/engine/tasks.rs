@@ -243,17 +243,31 @@ impl Engine {
                 ));
         };
         let tasks = again.iter().filter_map(|key| self.without_what_is_over(*key, &again)).collect();
-        let is_live = |id: &SessionId| self.session(id).is_some_and(|session| session.status.is_live());
         let new = NewRun {
             tasks,
             strategy: latest.strategy,
             max_concurrent: Some(latest.max_concurrent),
             on_failure: latest.on_failure,
-            sessions: latest.sessions.iter().filter(|id| is_live(id)).map(ToString::to_string).collect(),
+            sessions: self.still_live(&latest)?,
             resumable: latest.resumable,
             resources: latest.resources,
         };
         self.distribute(now, uuid, new, latest.workplace, step)
+    }
+
+    /// Of the sessions that a run is restricted to those that live: it must not escape to others.
+    fn still_live(&self, run: &Run) -> Result<Vec<String>> {
+        let is_live = |id: &&SessionId| self.session(id).is_some_and(|session| session.status.is_live());
+        let live: Vec<String> = run.sessions.iter().filter(is_live).map(ToString::to_string).collect();
+        if live.is_empty() && !run.sessions.is_empty() {
+            return Err(Error::new(
+                ErrorCode::SessionClosed,
+                format!("all sessions that {} was restricted to are gone", run.id),
+            )
+            .with_hint("make a session, and pass the tasks to task_distribute with it in sessions")
+            .with_details(json!({"runId": run.id, "sessions": run.sessions})));
+        }
+        Ok(live)
     }
 
     /// A task to be run again, waiting only for those that run again as well.

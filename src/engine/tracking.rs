@@ -2,7 +2,7 @@
 
 use super::report::{Overall, Progress, RunStatus, RunView, TaskReport, TaskView};
 use super::request::TaskQuery;
-use super::schedule::{RunEntry, RunKey, TaskKey};
+use super::schedule::{Chain, RunEntry, RunKey, TaskKey};
 use super::{Engine, tasks};
 use crate::clock::Now;
 use crate::error::Result;
@@ -45,10 +45,8 @@ impl Engine {
                 None => unknown.push(id.clone()),
             }
         }
-        let session = query
-            .session
-            .as_deref()
-            .map(|selector| self.resolve(selector).unwrap_or_else(|_| SessionId::from_text(selector.trim())));
+        let session =
+            query.session.as_deref().map(|selector| self.session_of_tasks(selector, &found)).transpose()?;
         found.retain(|&(key, number)| {
             let Some(entry) = self.schedule.run(key) else { return false };
             let fits = |pattern: &str| glob::matches(pattern, &entry.tasks[number as usize].id);
@@ -58,6 +56,19 @@ impl Engine {
                     .is_none_or(|session| entry.state(number).session.as_ref() == Some(session))
         });
         Ok(Selection { found, unknown })
+    }
+
+    /// The session that a caller names. Tasks may remember one that is forgotten elsewhere.
+    fn session_of_tasks(&self, selector: &str, tasks: &[TaskKey]) -> Result<SessionId> {
+        self.resolve(selector).or_else(|unknown| {
+            let named = SessionId::from_text(selector.trim());
+            let remembers = |&(key, number): &TaskKey| {
+                self.schedule
+                    .run(key)
+                    .is_some_and(|entry| entry.state(number).session.as_ref() == Some(&named))
+            };
+            if tasks.iter().any(remembers) { Ok(named) } else { Err(unknown) }
+        })
     }
 
     /// The tasks that a query fits, the first `most` of them in full. An id that nobody knows is a failed
@@ -106,11 +117,15 @@ impl Engine {
         found.sort_unstable();
         let mut progress = Progress::default();
         let mut percentages = Weighted::default();
+        let mut longest: Option<(RunKey, Chain)> = None;
         for of_run in found.chunk_by(|a, b| a.0 == b.0) {
             let Some((key, _)) = of_run.first() else { continue };
             let Some(entry) = self.schedule.run(*key) else { continue };
             let numbers: Vec<u32> = of_run.iter().map(|(_, number)| *number).collect();
-            entry.add_progress(now.wall, &numbers, &mut progress);
+            let path = entry.add_progress(now.wall, &numbers, &mut progress);
+            if longest.as_ref().is_none_or(|(_, than)| path.length() > than.length()) {
+                longest = Some((*key, path));
+            }
             for &number in &numbers {
                 percentages.add(entry.tasks[number as usize].weight, entry.state(number).status);
             }
@@ -120,14 +135,18 @@ impl Engine {
         overall.status = self.status_of(overall, &found);
         progress.by_session.truncate(most);
         if most == 0 {
-            progress.critical_path.clear();
             return Ok(progress);
+        }
+        if let Some((key, path)) = longest
+            && let Some(entry) = self.schedule.run(key)
+        {
+            let ids = path.numbers.iter().map(|&number| entry.tasks[number as usize].id.clone());
+            progress.critical_path = ids.take(most).collect();
         }
         let begun = found.into_iter().filter_map(|task| self.task_view(now, task));
         progress.timeline = begun.filter(|view| view.started_at.is_some()).collect();
         progress.timeline.sort_by_key(|view| view.started_at);
         progress.timeline.truncate(most);
-        progress.critical_path.truncate(most);
         Ok(progress)
     }
 
@@ -158,7 +177,7 @@ fn not_found(id: String) -> TaskView {
         attempt: 0,
         attempts: 0,
         exit_code: None,
-        progress: 100,
+        progress: None,
         queued_at: None,
         started_at: None,
         ended_at: None,

@@ -173,6 +173,7 @@ impl Reader<'_> {
     }
 
     fn value(&self, path: &str, schema: &Value, given: Value) -> Result<Value> {
+        let given = unpacked(path, schema, given)?;
         if let Some(kind) = schema.get("x-kind").and_then(Value::as_str) {
             return of_kind(kind, &given).ok_or_else(|| mismatch(path, schema, &given));
         }
@@ -227,6 +228,30 @@ impl Reader<'_> {
         let of_each = &schema["items"];
         let items = given.into_iter().enumerate();
         items.map(|(index, item)| self.value(&format!("{path}[{index}]"), of_each, item)).collect()
+    }
+}
+
+/// A list or an object that was sent as JSON in a string, as models do; everything else is as it came.
+/// What begins like one where objects are listed and cannot be read is refused: a broken list of tasks
+/// must not pass for the command of a single one.
+fn unpacked(path: &str, schema: &Value, given: Value) -> Result<Value> {
+    let takes = |of: &Value, kind: &str| of.get("type").and_then(Value::as_str) == Some(kind);
+    let (is_list, is_object) = (takes(schema, "array"), takes(schema, "object"));
+    let lists_objects = is_list && schema.get("items").is_some_and(|items| takes(items, "object"));
+    match given {
+        Value::String(text) if (is_list || is_object) && text.trim_start().starts_with(['[', '{']) => {
+            match serde_json::from_str(&text) {
+                Ok(list @ Value::Array(_)) if is_list => Ok(list),
+                Ok(object @ Value::Object(_)) if is_object || lists_objects => Ok(object),
+                Ok(_) | Err(_) if !lists_objects => Ok(text.into()),
+                Ok(_) => Err(mismatch(path, schema, &text.into())),
+                Err(error) => Err(refusal(
+                    path,
+                    format!("'{path}' is a string that begins like JSON and is none ({error}); send a list"),
+                )),
+            }
+        }
+        other => Ok(other),
     }
 }
 

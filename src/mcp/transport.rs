@@ -3,6 +3,8 @@
 //! `initialize` end the server. This one answers every line it refuses, with the request's id where
 //! one can be made out, and stops reading while too much is under way. Knows JSON-RPC, no tool.
 
+mod oversized;
+
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::traffic::Traffic;
 use crate::limits;
+use oversized::Oversized;
 
 /// Bytes read, and written, at once.
 const PIECE_BYTES: usize = 64 << 10;
@@ -32,12 +35,11 @@ const PARSE_ERROR: i32 = -32_700;
 const INVALID_REQUEST: i32 = -32_600;
 
 /// One client on a pair of pipes.
-#[expect(clippy::struct_excessive_bools, reason = "each is a state of its own, and they combine")]
 pub(crate) struct Lines<R, W> {
     reader: BufReader<R>,
     line: Vec<u8>,
-    /// The rest of a line that was too long is being skipped.
-    skipping: bool,
+    /// What is kept of a line that is too long and is being skipped.
+    skipped: Option<Oversized>,
     /// A refusal is queued and perhaps not yet written.
     flushing: bool,
     /// The client has chosen its protocol era; before, rmcp ends on anything but a request.
@@ -123,7 +125,7 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
 /// What a read brought.
 enum Piece {
     Line,
-    TooLong,
+    TooLong(Value),
     More,
     End,
 }
@@ -134,7 +136,7 @@ impl<R: AsyncRead + Unpin + Send, W: AsyncWrite + Unpin + Send + 'static> Lines<
         Self {
             reader: BufReader::with_capacity(PIECE_BYTES, reader),
             line: Vec::new(),
-            skipping: false,
+            skipped: None,
             flushing: false,
             begun: false,
             ended: false,
@@ -157,27 +159,27 @@ impl<R: AsyncRead + Unpin + Send, W: AsyncWrite + Unpin + Send + 'static> Lines<
             }
         };
         if available.is_empty() {
-            return Piece::End;
+            // A last line without its newline is a line.
+            return self.skipped.take().map_or(Piece::End, |skipped| Piece::TooLong(skipped.id()));
         }
         let newline = memchr::memchr(b'\n', available);
         let length = newline.map_or(available.len(), |position| position + 1);
-        let too_long = self.line.len() + length > limits::MESSAGE_BYTES;
-        if !self.skipping && !too_long {
-            self.line.extend_from_slice(&available[..length]);
+        let piece = &available[..length];
+        if self.skipped.is_none() && self.line.len() + length > limits::MESSAGE_BYTES {
+            self.skipped = Some(Oversized::new(&std::mem::take(&mut self.line)));
+        }
+        match &mut self.skipped {
+            Some(skipped) => skipped.extend(piece),
+            None => self.line.extend_from_slice(piece),
         }
         self.reader.consume(length);
-        match (self.skipping, newline) {
-            (true, Some(_)) => {
-                self.skipping = false;
+        match (newline, self.skipped.take()) {
+            (Some(_), Some(skipped)) => Piece::TooLong(skipped.id()),
+            (Some(_), None) => Piece::Line,
+            (None, skipped) => {
+                self.skipped = skipped;
                 Piece::More
             }
-            (false, _) if too_long => {
-                self.line = Vec::new();
-                self.skipping = newline.is_none();
-                Piece::TooLong
-            }
-            (false, Some(_)) => Piece::Line,
-            (true | false, None) => Piece::More,
         }
     }
 
@@ -344,13 +346,9 @@ where
                         return Some(message);
                     }
                 }
-                Piece::TooLong => {
+                Piece::TooLong(id) => {
                     let most = limits::MESSAGE_BYTES;
-                    self.refuse(
-                        &Value::Null,
-                        INVALID_REQUEST,
-                        &format!("this line is longer than {most} bytes"),
-                    );
+                    self.refuse(&id, INVALID_REQUEST, &format!("this line is longer than {most} bytes"));
                 }
                 Piece::End => {
                     self.ended = true;
@@ -430,7 +428,9 @@ mod tests {
         let (messages, answered) = check(format!("{long}\n{PING}\n")).await;
         assert_eq!(messages.len(), 1);
         assert_eq!(answered.lines().count(), 1);
-        assert!(answered.contains("longer than"), "{answered}");
+        assert!(answered.contains("longer than") && answered.contains("\"id\":null"), "{answered}");
+        let (messages, answered) = check(format!(r#"{{"id":"q","params":"{long}"}}"#)).await;
+        assert!(messages.is_empty() && answered.contains("\"id\":\"q\""), "{answered}");
     }
 
     #[tokio::test]

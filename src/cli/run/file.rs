@@ -62,7 +62,7 @@ impl TaskFile {
                 .map_err(|error| format!("{name}:{}:{}: {}", error.line(), error.column(), plain(&error)))?,
             Format::Yaml => yaml::<Value>(&text).map_err(|error| shown(name, &error))?,
         };
-        let arguments = match value {
+        let mut arguments = match value {
             Value::Object(arguments) => arguments,
             Value::Array(tasks) => Map::from_iter([("tasks".to_owned(), Value::Array(tasks))]),
             Value::Null => return Err(format!("{name}: it is empty; {SHAPE}")),
@@ -72,6 +72,9 @@ impl TaskFile {
         };
         if !arguments.contains_key("tasks") {
             return Err(format!("{name}: there is no field 'tasks'; {SHAPE}"));
+        }
+        for task in arguments.get_mut("tasks").and_then(Value::as_array_mut).into_iter().flatten() {
+            name_by_text(task);
         }
         Ok(Self { name: name.to_owned(), text, arguments })
     }
@@ -110,6 +113,22 @@ impl TaskFile {
         let in_task = self.text.lines().enumerate().skip(first - 1).take(behind.saturating_sub(first).max(1));
         let of_field = in_task.filter(|_| !field.is_empty()).find(|(_, line)| line.contains(field));
         Some(of_field.map_or(first, |(at, _)| at + 1))
+    }
+}
+
+/// Ids that are written as numbers, as YAML reads `id: 1`, are the text that they were written as.
+fn name_by_text(task: &mut Value) {
+    fn text(id: &mut Value) {
+        match id {
+            Value::Number(number) => *id = Value::String(number.to_string()),
+            Value::Array(ids) => ids.iter_mut().for_each(text),
+            Value::Object(dependency) => dependency.get_mut("id").into_iter().for_each(text),
+            Value::Null | Value::Bool(_) | Value::String(_) => {}
+        }
+    }
+    let Some(task) = task.as_object_mut() else { return };
+    for field in ["id", "dependencies"] {
+        task.get_mut(field).into_iter().for_each(text);
     }
 }
 
@@ -188,6 +207,17 @@ mod tests {
         ] {
             assert_eq!(parsed(text), Ok(wanted.clone()), "{text}");
         }
+    }
+
+    #[test]
+    fn ids_may_be_numbers() {
+        let text = "- {id: 1}\n- {id: b, dependencies: [1, {id: 1}]}\n- {id: c, dependencies: 1}\n";
+        let wanted = json!([
+            {"id": "1"},
+            {"id": "b", "dependencies": ["1", {"id": "1"}]},
+            {"id": "c", "dependencies": "1"},
+        ]);
+        assert_eq!(parsed(text).unwrap()["tasks"], wanted);
     }
 
     #[test]

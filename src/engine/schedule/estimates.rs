@@ -5,6 +5,24 @@ use std::collections::{HashMap, VecDeque};
 use crate::limits;
 use crate::model::Task;
 
+/// What a task counts for when nothing is known of any, in microseconds.
+const UNKNOWN_COST_US: u64 = 1_000_000;
+/// The least that an unknown one counts for when others are known: a shell takes about that long for
+/// anything.
+const LEAST_UNKNOWN_US: u64 = 100_000;
+/// The least that a known task counts for: nothing is done in no time.
+pub(super) const LEAST_COST_US: u64 = 1_000;
+
+/// What those tasks count for of which nothing is known: as much as the others do.
+pub(super) fn usual(costs: &[Option<u64>]) -> u64 {
+    let known = costs.iter().flatten();
+    let sum = known.clone().fold(0_u64, |sum, cost| sum.saturating_add(*cost));
+    match known.count() {
+        0 => UNKNOWN_COST_US,
+        count => (sum / count as u64).max(LEAST_UNKNOWN_US),
+    }
+}
+
 /// Moving means of durations, by what was run and where.
 #[derive(Debug, Default)]
 pub struct Estimates {

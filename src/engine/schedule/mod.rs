@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use crate::id::{CommandId, RunId, SessionId};
 use crate::limits;
 pub use estimates::Estimates;
-pub(super) use progress::status;
+pub(super) use progress::{Chain, status};
 pub(super) use ready::{Key, Wish};
 pub use rules::Counts;
 pub(super) use run::{Change, Next, Outcome, RunEntry};

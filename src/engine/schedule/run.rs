@@ -7,6 +7,7 @@ mod restore;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use super::estimates::{LEAST_COST_US, usual};
 use super::graph::Graph;
 use super::ready::{Key, Lane, Wish};
 use super::rules::{Counts, Verdict, pause, verdict};
@@ -19,8 +20,6 @@ use crate::model::{
 
 /// Ends that the moving rate of a run is taken from.
 pub(super) const RATE_WINDOW: usize = 64;
-/// What a task counts for in the length of a chain when nothing is known of any.
-const UNKNOWN_COST_US: u64 = 1_000_000;
 
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +74,8 @@ struct Node {
     lane: u32,
     /// The task before it that was over last.
     kin: Option<u32>,
+    /// Whether earlier runs tell how long it takes.
+    is_known: bool,
 }
 
 /// A run with its tasks.
@@ -87,6 +88,8 @@ pub(in crate::engine) struct RunEntry {
     lanes: Vec<Lane>,
     /// The cost of the costliest chain from each task on, in microseconds.
     chains: Vec<u64>,
+    /// The greatest of these.
+    longest: u64,
     /// Whether most of these costs are known from earlier runs.
     is_estimated: bool,
     counts: Counts,
@@ -109,12 +112,12 @@ impl RunEntry {
         cost: impl Fn(&Task) -> Option<u64>,
     ) -> Result<Self> {
         let graph = Graph::of(&tasks)?;
-        let costs: Vec<Option<u64>> = tasks.iter().map(cost).collect();
+        let costs: Vec<Option<u64>> =
+            tasks.iter().map(|task| cost(task).map(|cost| cost.max(LEAST_COST_US))).collect();
         let known = costs.iter().flatten().count();
-        let sum: u64 = costs.iter().flatten().fold(0, |sum, cost| sum.saturating_add(*cost));
-        // What nothing is known of takes as long as the others do.
-        let usual = if known == 0 { UNKNOWN_COST_US } else { sum / known as u64 };
+        let usual = usual(&costs);
         let chains = graph.chains(|number| costs[number as usize].unwrap_or(usual));
+        let longest = chains.iter().copied().max().unwrap_or(0);
         let is_estimated = known > 0 && known * 2 >= tasks.len();
         let mut lanes: Vec<Lane> = Vec::new();
         let mut lane_of: BTreeMap<Wish, u32> = BTreeMap::new();
@@ -129,6 +132,7 @@ impl RunEntry {
                 waiting: graph.dependencies(number),
                 lane,
                 kin: None,
+                is_known: costs[number as usize].is_some(),
             }
         });
         let nodes: Vec<Node> = nodes.collect();
@@ -141,6 +145,7 @@ impl RunEntry {
             nodes,
             lanes,
             chains,
+            longest,
             is_estimated,
             counts,
             taken: 0,
@@ -224,6 +229,11 @@ impl RunEntry {
     pub(in crate::engine) fn cost_us(&self, number: u32) -> u64 {
         let behind = self.graph.dependents(number).iter().map(|edge| self.chains[edge.to as usize]).max();
         self.chains[number as usize].saturating_sub(behind.unwrap_or(0))
+    }
+
+    /// Whether that is known from earlier runs of the task itself.
+    pub(super) fn is_known(&self, number: u32) -> bool {
+        self.nodes[number as usize].is_known
     }
 
     /// The tasks that a task waits for, in the order in which it names them.
@@ -471,13 +481,13 @@ impl RunEntry {
     fn make_ready(&mut self, now: Now, number: u32) {
         self.turns += 1;
         let chain = match self.run.strategy {
-            Strategy::Dependency => self.chains[number as usize],
+            Strategy::Dependency => (self.chains[number as usize], self.longest),
             Strategy::Priority
             | Strategy::RoundRobin
             | Strategy::LoadBalanced
             | Strategy::Capability
             | Strategy::Affinity
-            | Strategy::ResourceAware => 0,
+            | Strategy::ResourceAware => (0, 0),
         };
         let key = Key::new(now.moment, self.tasks[number as usize].priority, chain, self.turns, number);
         let node = &mut self.nodes[number as usize];

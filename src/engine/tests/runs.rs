@@ -5,6 +5,7 @@
 use super::worlds::{World, workplace};
 use super::*;
 use crate::engine::request::{CancelMode, NewRun, RunChange, TaskQuery};
+use crate::error::ErrorCode;
 use crate::model::{
     Condition, Dependency, FailureCategory, OnFailure, Task, TaskRetries, TaskState, TaskStatus, fixtures,
 };
@@ -443,4 +444,45 @@ fn a_paused_run_tries_nothing_again() {
          resume       => a running try 2
          end a 0      => a completed try 2, b running",
     );
+}
+
+#[test]
+fn tasks_of_an_unknown_session_are_refused_like_those_of_an_unknown_run() {
+    let world = World::new();
+    let query = TaskQuery { session: Some("nowhere".to_owned()), ..TaskQuery::default() };
+    let now = world.play.now();
+    let refusals = [
+        world.play.engine.report(now, &query, 9).expect_err("an unknown session").code,
+        world.play.engine.progress(now, &query, 9).expect_err("an unknown session").code,
+    ];
+    assert_eq!(refusals, [ErrorCode::SessionNotFound; 2]);
+}
+
+#[test]
+fn a_retried_run_stays_in_the_sessions_of_the_first() {
+    let mut world = World::new();
+    world.create(false);
+    world.create(false);
+    world.work(0);
+    let sessions: Vec<String> = world.sessions.iter().map(ToString::to_string).collect();
+    let new = NewRun { tasks: vec![fixtures::task("a")], sessions: sessions.clone(), ..NewRun::default() };
+    let uuid = world.play.uuid();
+    world.request(Request::Distribute { uuid, new: Box::new(new), workplace: workplace() }).expect("a run");
+    world.work(1);
+    let again = |world: &mut World, closed: usize| {
+        let sessions = vec![world.sessions[closed].clone()];
+        world
+            .request(Request::Close { sessions, mode: CloseMode::Emergency, grace: None, reason: None })
+            .expect("a live session");
+        (0..3).for_each(|_| world.work(1));
+        let query = TaskQuery { tasks: vec!["a".to_owned()], ..TaskQuery::default() };
+        let uuid = world.play.uuid();
+        world.request(Request::RetryTasks { uuid, query, only_failed: true })
+    };
+    let Ok(Reply::Run(accepted)) = again(&mut world, 0) else { panic!("one of the sessions lives") };
+    assert_eq!(accepted.distributed[0].1.as_ref().map(ToString::to_string), Some(sessions[1].clone()));
+    world.work(1);
+    let error = again(&mut world, 1).expect_err("no session of the run lives");
+    assert_eq!(error.code, ErrorCode::SessionClosed);
+    assert!(error.hint.is_some());
 }

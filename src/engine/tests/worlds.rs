@@ -285,7 +285,7 @@ impl World {
         });
     }
 
-    fn create(&mut self, has_gpu: bool) {
+    pub(super) fn create(&mut self, has_gpu: bool) {
         let new = NewSession {
             capabilities: has_gpu.then(|| "gpu".to_owned()).into_iter().collect(),
             ..NewSession::default()

@@ -23,6 +23,14 @@ fn schema() -> Value {
             "background": {"type": "boolean"},
             "keys": {"type": "array", "items": {"type": "string"}, "x-items": 3},
             "metadata": {"type": "object", "additionalProperties": true},
+            "jobs": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "x-short": "command",
+                    "properties": {"id": {"type": "string"}, "command": {"type": "string"}},
+                },
+            },
             "wait": {
                 "type": "object",
                 "x-short": "until",
@@ -178,4 +186,34 @@ fn durations_and_sizes_out_of_bounds_are_refused() {
 fn without_arguments_what_is_required_is_missed() {
     let error = read(&Value::Null).unwrap_err();
     assert_eq!(error.message, "'sessionId' is required by some_tool: a string");
+}
+
+#[test]
+fn a_list_or_an_object_may_be_sent_as_json_in_a_string() {
+    let jobs = json!([{"id": "a", "command": "x"}, {"command": "y"}]);
+    check("jobs", &json!(r#" [{"id": "a", "command": "x"}, "y"]"#), "jobs", &jobs);
+    check("jobs", &json!(r#"{"command": "x"}"#), "jobs", &json!([{"command": "x"}]));
+    check("jobs", &json!([r#"{"command": "x"}"#]), "jobs", &json!([{"command": "x"}]));
+    check("keys", &json!(r#"["a", "b"]"#), "keys", &json!(["a", "b"]));
+    check("okExitCodes", &json!("[0, 1]"), "okExitCodes", &json!([0, 1]));
+    check("env", &json!(r#"{"A": 1}"#), "env", &json!({"A": "1"}));
+    check("wait", &json!(r#"{"until": "idle"}"#), "wait", &json!({"until": "idle"}));
+    // What is text stays text.
+    check("jobs", &json!("make"), "jobs", &json!([{"command": "make"}]));
+    check(
+        "jobs",
+        &json!(["[ -f x ]", "{ a; }"]),
+        "jobs",
+        &json!([{"command": "[ -f x ]"}, {"command": "{ a; }"}]),
+    );
+    check("keys", &json!("["), "keys", &json!(["["]));
+    check("command", &json!(r#"["a"]"#), "command", &json!(r#"["a"]"#));
+}
+
+#[test]
+fn a_broken_list_of_objects_is_not_taken_for_one_item() {
+    for given in [r#"[{"id": "a", "command": "x"}"#, r#"{"command": "x","#, "[ -f x ]"] {
+        let message = refused("jobs", &json!(given)).message;
+        assert!(message.starts_with("'jobs' is a string that begins like JSON and is none"), "{message}");
+    }
 }

@@ -129,6 +129,13 @@ impl Spec {
         let directory = payload.working_directory.as_deref();
         let directory =
             directory.map(|given| check::directory(&field("payload.workingDirectory"), given)).transpose()?;
+        if let Some(Milliseconds(0)) = self.timeout {
+            let name = field("timeout");
+            return Err(refusal(
+                &name,
+                format!("'{name}' is 0: no task is done in no time; leave it out for an hour"),
+            ));
+        }
         let (env, stdin) = (check::env(payload.env)?, payload.stdin);
         let text = text(kind, [payload.command, payload.script, payload.prompt], agent);
         Ok(Task {
@@ -241,6 +248,13 @@ mod tests {
         let read = reader.read(json!({"tasks": [given]}).as_object().cloned())?;
         let spec: Spec = crate::mcp::arguments::typed(read["tasks"][0].clone())?;
         spec.task(0, "k3f9q2", "claude -p")
+    }
+
+    #[test]
+    fn no_time_at_all_is_refused() {
+        let error = check(&json!({"command": "x", "timeout": 0})).unwrap_err();
+        assert!(error.message.starts_with("'tasks[0].timeout' is 0"), "{error}");
+        assert_eq!(check(&json!({"command": "x", "timeout": 1})).unwrap().timeout_ms, 1);
     }
 
     fn plain(text: &str) -> Task {

@@ -141,13 +141,15 @@ struct Item {
 impl Item {
     fn of(view: &TaskView, names_run: bool) -> Self {
         let text = |value: Option<String>| value.unwrap_or_default();
+        // Between two attempts it runs nowhere; the command of the last one still tells how that went.
+        let has_place = view.status != TaskStatus::Queued;
         Self {
             id: view.id.clone(),
             run_id: text(view.run.as_ref().filter(|_| !names_run).map(ToString::to_string)),
             status: view.status.as_str(),
             reason: view.reason.map_or("", TaskReason::as_str),
             detail: view.detail.map_or("", |detail| detail.as_str()),
-            session_id: text(view.session.as_ref().map(ToString::to_string)),
+            session_id: text(view.session.as_ref().filter(|_| has_place).map(ToString::to_string)),
             command_id: text(view.command.as_ref().map(ToString::to_string)),
             attempt: Some(view.attempt).filter(|attempt| *attempt > 1),
             exit_code: view.exit_code,
@@ -155,9 +157,9 @@ impl Item {
             output: String::new(),
             omitted_lines: 0,
             condensed: None,
-            progress: (view.status == TaskStatus::Running).then_some(view.progress),
+            progress: view.progress,
             queued_at: text(view.queued_at.map(|at| at.to_string())),
-            started_at: text(view.started_at.map(|at| at.to_string())),
+            started_at: text(view.started_at.filter(|_| has_place).map(|at| at.to_string())),
             completed_at: text(view.ended_at.map(|at| at.to_string())),
         }
     }
@@ -317,6 +319,10 @@ async fn add_output(call: &Call, views: &[TaskView], items: &mut [Item], condens
         };
         // Output that was dropped long ago is no reason to tell nothing of the task.
         let Ok(excerpt) = call.orchestrator.output(session, query).await else { continue };
+        // A task that was ended leaves the line that the shell began for its prompt.
+        if excerpt.text.trim().is_empty() {
+            continue;
+        }
         let tokens = estimate_tokens(&excerpt.text);
         if tokens <= share.max(SMALLEST_TAIL) * 2 {
             left = left.saturating_sub(tokens);
