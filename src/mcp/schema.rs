@@ -163,6 +163,10 @@ fn simplified(mut settings: SchemaSettings, generate: impl Fn(SchemaGenerator) -
 
 /// Drops what strict clients trip over, and what only costs tokens.
 fn simplify(schema: &mut Value) {
+    // What may be anything: the official SDK refuses a list of tools with `true` in place of a schema.
+    if *schema == Value::Bool(true) {
+        *schema = Map::new().into();
+    }
     let Value::Object(node) = schema else { return };
     for noise in ["$schema", "title", "format", "default"] {
         node.remove(noise);
@@ -179,7 +183,7 @@ fn simplify(schema: &mut Value) {
         properties.values_mut().for_each(simplify);
     }
     for child in ["items", "additionalProperties"] {
-        if let Some(child) = node.get_mut(child) {
+        if let Some(child) = node.get_mut(child).filter(|child| child.is_object()) {
             simplify(child);
         }
     }

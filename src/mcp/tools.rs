@@ -192,6 +192,7 @@ mod tests {
             found.push(key.clone());
             match (key.as_str(), value) {
                 ("properties", Value::Object(properties)) => {
+                    assert!(properties.values().all(Value::is_object), "a client may refuse {properties:?}");
                     properties.values().for_each(|property| keywords(property, found));
                 }
                 ("anyOf", Value::Array(branches)) => {
