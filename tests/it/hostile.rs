@@ -10,6 +10,9 @@ use serde_json::{Map, Value, json};
 
 use crate::support::{Client, Flag, Scratch, server, status_kb};
 
+/// Bytes of a message that is refused unread.
+const TOO_LONG: usize = shellherd::limits::MESSAGE_BYTES + (1 << 20);
+
 /// Arguments of each tool that would be accepted.
 fn valid(tool: &str, session: &str) -> Map<String, Value> {
     let arguments = match tool {
@@ -220,8 +223,8 @@ fn garbage_is_answered_and_the_next_request_too() {
         nested("[", "]"),
         nested("{\"a\":", "}").replace("}{", "1}{"),
         in_a_call(&format!("{{\"metadata\":{}}}", nested("[", "]"))),
-        "x".repeat(9 << 20),
-        in_a_call(&format!("{{\"query\":\"{}\"}}", "x".repeat(9 << 20))),
+        "x".repeat(TOO_LONG),
+        in_a_call(&format!("{{\"query\":\"{}\"}}", "x".repeat(TOO_LONG))),
     ];
     for line in &lines {
         let shown: String = line.chars().take(60).collect();
