@@ -12,6 +12,7 @@ mod words;
 use std::io::{IsTerminal, stderr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
@@ -22,6 +23,8 @@ use crate::engine::request::{CancelMode, TaskQuery};
 use crate::error::{Error, ErrorCode};
 use crate::limits;
 use crate::mcp::{Signals, Surface};
+use crate::model::{Session, Status};
+use crate::orchestrator::Orchestrator;
 use file::TaskFile;
 use follow::Interruption;
 use outcome::Outcome;
@@ -60,6 +63,9 @@ enum Format {
     Junit,
 }
 
+/// Between two looks at shells that are starting.
+const SETTLE_PAUSE: Duration = Duration::from_millis(20);
+
 pub(super) fn run(options: &Options, flags: Flags) -> super::Outcome {
     let max_concurrent = flags.max_concurrent;
     let mut config = flags.resolve().map_err(|error| Failure::Input(Failure::Refused(error).to_string()))?;
@@ -77,11 +83,28 @@ pub(super) fn run(options: &Options, flags: Flags) -> super::Outcome {
         let mut signals = Signals::new()?;
         let surface = surface(config, true);
         let outcome = work_off(&surface, &file, options, &mut signals).await;
+        settle(surface.orchestrator(), &mut signals).await;
         if tokio::time::timeout(limits::SHUTDOWN, surface.orchestrator().shutdown()).await.is_err() {
             tracing::warn!("the shutdown was not complete in time");
         }
         outcome
     })?
+}
+
+/// Lets shells of the pool that nothing ran in come to their prompt, unless a signal comes: killed in the middle of
+/// their start-up files, they leave locks of version managers behind that hold up every shell after them.
+async fn settle(orchestrator: &Orchestrator, signals: &mut Signals) {
+    let is_starting = |session: &Session| session.status == Status::Initializing;
+    let settled = async {
+        while orchestrator.sessions().await.is_ok_and(|sessions| sessions.iter().any(is_starting)) {
+            tokio::time::sleep(SETTLE_PAUSE).await;
+        }
+    };
+    tokio::select! {
+        () = settled => {}
+        () = signals.any() => {}
+        () = tokio::time::sleep(limits::READY_WAIT) => {}
+    }
 }
 
 async fn work_off(

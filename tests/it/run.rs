@@ -311,6 +311,22 @@ fn stdin_and_the_slots_of_the_command_line_are_taken() {
 }
 
 #[test]
+fn no_shell_is_killed_in_its_start_up_files() {
+    let home = Scratch::new("run-settles");
+    // Only the first comes to its prompt at once, and works off all tasks meanwhile.
+    let slow = "touch begun.$$; mkdir first 2>/dev/null || sleep 1; touch over.$$\n";
+    std::fs::write(home.path().join(".bashrc"), slow).expect("the start-up file can be written");
+    let tasks: Vec<Value> = (0..8).map(|number| task(&format!("t{number}"), "true", json!([]))).collect();
+    let text = json!({"maxConcurrent": 4, "tasks": tasks}).to_string();
+    let ran = run_text(&home, "settles.json", &text, &["--shell", "bash"]);
+    assert_eq!(ran.code, Some(0), "{} {}", ran.out, ran.errors);
+    let names =
+        || std::fs::read_dir(home.path()).expect("a directory").flatten().map(|entry| entry.file_name());
+    let count = |what: &str| names().filter(|name| name.to_string_lossy().starts_with(what)).count();
+    assert!(count("begun.") > 1 && count("begun.") == count("over."), "{:?}", names().collect::<Vec<_>>());
+}
+
+#[test]
 fn on_a_terminal_there_are_bars_which_leave_nothing_behind() {
     let home = Scratch::new("run-bars");
     let file = home.path().join("bars.json");
