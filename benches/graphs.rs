@@ -4,13 +4,15 @@
 #![expect(clippy::disallowed_methods, reason = "a benchmark starts processes and reads the clock")]
 #![expect(clippy::print_stdout, reason = "the figures are what it is for")]
 
+mod server;
+
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use server::Server;
 use uuid::Uuid;
 
 const ROUNDS: usize = 3;
@@ -27,80 +29,19 @@ fn layered(tasks: usize, wide: usize) -> Vec<(String, Vec<String>)> {
         .collect()
 }
 
-struct Server {
-    child: Child,
-    stdin: ChildStdin,
-    stdout: BufReader<ChildStdout>,
-    id: u64,
-    state: PathBuf,
-}
-
-impl Server {
-    fn start(shell: &str) -> Self {
-        let state = std::env::temp_dir().join(format!("shellherd-bench-{}", Uuid::new_v4().simple()));
-        let mut child = Command::new(env!("CARGO_BIN_EXE_shellherd"))
-            .args(["serve", "--shell", shell, "--state-dir"])
-            .arg(&state)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the server starts");
-        let stdin = child.stdin.take().expect("stdin is piped");
-        let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
-        let mut server = Self { child, stdin, stdout, id: 0, state };
-        let client = json!({"name": "bench", "version": "0"});
-        server.request(
-            "initialize",
-            &json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client}),
-        );
-        let hello = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
-        writeln!(server.stdin, "{hello}").expect("the server reads");
-        server
-    }
-
-    fn request(&mut self, method: &str, params: &Value) -> Value {
-        self.id += 1;
-        let request = json!({"jsonrpc": "2.0", "id": self.id, "method": method, "params": params});
-        writeln!(self.stdin, "{request}").expect("the server reads");
-        loop {
-            let mut line = String::new();
-            self.stdout.read_line(&mut line).expect("the server answers");
-            let message: Value = serde_json::from_str(&line).expect("an answer is JSON");
-            if message["id"] == self.id {
-                return message;
-            }
-        }
-    }
-
-    fn call(&mut self, tool: &str, arguments: &Value) -> Value {
-        let answer = self.request("tools/call", &json!({"name": tool, "arguments": arguments}));
-        assert_ne!(answer["result"]["isError"], true, "{tool}: {answer}");
-        answer["result"]["structuredContent"].clone()
-    }
-
-    /// From the call that brings the graph to the answer that all of it is done.
-    fn run(&mut self, graph: &[(String, Vec<String>)], wide: usize) -> Duration {
-        let tasks: Vec<Value> = graph
-            .iter()
-            .map(|(id, before)| json!({"id": id, "command": "true", "dependencies": before}))
-            .collect();
-        let begin = Instant::now();
-        let run = self.call("task_distribute", &json!({"tasks": tasks, "maxConcurrent": wide}));
-        let asked = json!({"runId": run["runId"], "wait": 600_000});
-        let status = self.call("task_status", &asked);
-        let took = begin.elapsed();
-        assert_eq!(status["summary"]["completed"], graph.len(), "{}", status["summary"]);
-        took
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let _ = std::fs::remove_dir_all(&self.state);
-    }
+/// From the call that brings the graph to the answer that all of it is done.
+fn run(server: &mut Server, graph: &[(String, Vec<String>)], wide: usize) -> Duration {
+    let tasks: Vec<Value> = graph
+        .iter()
+        .map(|(id, before)| json!({"id": id, "command": "true", "dependencies": before}))
+        .collect();
+    let begin = Instant::now();
+    let run = server.call("task_distribute", &json!({"tasks": tasks, "maxConcurrent": wide}));
+    let asked = json!({"runId": run["runId"], "wait": 600_000});
+    let status = server.call("task_status", &asked);
+    let took = begin.elapsed();
+    assert_eq!(status["summary"]["completed"], graph.len(), "{}", status["summary"]);
+    took
 }
 
 fn timed(command: &mut Command) -> Duration {
@@ -119,13 +60,13 @@ fn is_there(program: &str) -> bool {
 fn flat(shell: &str) {
     let graph: Vec<(String, Vec<String>)> =
         (0..2_000).map(|number| (format!("t{number}"), Vec::new())).collect();
-    let mut server = Server::start(shell);
+    let mut server = Server::start(&["--shell", shell]);
     // The pool is warm, as it is for every run but the first.
-    server.run(&graph[..64], 8);
+    run(&mut server, &graph[..64], 8);
     let mut best = f64::INFINITY;
     let (mut ours, mut theirs) = (Duration::MAX, Duration::MAX);
     for _ in 0..ROUNDS {
-        let one = server.run(&graph, 8);
+        let one = run(&mut server, &graph, 8);
         let other = timed(Command::new("sh").args(["-c", "seq 2000 | xargs -n1 -P8 sh -c true"]));
         best = best.min(one.as_secs_f64() / other.as_secs_f64());
         ours = ours.min(one);
@@ -171,9 +112,9 @@ fn layers(shell: &str) {
     std::fs::create_dir_all(&directory).expect("a directory");
     write_makefile(&directory.join("Makefile"), &graph);
     write_ninja(&directory.join("build.ninja"), &graph);
-    let mut server = Server::start(shell);
-    server.run(&graph[..64], 8);
-    let ours = server.run(&graph, 8);
+    let mut server = Server::start(&["--shell", shell]);
+    run(&mut server, &graph[..64], 8);
+    let ours = run(&mut server, &graph, 8);
     println!("10,000 tasks in 100 layers, 8 wide, {shell}: {:.0}/s", 10_000.0 / ours.as_secs_f64());
     for (tool, arguments) in [("make", ["-j8", "all"]), ("ninja", ["-j8", "--quiet"])] {
         if is_there(tool) {

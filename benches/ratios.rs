@@ -5,93 +5,25 @@
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark starts processes and reads the clock")]
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+mod server;
+
+use std::io::{Read, Write};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use portable_pty::{CommandBuilder, PtySize, native_pty_system};
-use serde_json::{Value, json};
+use serde_json::json;
+use server::Server;
 
 const ROUNDS: usize = 300;
 const BULK_BYTES: usize = 64 << 20;
 const STARTS: usize = 20;
 
-/// A server and the pipes to it.
-struct Server {
-    child: Child,
-    stdin: ChildStdin,
-    stdout: BufReader<ChildStdout>,
-    id: u64,
-    state: std::path::PathBuf,
-}
-
-impl Server {
-    fn start() -> Self {
-        let state = std::env::temp_dir().join(format!("shellherd-bench-{}", uuid::Uuid::new_v4().simple()));
-        let mut child = Command::new(env!("CARGO_BIN_EXE_shellherd"))
-            .args(["serve", "--state-dir"])
-            .arg(&state)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the server starts");
-        let stdin = child.stdin.take().expect("stdin is piped");
-        let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
-        let mut server = Self { child, stdin, stdout, id: 0, state };
-        let client = json!({"name": "bench", "version": "0"});
-        server.request(
-            "initialize",
-            &json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client}),
-        );
-        let hello = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
-        writeln!(server.stdin, "{hello}").expect("the server reads");
-        server
-    }
-
-    fn request(&mut self, method: &str, params: &Value) -> Value {
-        self.id += 1;
-        let request = json!({"jsonrpc": "2.0", "id": self.id, "method": method, "params": params});
-        let mut line = request.to_string();
-        line.push('\n');
-        self.stdin.write_all(line.as_bytes()).expect("the server reads");
-        loop {
-            let mut line = String::new();
-            self.stdout.read_line(&mut line).expect("the server answers");
-            let message: Value = serde_json::from_str(&line).expect("an answer is JSON");
-            if message["id"] == self.id {
-                return message;
-            }
-        }
-    }
-
-    fn call(&mut self, tool: &str, arguments: &Value) -> Value {
-        let answer = self.request("tools/call", &json!({"name": tool, "arguments": arguments}));
-        assert_ne!(answer["result"]["isError"], true, "{tool}: {answer}");
-        answer["result"]["structuredContent"].clone()
-    }
-
-    fn memory_peak_mb(&self) -> f64 {
-        self.status("VmHWM:")
-    }
-
-    fn memory_mb(&self) -> f64 {
-        self.status("VmRSS:")
-    }
-
-    fn status(&self, field: &str) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap_or_default();
-        line.trim().trim_end_matches(" kB").parse::<f64>().unwrap_or(0.0) / 1024.0
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let _ = std::fs::remove_dir_all(&self.state);
-    }
+/// A figure of the server's `/proc/PID/status`, in kB.
+fn status_kb(server: &Server, key: &str) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.child.id())).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix(key)).expect("it has memory");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 
 /// A shell on a bare terminal, with a prompt that is easy to find.
@@ -168,7 +100,7 @@ fn report(what: &str, ours: f64, bare: f64, unit: &str) {
 }
 
 fn command_latency() {
-    let mut server = Server::start();
+    let mut server = Server::start(&[]);
     let session = server.call("session_create", &json!({"shell": "bash", "profile": "clean"}));
     let id = session["sessionId"].clone();
     let mut bare = Bare::start();
@@ -194,17 +126,17 @@ fn bulk_output() {
     let command = format!("yes {line} | head -c {BULK_BYTES}");
     let mut bare = Bare::start();
     let (bare_time, _) = timed(|| bare.run(&format!("{command}\n")));
-    let mut server = Server::start();
+    let mut server = Server::start(&[]);
     let session = server.call("session_create", &json!({"shell": "bash", "profile": "clean"}));
     let id = session["sessionId"].clone();
     let arguments = json!({"sessionId": id, "command": command, "wait": "5m"});
     let (time, _) = timed(|| server.call("command_execute", &arguments));
     report("64 MB of output", time.as_secs_f64() * 1e3, bare_time.as_secs_f64() * 1e3, "ms");
-    report("  peak memory of the server (limit 80)", server.memory_peak_mb(), 80.0, "MB");
+    report("  peak memory of the server (limit 80)", status_kb(&server, "VmHWM:") / 1024.0, 80.0, "MB");
 }
 
 fn creation() {
-    let mut server = Server::start();
+    let mut server = Server::start(&[]);
     let (mut ours, mut bare) = (Vec::new(), Vec::new());
     for _ in 0..STARTS {
         let arguments = json!({"shell": "bash", "profile": "clean"});
@@ -220,9 +152,9 @@ fn start_up() {
     let (mut ours, mut bare) = (Vec::new(), Vec::new());
     let mut memory = 0.0;
     for _ in 0..STARTS {
-        let (time, server) = timed(Server::start);
+        let (time, server) = timed(|| Server::start(&[]));
         ours.push(time);
-        memory = server.memory_mb();
+        memory = status_kb(&server, "VmRSS:") / 1024.0;
         bare.push(timed(|| Command::new("true").status()).0);
     }
     report("start to initialize (baseline: spawn of `true`)", median(&mut ours), median(&mut bare), "µs");
