@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
+use super::Usage;
 use crate::clock::{self, Moment};
 use crate::id::SessionId;
 use crate::pty::{Signal, Slot};
-use crate::sample::Tree;
+use crate::sample::{CpuMeter, Tree, TreeUsage};
 
 /// The processes of each slot.
 pub(super) type Trees = HashMap<u64, Tree>;
@@ -24,6 +25,18 @@ pub(super) struct Subject {
     pub(super) slot: u64,
     /// When its shell started.
     pub(super) since: Moment,
+}
+
+impl Usage {
+    /// What a session uses by this look at its tree, of a core since the meter's last.
+    pub(super) fn new(tree: TreeUsage, meter: &CpuMeter, of: &Subject, now: Moment) -> Self {
+        Self {
+            cpu: meter.percent(of.slot, tree.cpu_ms, now, of.since),
+            over: meter.span(of.slot, now, of.since),
+            memory: tree.memory_bytes,
+            processes: tree.processes,
+        }
+    }
 }
 
 /// The latest look.

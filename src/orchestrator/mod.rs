@@ -104,6 +104,8 @@ pub struct ForegroundProgram {
 pub struct Usage {
     /// Percent of one core since the last look.
     pub cpu: f64,
+    /// How long ago that was.
+    pub over: Duration,
     /// Resident bytes.
     pub memory: u64,
     /// Processes.

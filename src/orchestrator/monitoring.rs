@@ -128,11 +128,11 @@ impl Orchestrator {
         let now = clock::now();
         let sessions = ground.subjects.iter().map(|of| {
             let tree = trees.get(&of.slot).map(|tree| tree.usage).unwrap_or_default();
-            let cpu = match &meter {
-                Some(meter) => meter.percent_so_far(of.slot, tree.cpu_ms, now.moment, of.since),
-                None => recorder.cpu(of, tree.cpu_ms, now.moment),
+            let usage = match &meter {
+                Some(meter) => Usage::new(tree, meter, of, now.moment),
+                None => recorder.usage(of, tree, now.moment),
             };
-            (of.session.clone(), Usage { cpu, memory: tree.memory_bytes, processes: tree.processes })
+            (of.session.clone(), usage)
         });
         let sessions = sessions.collect();
         let state_dir = self.inner.settings.state_dir.clone();

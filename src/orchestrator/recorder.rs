@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::id::SessionId;
 use crate::limits;
 use crate::model::{Resolution, Sample};
-use crate::sample::{CpuMeter, Machine, MachineUsage};
+use crate::sample::{CpuMeter, Machine, MachineUsage, TreeUsage};
 use crate::store::{Of, Samples};
 
 /// What there is to note.
@@ -72,8 +72,9 @@ impl Recorder {
             .iter()
             .map(|of| {
                 let tree = trees.get(&of.slot).map(|tree| tree.usage).unwrap_or_default();
-                let cpu = state.meter.percent(of.slot, tree.cpu_ms, now, of.since);
-                (of.session.clone(), Usage { cpu, memory: tree.memory_bytes, processes: tree.processes })
+                let usage = Usage::new(tree, &state.meter, of, now);
+                state.meter.look(of.slot, tree.cpu_ms, now, of.since);
+                (of.session.clone(), usage)
             })
             .collect();
         state.meter.retain(|slot| round.subjects.iter().any(|of| of.slot == slot));
@@ -104,9 +105,9 @@ impl Recorder {
         lock(&self.state).looked_at
     }
 
-    /// Percent of one core that a session used since the last round.
-    pub(super) fn cpu(&self, of: &Subject, cpu_ms: u64, now: Moment) -> f64 {
-        lock(&self.state).meter.percent_so_far(of.slot, cpu_ms, now, of.since)
+    /// What a session uses, and of a core since the last round.
+    pub(super) fn usage(&self, of: &Subject, tree: TreeUsage, now: Moment) -> Usage {
+        Usage::new(tree, &lock(&self.state).meter, of, now)
     }
 
     fn store(&self, open: &mut Option<Samples>, now: Timestamp, noted: &[Sample]) -> Result<()> {
@@ -199,7 +200,7 @@ pub(super) fn sample(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample::{Tree, TreeUsage};
+    use crate::sample::Tree;
     use crate::store::Store;
 
     /// Rounds five seconds apart, from a time on that begins a quarter of an hour.
@@ -271,7 +272,10 @@ mod tests {
         assert!(recorder.machine(at(14)).is_some());
         assert_eq!(recorder.machine(at(15)), None);
         let (round, _) = round(0, HashMap::new());
-        assert!((recorder.cpu(&round.subjects[0], 3_250, at(7)) - 100.0).abs() < 1e-6);
+        let tree = TreeUsage { cpu_ms: 3_250, memory_bytes: 1 << 20, processes: 1 };
+        let usage = recorder.usage(&round.subjects[0], tree, at(7));
+        assert!((usage.cpu - 100.0).abs() < 1e-6, "{usage:?}");
+        assert_eq!((usage.over, usage.memory, usage.processes), (Duration::from_secs(2), 1 << 20, 1));
         recorder.rest();
         assert_eq!(recorder.looked_at(), None);
         std::fs::remove_dir_all(directory).unwrap();

@@ -81,11 +81,8 @@ impl Orchestrator {
         let mut cpu = self.inner.cpu.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let usage = subjects.into_iter().map(|subject| {
             let tree = trees.get(&subject.slot).map(|tree| tree.usage).unwrap_or_default();
-            let usage = Usage {
-                cpu: cpu.percent(subject.slot, tree.cpu_ms, now, subject.since),
-                memory: tree.memory_bytes,
-                processes: tree.processes,
-            };
+            let usage = Usage::new(tree, &cpu, &subject, now);
+            cpu.look(subject.slot, tree.cpu_ms, now, subject.since);
             (subject.session, usage)
         });
         Ok(usage.collect())

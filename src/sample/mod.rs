@@ -48,15 +48,26 @@ pub struct CpuMeter {
 const SHORTEST: Duration = Duration::from_millis(100);
 
 impl CpuMeter {
-    /// Percent of one core that the tree named by `key` used since the last look at it; since
-    /// `started` at the first. A key may be given to another tree once its own is gone.
-    pub fn percent(&mut self, key: u64, cpu_ms: u64, now: Moment, started: Moment) -> f64 {
-        let percent = self.percent_so_far(key, cpu_ms, now, started);
-        let last = self.before.get(&key).map_or(started, |(then, _)| started.max(*then));
-        if now.0.saturating_sub(last.0) >= SHORTEST {
-            self.before.insert(key, (now, cpu_ms));
+    /// Percent of one core that the tree named by `key` used since the last look at it; since `started` at
+    /// the first. A key may be given to another tree once its own is gone.
+    pub fn percent(&self, key: u64, cpu_ms: u64, now: Moment, started: Moment) -> f64 {
+        let (then, before_ms) = self.last(key, started);
+        let elapsed_ms = now.0.saturating_sub(then.0).max(SHORTEST).as_secs_f64() * 1_000.0;
+        #[expect(clippy::cast_precision_loss, reason = "CPU times far below 2^52 ms")]
+        let used_ms = cpu_ms.saturating_sub(before_ms) as f64;
+        100.0 * used_ms / elapsed_ms
+    }
+
+    /// How long ago that look was.
+    pub fn span(&self, key: u64, now: Moment, started: Moment) -> Duration {
+        now.0.saturating_sub(self.last(key, started).0.0)
+    }
+
+    /// Looks at a tree, unless it was just looked at.
+    pub fn look(&mut self, key: u64, cpu_ms: u64, now: Moment, started: Moment) {
+        if self.span(key, now, started) >= SHORTEST {
+            self.begin(key, cpu_ms, now);
         }
-        percent
     }
 
     /// Looks at a tree for the first time: what it used before counts for nothing.
@@ -64,14 +75,9 @@ impl CpuMeter {
         self.before.insert(key, (now, cpu_ms));
     }
 
-    /// What [`CpuMeter::percent`] would say, without being a look itself: the next one goes on from the last.
-    pub fn percent_so_far(&self, key: u64, cpu_ms: u64, now: Moment, started: Moment) -> f64 {
+    fn last(&self, key: u64, started: Moment) -> (Moment, u64) {
         let before = self.before.get(&key).copied().filter(|(then, _)| *then >= started);
-        let (then, before_ms) = before.unwrap_or((started, 0));
-        let elapsed_ms = now.0.saturating_sub(then.0).max(SHORTEST).as_secs_f64() * 1_000.0;
-        #[expect(clippy::cast_precision_loss, reason = "CPU times far below 2^52 ms")]
-        let used_ms = cpu_ms.saturating_sub(before_ms) as f64;
-        100.0 * used_ms / elapsed_ms
+        before.unwrap_or((started, 0))
     }
 
     /// Forgets trees that are gone.
@@ -95,12 +101,20 @@ mod tests {
     fn percent_is_of_the_time_between_two_looks() {
         let mut meter = CpuMeter::default();
         let at = |seconds| Moment(Duration::from_secs(seconds));
-        assert!((meter.percent(1, 500, at(11), at(10)) - 50.0).abs() < 1e-9);
-        assert!((meter.percent(1, 1_500, at(13), at(10)) - 50.0).abs() < 1e-9);
-        assert!((meter.percent_so_far(1, 1_600, at(14), at(10)) - 10.0).abs() < 1e-9);
+        let mut percent = |key, cpu_ms, now, started| {
+            let percent = meter.percent(key, cpu_ms, at(now), at(started));
+            meter.look(key, cpu_ms, at(now), at(started));
+            percent
+        };
+        assert!((percent(1, 500, 11, 10) - 50.0).abs() < 1e-9);
+        assert!((percent(1, 1_500, 13, 10) - 50.0).abs() < 1e-9);
         // Looks at other trees change nothing, and a new tree under the same key begins anew.
-        assert!((meter.percent(2, 100, at(14), at(13)) - 10.0).abs() < 1e-9);
-        assert!((meter.percent(1, 1_500, at(15), at(10))).abs() < 1e-9);
-        assert!((meter.percent(1, 500, at(17), at(16)) - 50.0).abs() < 1e-9);
+        assert!((percent(2, 100, 14, 13) - 10.0).abs() < 1e-9);
+        assert!((percent(1, 1_500, 15, 10)).abs() < 1e-9);
+        assert!((percent(1, 500, 17, 16) - 50.0).abs() < 1e-9);
+        // A second look at once is none.
+        meter.look(1, 900, at(17), at(16));
+        assert_eq!(meter.span(1, at(19), at(16)), Duration::from_secs(2));
+        assert!((meter.percent(1, 1_500, at(19), at(16)) - 50.0).abs() < 1e-9);
     }
 }

@@ -18,8 +18,10 @@ const STALE: Duration = Duration::from_secs(300);
 const SUSPECTED_STALE: Duration = Duration::from_secs(10);
 /// Percent of a core under which a process does nothing.
 const NO_CPU: f64 = 1.0;
-/// Percent of a core from which on a session is busy.
+/// Percent of a core from which on a session is busy, when it was for so long: a shell that starts, or any
+/// small command, takes a whole core for a moment.
 const HIGH_CPU: f64 = 90.0;
+const BUSY: Duration = Duration::from_secs(10);
 /// Bytes from which on a session is large.
 const HIGH_MEMORY: u64 = 1 << 30;
 /// Longer problems are messages, not words about one.
@@ -339,7 +341,7 @@ fn of_usage(found: &mut Vec<Finding>, usage: Usage, asked: Asked) {
         let message = format!("{} processes take {megabytes} MB of memory", usage.processes);
         found.push(Finding { value: Some(megabytes.into()), ..Finding::new(Kind::HighMemory, message) });
     }
-    if asked.cpu || usage.cpu >= HIGH_CPU {
+    if asked.cpu || (usage.cpu >= HIGH_CPU && usage.over >= BUSY) {
         let percent = usage.cpu.round();
         let message = format!("{} processes take {percent} % of a core", usage.processes);
         found.push(Finding { value: Some(percent.into()), ..Finding::new(Kind::HighCpu, message) });

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -199,7 +200,8 @@ fn observed(change: impl FnOnce(&mut Session, &mut Command)) -> Observation {
 }
 
 fn seen(observed: &Observation, cpu: f64, output: Option<&str>, problem: &str, at: i64) -> Vec<&'static str> {
-    let usage = Usage { cpu, memory: 5 << 20, processes: 2 };
+    let over = Duration::from_millis(u64::try_from(at).unwrap());
+    let usage = Usage { cpu, over, memory: 5 << 20, processes: 2 };
     let found = of_session(observed, Some(usage), output, Asked::of(problem), Timestamp(at));
     found.iter().map(|finding| finding.kind.as_str()).collect()
 }
@@ -213,6 +215,8 @@ fn a_session_is_seen_as_it_is() {
     assert_eq!(seen(&running, 0.0, None, "", 300_000), ["stale"]);
     assert_eq!(seen(&running, 0.0, None, "high memory", 20_000), ["high_memory", "running"]);
     assert_eq!(seen(&running, 95.0, None, "", 20_000), ["high_cpu", "running"]);
+    assert_eq!(seen(&running, 95.0, None, "", 5_000), ["running"], "a moment says nothing");
+    assert_eq!(seen(&running, 95.0, None, "high load", 5_000), ["high_cpu", "running"]);
     let asking = observed(|_, command| command.awaiting_input = Some("Password: ".to_owned()));
     assert_eq!(seen(&asking, 0.0, None, "", 900_000), ["awaiting_input"]);
     let late = observed(|session, command| {

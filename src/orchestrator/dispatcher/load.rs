@@ -45,7 +45,9 @@ impl Dispatcher {
 fn load(of: &Subject, usage: TreeUsage, meter: &mut CpuMeter, now: Moment) -> (SessionId, f64) {
     #[expect(clippy::cast_precision_loss, reason = "to compare by")]
     let memory = usage.memory_bytes as f64 / 1e7;
-    (of.session.clone(), meter.percent(of.slot, usage.cpu_ms, now, of.since) + memory)
+    let cpu = meter.percent(of.slot, usage.cpu_ms, now, of.since);
+    meter.look(of.slot, usage.cpu_ms, now, of.since);
+    (of.session.clone(), cpu + memory)
 }
 
 /// A run as the engine takes it in.
