@@ -113,6 +113,8 @@ impl Bench {
                 EffectKind::Run(run) => self.running.push_back((effect.session, run.command.id)),
                 EffectKind::Interrupt
                 | EffectKind::Kill
+                | EffectKind::EndOffenders { .. }
+                | EffectKind::Bound(_)
                 | EffectKind::Resize(_)
                 | EffectKind::Close { .. }
                 | EffectKind::Forget => {}

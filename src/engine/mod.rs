@@ -17,6 +17,7 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 mod tracking;
+mod watching;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::path::PathBuf;
@@ -254,6 +255,8 @@ struct Entry {
     active_at: Moment,
     /// The pending look at whether it has been idle for too long.
     timer: Option<TimerKey>,
+    /// The pending end of what passes a limit in it.
+    limit_timer: Option<TimerKey>,
 }
 
 #[derive(Debug)]
@@ -284,6 +287,8 @@ enum Deadline {
     PoolStart(SessionId),
     /// Nobody need receive a message any more.
     Expiry(MessageId),
+    /// What passed a limit has had its grace.
+    Limit(SessionId),
 }
 
 /// What a deadline does to a running command.
@@ -390,9 +395,11 @@ impl Engine {
                 let end = commands::End { status, from, to: cursor, duration_us, directory };
                 self.ended(now, &command, &end, step);
             }
-            WorkerEventKind::LimitPassed { command, reason, evidence } => {
-                self.limit_passed(now, &command, reason, &evidence, step);
+            WorkerEventKind::LimitPassed { command, breach } => {
+                self.limit_passed(now, &session, command.as_ref(), breach, step);
             }
+            WorkerEventKind::Stopped(stopped) => self.shell_stopped(now, &session, stopped, step),
+            WorkerEventKind::TerminalLost => self.terminal_lost(now, &session, step),
             WorkerEventKind::Gone { exit, forced } => self.gone(now, &session, exit, forced, step),
         }
     }
@@ -424,6 +431,7 @@ impl Engine {
                 Deadline::Retry(task) => self.attempt_again(now, task, step),
                 Deadline::PoolStart(session) => self.pool_start_due(now, &session, step),
                 Deadline::Expiry(message) => self.expire(&message, step),
+                Deadline::Limit(session) => self.limit_due(&session, step),
             }
         }
         self.dispatch(now, step);

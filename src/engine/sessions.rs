@@ -57,6 +57,9 @@ impl Engine {
             metadata: new.metadata,
             capabilities: new.capabilities,
             constraints: new.constraints,
+            limits: new.limits,
+            monitor: new.monitor,
+            stopped: false,
             command_timeout_ms: millis(new.command_timeout.unwrap_or(self.defaults.command_timeout)),
             idle_timeout_ms: new.idle_timeout.map(millis),
             output_bytes: new.output_bytes.unwrap_or(self.defaults.output_bytes),
@@ -265,6 +268,9 @@ impl Engine {
     pub(super) fn gone(&mut self, now: Now, id: &SessionId, exit: Exit, forced: bool, step: &mut Step) {
         let Some(entry) = self.sessions.get_mut(id) else { return };
         entry.has_worker = false;
+        if let Some(key) = entry.limit_timer.take() {
+            self.deadlines.remove(&key);
+        }
         entry.session.exit_code = Some(exit.code());
         entry.session.ended_by_force = forced;
         let restart = std::mem::take(&mut entry.restart);
@@ -362,6 +368,7 @@ impl Engine {
             self.deadlines.remove(&key);
         }
         entry.session.pid = None;
+        entry.session.stopped = false;
         entry.session.ended_at = Some(now.wall);
         entry.session.end_reason = Some(reason.to_owned());
         step.sessions.insert(id.clone());
@@ -392,6 +399,7 @@ impl Engine {
             session.ended_at = None;
             session.end_reason = None;
             session.ended_by_force = false;
+            session.stopped = false;
             session.working_directory = session.created_directory.clone();
             entry.exports.clear();
         }
@@ -413,6 +421,7 @@ impl Engine {
             directory: session.working_directory.clone(),
             size: session.size,
             output_bytes: session.output_bytes,
+            bounds: session.bounds(),
         };
         step.sessions.insert(id.clone());
         step.effect(id, EffectKind::Spawn(Box::new(spawn)));
@@ -442,7 +451,7 @@ pub(super) fn unknown() -> Error {
     Error::new(ErrorCode::Internal, "a resolved session is unknown")
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 impl Entry {
@@ -460,6 +469,7 @@ impl Entry {
             cursor: 0,
             active_at: now.moment,
             timer: None,
+            limit_timer: None,
         }
     }
 }

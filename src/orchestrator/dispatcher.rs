@@ -335,6 +335,8 @@ impl Dispatcher {
             EffectKind::Run(run) => self.order(&session, Order::Run(run)),
             EffectKind::Interrupt => self.order(&session, Order::Interrupt),
             EffectKind::Kill => self.order(&session, Order::Kill),
+            EffectKind::EndOffenders { force } => self.order(&session, Order::EndOffenders { force }),
+            EffectKind::Bound(bounds) => self.order(&session, Order::Bound(bounds)),
             EffectKind::Resize(size) => self.order(&session, Order::Resize(size)),
             EffectKind::Close { mode, grace } => {
                 if let Some(worker) = self.live.get(&session).and_then(|live| live.worker.as_ref()) {

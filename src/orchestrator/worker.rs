@@ -3,8 +3,10 @@
 
 mod closing;
 mod confining;
+mod environment;
 mod handing;
 mod keyboard;
+mod limiting;
 mod looking;
 
 use std::collections::BTreeMap;
@@ -33,14 +35,15 @@ use crate::engine::{Exit, Run, Spawn, WorkerEvent, WorkerEventKind};
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::{CommandId, SessionId};
 use crate::limits;
-use crate::model::{Dialect, TerminalSize};
+use crate::model::{Bounds, Dialect, TerminalSize};
 use crate::pty::{self, Launch, Signal, Slot, Terminal, handover};
 use crate::term::marks::Mark;
 use crate::term::screen::QueryScanner;
 use closing::Closing;
 use confining::Confined;
+pub(super) use environment::environment;
 use keyboard::Keyboard;
-use looking::LimitWatch;
+use limiting::Limits;
 
 /// What a worker is told to do.
 #[derive(Debug)]
@@ -51,6 +54,10 @@ pub(super) enum Order {
     Interrupt,
     /// SIGKILL to the foreground job.
     Kill,
+    /// End what passes a limit, by SIGKILL or politely.
+    EndOffenders { force: bool },
+    /// Let what runs use this much.
+    Bound(Bounds),
     /// Another size.
     Resize(TerminalSize),
     /// Type this; answered with the cursor before it.
@@ -128,6 +135,7 @@ struct Running {
     look_pause: Duration,
     /// How often the prompt was cleared without a fresh one that followed.
     clearings: u8,
+    limits: Limits,
     closing: Option<Closing>,
 }
 
@@ -158,7 +166,6 @@ struct Current {
     begun: Option<Begun>,
     /// The unfinished line last reported as awaiting input.
     awaiting: Option<String>,
-    limits: Option<LimitWatch>,
 }
 
 struct Begun {
@@ -197,7 +204,11 @@ impl Worker {
             start(&wiring, &spawn, environment)
         });
         match started.await {
-            Ok(parts) => Running::new(wiring, spawn.dialect, parts).serve().await,
+            Ok(parts) => {
+                let mut running = Running::new(wiring, spawn.dialect, parts);
+                running.bound(spawn.bounds);
+                running.serve().await;
+            }
             Err(error) => {
                 report(&wiring, WorkerEventKind::SpawnFailed { message: error.message }).await;
             }
@@ -272,6 +283,7 @@ impl Running {
             look_at: None,
             look_pause: limits::AWAITING_AFTER,
             clearings: 0,
+            limits: Limits::default(),
             closing: None,
         }
     }
@@ -389,6 +401,7 @@ impl Running {
         if let Some(confined) = &current.confined {
             self.clear_away(confined).await;
         }
+        self.lift_command_limits();
         // A shell that reports success for what was aborted means Ctrl-C.
         let status = if aborted && status == 0 { 130 } else { status };
         let event = WorkerEvent {
@@ -418,11 +431,10 @@ impl Running {
                 self.type_waiting().await;
                 self.look_soon();
             }
-            Order::Interrupt => {
-                if self.terminal.signal_foreground(Signal::INT).is_err() {
-                    self.keyboard.send(INTERRUPT_KEY, &self.terminal);
-                }
-            }
+            Order::Interrupt => self.interrupt(),
+            Order::EndOffenders { force: false } => self.ask_offenders().await,
+            Order::EndOffenders { force: true } => self.kill_offenders().await,
+            Order::Bound(bounds) => self.bound(bounds),
             Order::Kill => {
                 if let Err(error) = self.terminal.signal_foreground(Signal::KILL) {
                     debug!(session = %self.wiring.session, %error, "nothing to kill but the shell");
@@ -448,6 +460,12 @@ impl Running {
             Order::Look(reply) => {
                 let _ = reply.send(self.what_shows());
             }
+        }
+    }
+
+    fn interrupt(&mut self) {
+        if self.terminal.signal_foreground(Signal::INT).is_err() {
+            self.keyboard.send(INTERRUPT_KEY, &self.terminal);
         }
     }
 
@@ -485,26 +503,3 @@ fn seen(exit: pty::Exit) -> Exit {
 
 /// Stands for an exit code that nobody saw.
 const UNKNOWN_EXIT: i32 = 255;
-
-/// The complete environment of a session's program.
-pub(super) fn environment(spawn: &Spawn, session: &SessionId) -> BTreeMap<OsString, OsString> {
-    let mut environment: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
-    for name in ["LINES", "COLUMNS", "TERMCAP", "PS1", "PROMPT_COMMAND", "BASH_ENV"] {
-        environment.remove(std::ffi::OsStr::new(name));
-    }
-    let own = [
-        ("TERM", "xterm-256color"),
-        ("SHELLHERD", env!("CARGO_PKG_VERSION")),
-        // A pager would wait for a key that nobody presses.
-        ("PAGER", "cat"),
-        ("GIT_PAGER", "cat"),
-        ("MANPAGER", "cat"),
-        ("SYSTEMD_PAGER", "cat"),
-    ];
-    for (name, value) in own {
-        environment.insert(name.into(), value.into());
-    }
-    environment.insert("SHELLHERD_SESSION".into(), session.as_str().into());
-    environment.extend(spawn.env.iter().map(|(name, value)| (name.into(), value.into())));
-    environment
-}

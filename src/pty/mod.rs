@@ -7,6 +7,7 @@
 //!
 //! This layer knows no sessions, commands or output: it neither scans for marks nor keeps bytes.
 
+mod bounding;
 pub mod brand;
 mod census;
 mod confinement;
@@ -28,6 +29,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+pub use bounding::FileBound;
 pub use brand::{Brand, Slot, Which};
 pub use guard::Guard;
 pub use signal::Signal;

@@ -189,6 +189,11 @@ impl Terminal {
         Some(Foreground { pgid: id(group), pid: id(shown), name, command_line })
     }
 
+    /// The process group in the foreground.
+    pub fn foreground_group_id(&self) -> Option<u32> {
+        self.foreground_group().map(id)
+    }
+
     /// Whether the shell's own group is in the foreground: it is at its prompt, or runs a builtin, a
     /// function or a loop.
     pub fn is_shell_foreground(&self) -> bool {

@@ -14,6 +14,7 @@ mod cli;
 mod commands;
 mod confined;
 mod endings;
+mod faults;
 mod hostile;
 mod limits;
 mod load;

@@ -103,7 +103,10 @@ impl World {
             EffectKind::Interrupt => self.workers.get_mut(session).expect("a worker").signalled = Some(130),
             EffectKind::Kill => self.workers.get_mut(session).expect("a worker").signalled = Some(137),
             EffectKind::Close { .. } => self.workers.get_mut(session).expect("a worker").is_closing = true,
-            EffectKind::Resize(_) | EffectKind::Forget => {}
+            EffectKind::EndOffenders { .. }
+            | EffectKind::Bound(_)
+            | EffectKind::Resize(_)
+            | EffectKind::Forget => {}
         }
     }
 

@@ -123,6 +123,8 @@ impl Dispatcher {
             }
             EffectKind::Interrupt
             | EffectKind::Kill
+            | EffectKind::EndOffenders { .. }
+            | EffectKind::Bound(_)
             | EffectKind::Resize(_)
             | EffectKind::Close { .. }
             | EffectKind::Forget => {}
