@@ -28,6 +28,10 @@ pub struct Source {
     pub command_timeout: Option<Span>,
     /// Tasks that run at once in a run that names no number.
     pub max_concurrent: Option<u32>,
+    /// A running command without output and without CPU for this long is stale: `"5m"` or milliseconds.
+    pub stale_after: Option<Span>,
+    /// Between two background looks at the health of everything.
+    pub health_interval: Option<Span>,
     /// The command line that tasks of type agent give their prompt to, as its last word.
     pub agent_command: Option<String>,
     /// Texts, and regular expressions between slashes, that are blotted out wherever they would be stored
@@ -49,7 +53,7 @@ pub enum Span {
 }
 
 /// The keys of the file, for the nearest one to an unknown key.
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 12] = [
     "state-dir",
     "shell",
     "result-tokens",
@@ -57,6 +61,8 @@ const KEYS: [&str; 10] = [
     "cols",
     "command-timeout",
     "max-concurrent",
+    "stale-after",
+    "health-interval",
     "agent-command",
     "redact",
     "log",
@@ -79,6 +85,10 @@ pub struct Config {
     pub command_timeout: Duration,
     /// Tasks that run at once in a run that names no number.
     pub max_concurrent: u32,
+    /// A running command without output and without CPU for this long is stale.
+    pub stale_after: Duration,
+    /// Between two background looks at the health of everything.
+    pub health_interval: Duration,
     /// The command line of agents.
     pub agent_command: String,
     /// Texts, and patterns between slashes, that are blotted out.
@@ -122,15 +132,12 @@ pub fn resolve(
             return Err(Error::invalid(format!("{key} must be from 1 to {}", limits::TERMINAL_SIDE)));
         }
     }
-    let command_timeout = match source.command_timeout {
-        None => limits::COMMAND_TIMEOUT,
-        Some(Span::Milliseconds(milliseconds)) => Duration::from_millis(milliseconds),
-        Some(Span::Text(text)) => parse_duration(&text).ok_or_else(|| {
-            Error::invalid(format!("command-timeout must be a duration like \"5m\", not \"{text}\""))
-        })?,
-    };
-    if command_timeout.is_zero() || command_timeout > limits::LONGEST {
-        return Err(Error::invalid("command-timeout must be more than nothing and at most 7 days"));
+    let command_timeout = span("command-timeout", source.command_timeout, limits::COMMAND_TIMEOUT)?;
+    let stale_after = span("stale-after", source.stale_after, limits::STALE_AFTER)?;
+    let health_interval = span("health-interval", source.health_interval, limits::HEALTH_EVERY)?;
+    if health_interval < limits::HEALTH_LEAST {
+        let least = limits::HEALTH_LEAST.as_millis();
+        return Err(Error::invalid(format!("health-interval must be at least {least} ms")));
     }
     let max_concurrent = source.max_concurrent.unwrap_or(limits::MAX_CONCURRENT);
     if !(1..=limits::MOST_CONCURRENT).contains(&max_concurrent) {
@@ -144,10 +151,26 @@ pub fn resolve(
         cols: source.cols,
         command_timeout,
         max_concurrent,
+        stale_after,
+        health_interval,
         agent_command: source.agent_command.unwrap_or_else(|| "claude -p".to_owned()),
         redact: source.redact,
         log: source.log.unwrap_or_else(|| "warn".to_owned()),
     })
+}
+
+/// A duration that a source gives, within bounds.
+fn span(key: &str, given: Option<Span>, default: Duration) -> Result<Duration> {
+    let duration = match given {
+        None => default,
+        Some(Span::Milliseconds(milliseconds)) => Duration::from_millis(milliseconds),
+        Some(Span::Text(text)) => parse_duration(&text)
+            .ok_or_else(|| Error::invalid(format!("{key} must be a duration like \"5m\", not \"{text}\"")))?,
+    };
+    if duration.is_zero() || duration > limits::LONGEST {
+        return Err(Error::invalid(format!("{key} must be more than nothing and at most 7 days")));
+    }
+    Ok(duration)
 }
 
 fn over(above: Source, below: Source) -> Source {
@@ -159,6 +182,8 @@ fn over(above: Source, below: Source) -> Source {
         cols: above.cols.or(below.cols),
         command_timeout: above.command_timeout.or(below.command_timeout),
         max_concurrent: above.max_concurrent.or(below.max_concurrent),
+        stale_after: above.stale_after.or(below.stale_after),
+        health_interval: above.health_interval.or(below.health_interval),
         agent_command: above.agent_command.or(below.agent_command),
         // What one source calls a secret, no other can make public.
         redact: [above.redact, below.redact].concat(),
@@ -176,6 +201,8 @@ fn of_environment(variable: &impl Fn(&str) -> Option<OsString>) -> Result<Source
         cols: number("SHELLHERD_COLS", text("SHELLHERD_COLS"))?,
         command_timeout: text("SHELLHERD_COMMAND_TIMEOUT").map(Span::Text),
         max_concurrent: number("SHELLHERD_MAX_CONCURRENT", text("SHELLHERD_MAX_CONCURRENT"))?,
+        stale_after: text("SHELLHERD_STALE_AFTER").map(Span::Text),
+        health_interval: text("SHELLHERD_HEALTH_INTERVAL").map(Span::Text),
         agent_command: text("SHELLHERD_AGENT_COMMAND"),
         redact: text("SHELLHERD_REDACT")
             .map(|list| list.split(',').filter(|text| !text.is_empty()).map(str::to_owned).collect())
@@ -285,8 +312,12 @@ mod tests {
     #[test]
     fn flags_beat_the_environment_which_beats_the_file() {
         let flags = Source { rows: Some(1), ..Source::default() };
-        let environment = [("SHELLHERD_ROWS", "2"), ("SHELLHERD_COLS", "2")];
+        let environment = [("SHELLHERD_ROWS", "2"), ("SHELLHERD_COLS", "2"), ("SHELLHERD_STALE_AFTER", "7s")];
         let config = check(flags, &environment, "rows = 3\ncols = 3\nshell = \"zsh\"").unwrap();
+        assert_eq!(
+            (config.stale_after, config.health_interval),
+            (Duration::from_secs(7), limits::HEALTH_EVERY)
+        );
         assert_eq!((config.rows, config.cols, config.shell.as_deref()), (Some(1), Some(2), Some("zsh")));
     }
 
@@ -306,9 +337,15 @@ mod tests {
 
     #[test]
     fn values_out_of_bounds_are_refused() {
-        for file in
-            ["rows = 0", "cols = 1001", "result-tokens = 1", "command-timeout = \"soon\"", "rows = \"x\""]
-        {
+        for file in [
+            "rows = 0",
+            "cols = 1001",
+            "stale-after = 0",
+            "health-interval = 100",
+            "result-tokens = 1",
+            "command-timeout = \"soon\"",
+            "rows = \"x\"",
+        ] {
             assert!(check(Source::default(), &[], file).is_err(), "{file}");
         }
     }

@@ -3,8 +3,10 @@
 
 mod bus;
 mod commands;
+mod deadline;
 mod effect;
 mod event;
+pub mod health;
 mod placement;
 pub mod report;
 pub mod request;
@@ -27,12 +29,13 @@ use uuid::Uuid;
 
 use crate::clock::{Moment, Now};
 use crate::error::Result;
-use crate::id::{CommandId, MessageId, RunId, SessionId};
+use crate::id::{CommandId, RunId, SessionId};
 use crate::limits;
 use crate::model::{Command, Dialect, EndReason, Ending, Event, EventKind, Record, Session, Workplace};
 use bus::Bus;
 pub use bus::{BusReply, RestoredBus};
 use commands::backoff;
+use deadline::{Deadline, Turn};
 pub use effect::{Effect, EffectKind, Run, Spawn};
 pub use event::{Exit, WorkerEvent, WorkerEventKind};
 use report::{Accepted, RunView};
@@ -272,36 +275,6 @@ struct CommandEntry {
     failed_with: Option<Ending>,
     /// Its one pending deadline.
     timer: Option<TimerKey>,
-}
-
-/// What to look at when its time has come; each checks that it still applies.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Deadline {
-    /// The running command comes to its next turn.
-    Command(CommandId, Turn),
-    /// A session may have been idle for too long.
-    Idle(SessionId),
-    /// A task failed and is tried again.
-    Retry(TaskKey),
-    /// A pooled session should have been at its prompt by now.
-    PoolStart(SessionId),
-    /// Nobody need receive a message any more.
-    Expiry(MessageId),
-    /// What passed a limit has had its grace.
-    Limit(SessionId),
-}
-
-/// What a deadline does to a running command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Turn {
-    /// It outlives its timeout.
-    Timeout,
-    /// It was interrupted and has had its grace.
-    Kill,
-    /// It was killed and is still there: its shell must go.
-    KillShell,
-    /// It failed and is tried again.
-    Retry,
 }
 
 impl Engine {

@@ -1,14 +1,96 @@
 //! What is done about trouble that was seen and not asked about: limits that are passed, shells that
 //! a signal stopped, terminals that are gone.
 
+use super::health::{Finding, Health, TaskSight};
 use super::request::CloseMode;
 use super::{Deadline, EffectKind, Engine, Step};
 use crate::clock::Now;
 use crate::id::{CommandId, SessionId};
 use crate::limits;
-use crate::model::{Breach, EventKind, Limit, Offender, Status};
+use crate::model::{Breach, Command, EndReason, EventKind, Limit, Offender, OnCritical, Status, TaskDetail};
+
+/// Fresh shells that a session gets because it was found critical.
+const RESTARTS: u32 = 3;
+/// Tasks that are looked at for one that no session can take.
+const TASKS_LOOKED_AT: usize = 1_000;
 
 impl Engine {
+    /// What a look at the health found that the look before had not, and what it did not find any more.
+    pub fn health_changed(&mut self, now: Now, found: &[Finding], gone: &[Finding], step: &mut Step) {
+        for finding in found {
+            self.note_finding(now, finding, true, step);
+            if finding.health == Health::Critical {
+                self.act_on_critical(now, finding, step);
+            }
+        }
+        for finding in gone {
+            self.note_finding(now, finding, false, step);
+        }
+    }
+
+    /// The one place where a finding becomes an event. Those that are no session's have none.
+    fn note_finding(&mut self, now: Now, finding: &Finding, is_there: bool, step: &mut Step) {
+        let what = if is_there { finding.health.as_str() } else { "over" };
+        let reason = format!("health {what}: {}", finding.message);
+        if let Some(id) = finding.session.as_ref().filter(|id| self.sessions.contains_key(*id)) {
+            self.note(now, id, EventKind::Decision { reason }, step);
+        }
+    }
+
+    /// What the session's creator wants done when it is critical.
+    fn act_on_critical(&mut self, now: Now, finding: &Finding, step: &mut Step) {
+        let Some(id) = &finding.session else { return };
+        let Some(entry) = self.sessions.get(id) else { return };
+        let Some(monitor) = entry.session.monitor else { return };
+        let (running, restarts) = (entry.running.clone(), entry.session.retry_count);
+        match monitor.on_critical {
+            OnCritical::Notify => {}
+            OnCritical::Interrupt => {
+                if let Some(command) = running {
+                    self.stop(now, &command, EndReason::Cancelled, EffectKind::Interrupt, step);
+                }
+            }
+            OnCritical::Restart if restarts >= RESTARTS => {
+                let reason = format!("no further restart: it had {restarts}");
+                self.note(now, id, EventKind::Decision { reason }, step);
+            }
+            OnCritical::Restart => {
+                if let Err(error) = self.reset_session(now, id.as_str(), step) {
+                    let reason = format!("it cannot be restarted: {}", error.message);
+                    self.note(now, id, EventKind::Decision { reason }, step);
+                }
+            }
+            OnCritical::Close => {
+                let reason = format!("closed by its monitor: {}", finding.message);
+                self.close(now, id, Status::Terminated, CloseMode::Force, None, &reason, step);
+            }
+        }
+    }
+
+    /// Tasks that are not over.
+    pub fn open_tasks(&self) -> TaskSight {
+        let mut sight = TaskSight::default();
+        let mut left = TASKS_LOOKED_AT;
+        for (_, entry) in self.schedule.active() {
+            let counts = entry.counts();
+            sight.queued += counts.queued;
+            sight.running += counts.running;
+            let asks = entry.tasks.iter().enumerate().filter(|(_, task)| !task.requirements.is_empty());
+            for (number, _) in asks.take(left) {
+                left -= 1;
+                let Ok(number) = u32::try_from(number) else { break };
+                let detail = entry.detail(number, || self.starved(entry, number));
+                sight.incapable += usize::from(detail == Some(TaskDetail::NoCapableSession));
+            }
+        }
+        sight
+    }
+
+    /// The session's running command.
+    pub fn running(&self, id: &SessionId) -> Option<&Command> {
+        self.command(self.sessions.get(id)?.running.as_ref()?)
+    }
+
     /// Ends what passes a limit, politely first. The shell stays, unless it is what passes it.
     pub(super) fn limit_passed(
         &mut self,

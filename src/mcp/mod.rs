@@ -9,6 +9,7 @@ mod arguments;
 mod call;
 mod check;
 mod command;
+mod health;
 mod message;
 mod progress;
 mod schema;

@@ -256,6 +256,8 @@ pub(crate) mod tests {
             shell: None,
             max_concurrent: limits::MAX_CONCURRENT,
             command_timeout: limits::COMMAND_TIMEOUT,
+            stale_after: limits::STALE_AFTER,
+            health_interval: limits::HEALTH_EVERY,
             redact: Vec::new(),
         };
         let defaults = Defaults {

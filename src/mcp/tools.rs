@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::call::Call;
-use super::{agent, command, message, progress, schema, session, task};
+use super::{agent, command, health, message, progress, schema, session, task};
 use crate::error::Result;
 
 /// A tool: what is published of it, and what serves it.
@@ -76,6 +76,7 @@ pub(crate) const TOOLS: &[&Tool] = &[
     &agent::list::TOOL,
     &message::send::TOOL,
     &message::receive::TOOL,
+    &health::check::TOOL,
 ];
 
 /// A tool with its schemas.

@@ -6,6 +6,7 @@ mod census;
 mod closing;
 mod commands;
 mod dispatcher;
+pub mod health;
 mod host;
 mod output;
 mod reading;
@@ -45,6 +46,10 @@ pub struct Settings {
     pub max_concurrent: u32,
     /// The timeout of commands whose session names none.
     pub command_timeout: Duration,
+    /// A running command without output and without CPU for this long is stale.
+    pub stale_after: Duration,
+    /// Between two background looks at the health of everything.
+    pub health_interval: Duration,
     /// Strings, and patterns between slashes, that must reach neither a log nor the store.
     pub redact: Vec<String>,
 }

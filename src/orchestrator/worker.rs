@@ -136,6 +136,8 @@ struct Running {
     /// How often the prompt was cleared without a fresh one that followed.
     clearings: u8,
     limits: Limits,
+    /// When a program that closed its terminal should have ended.
+    lost_at: Option<Moment>,
     closing: Option<Closing>,
 }
 
@@ -284,6 +286,7 @@ impl Running {
             look_pause: limits::AWAITING_AFTER,
             clearings: 0,
             limits: Limits::default(),
+            lost_at: None,
             closing: None,
         }
     }
@@ -301,11 +304,15 @@ impl Running {
             let shell_is_alive = self.closing.as_ref().is_none_or(|closing| closing.exit.is_none());
             tokio::select! {
                 read = self.terminal.read(&mut buffer), if open => match read {
-                    Ok(0) => open = false,
+                    Ok(0) => {
+                        open = false;
+                        self.terminal_closed();
+                    }
                     Ok(count) => self.take_in(&buffer[..count]).await,
                     Err(error) => {
                         warn!(session = %self.wiring.session, %error, "the terminal cannot be read");
                         open = false;
+                        self.terminal_closed();
                     }
                 },
                 Some(order) = self.wiring.orders.recv() => self.obey(order).await,

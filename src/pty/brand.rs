@@ -273,6 +273,29 @@ impl Brand {
         }
     }
 
+    /// Whether a signal stopped a child of this process, or let one go on, since this was last asked.
+    pub fn has_stop_changes(&self) -> bool {
+        let changes = WaitIdOptions::STOPPED | WaitIdOptions::CONTINUED | WaitIdOptions::NOHANG;
+        let mut has_any = false;
+        for _ in 0..limits::SESSIONS {
+            if !matches!(waitid(WaitId::All, changes), Ok(Some(_))) {
+                break;
+            }
+            has_any = true;
+        }
+        has_any
+    }
+
+    /// Kills a process that a census found in a slot, unless it has gone meanwhile.
+    pub fn kill_one(&self, slot: u64, pid: u32) {
+        let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return };
+        if let Ok(held) = pidfd_open(pid, PidfdFlags::empty())
+            && self.has(pid, Which::Slot(slot))
+        {
+            let _ = pidfd_send_signal(&held, Signal::KILL);
+        }
+    }
+
     /// Kills them with SIGKILL, round after round until none is left, and returns how many outlived
     /// the deadline. Blocks for about a millisecond; longer only for processes that the kernel holds.
     pub fn kill_all(&self, which: Which, deadline: Moment) -> usize {

@@ -84,6 +84,12 @@ pub fn launch(launch: Launch, slot: &Slot) -> Result<Terminal> {
     Terminal::new(opened, pid).map_err(|error| failed("watch the terminal", &error))
 }
 
+/// Whether a signal holds this process; none for one that is gone.
+pub fn is_stopped(pid: u32) -> Option<bool> {
+    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).ok()?)?;
+    procfs::stat(pid).map(procfs::Stat::is_stopped)
+}
+
 /// Whether a terminal can be opened at all.
 pub fn probe() -> io::Result<()> {
     spawn::open(TerminalSize::default()).map(|_| ())

@@ -1,5 +1,7 @@
 //! How busy the machine is as a whole.
 
+use std::path::Path;
+
 use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
 
 /// The machine, looked at from time to time.
@@ -26,9 +28,32 @@ impl Machine {
     }
 }
 
+/// The space of a filesystem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes in all.
+    pub total: u64,
+    /// Bytes that are free for anybody.
+    pub free: u64,
+}
+
+/// The space of the filesystem that `path` is on.
+pub fn space(path: &Path) -> Option<Space> {
+    let found = rustix::fs::statvfs(path).ok()?;
+    let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+    Some(Space { total: bytes(found.f_blocks), free: bytes(found.f_bavail.min(found.f_blocks)) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_filesystem_has_space_and_a_missing_one_has_none() {
+        let root = space(Path::new("/")).expect("a root");
+        assert!(root.total >= root.free && root.total > 0, "{root:?}");
+        assert_eq!(space(Path::new("/nowhere/at/all")), None);
+    }
 
     #[test]
     fn usage_is_given_in_percent() {

@@ -10,7 +10,7 @@ use std::fs;
 use std::time::Duration;
 
 use crate::clock::Moment;
-pub use machine::Machine;
+pub use machine::{Machine, Space, space};
 
 /// What a set of processes uses together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -26,6 +26,8 @@ impl Herd {
             max_concurrent: 4,
             program: env!("CARGO_BIN_EXE_shellherd").into(),
             command_timeout: Duration::from_secs(60),
+            stale_after: Duration::from_secs(300),
+            health_interval: Duration::from_secs(30),
             redact: Vec::new(),
         };
         let orchestrator = Orchestrator::new(settings);

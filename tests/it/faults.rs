@@ -1,9 +1,12 @@
 //! Real faults, each in a session beside another that must not notice: what passes its limits, what
 //! dies, what is stopped, what hangs.
 
+use std::os::unix::fs::PermissionsExt;
+
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::support::{Client, marker, processes_with, until};
+use crate::support::{Client, Scratch, marker, processes_with, server, until};
 
 /// A server with the session that a fault is to hit, and another.
 struct Stage {
@@ -164,4 +167,156 @@ fn constraints_hold_and_are_checked() {
     }
     assert_eq!(stage.client.status(&hit)["limits"]["maxProcesses"], 9, "nothing changed");
     stage.all_live();
+}
+
+impl Stage {
+    /// The one issue of this kind that a check of the hit session shows.
+    fn until_found(&mut self, what: &str) -> Value {
+        let mut found = Value::Null;
+        let (client, hit) = (&mut self.client, &self.hit);
+        until(what, || {
+            let health = client.ok("health_check", json!({"sessionId": hit}));
+            let issues = health["issues"].as_array().cloned().unwrap_or_default();
+            let fits = |issue: &Value| issue["message"].as_str().is_some_and(|text| text.contains(what));
+            found = issues.into_iter().find(fits).unwrap_or(Value::Null);
+            !found.is_null()
+        });
+        found
+    }
+
+    fn shell(&mut self) -> Pid {
+        let pid = self.client.status(&self.hit)["pid"].as_u64().expect("a live shell");
+        Pid::from_raw(i32::try_from(pid).expect("a pid")).expect("a pid")
+    }
+}
+
+/// A stage whose server looks often and soon calls a command stale.
+fn watchful(settings: Value) -> Stage {
+    let state = Scratch::new("state");
+    let mut command = server(state.path());
+    command.args(["--stale-after", "1s", "--health-interval", "500ms"]);
+    let mut client = Client::connect(command, Some(state));
+    let other = client.clean("/bin/bash");
+    let mut settings = settings;
+    settings["shell"] = json!("/bin/bash");
+    settings["profile"] = json!("clean");
+    let hit = client.session(settings);
+    Stage { client, hit, other }
+}
+
+/// What is seen without being asked is in the log with its time; on an idle machine that is a second later.
+#[test]
+fn a_killed_shell_is_seen_and_named() {
+    let mut stage = Stage::with(json!({}));
+    let shell = stage.shell();
+    kill_process(shell, Signal::KILL).expect("the shell lives");
+    let hit = stage.hit.clone();
+    let shown = stage.client.until_status(&hit, "error");
+    assert_eq!(shown["endReason"], "the shell was killed by signal 9");
+    let issue = stage.until_found("killed by signal 9");
+    assert_eq!(
+        (&issue["severity"], &issue["component"]),
+        (&json!("critical"), &json!("sessions")),
+        "{issue}"
+    );
+    assert_eq!(issue["recommendation"], format!("session_reset {{\"sessionId\":\"{hit}\"}}"));
+    stage.client.ok("session_reset", json!({"sessionId": hit}));
+    stage.all_live();
+    assert_eq!(
+        stage.client.ok("health_check", json!({"sessionId": hit}))["components"]["sessions"],
+        "healthy"
+    );
+}
+
+#[test]
+fn a_stopped_shell_is_seen_until_it_goes_on() {
+    let mut stage = Stage::with(json!({}));
+    let shell = stage.shell();
+    kill_process(shell, Signal::STOP).expect("the shell lives");
+    let hit = stage.hit.clone();
+    stage.client.until_shown(&hit, "stopped", |shown| shown["stopped"] == true);
+    stage.until_found("a signal stopped the shell");
+    kill_process(shell, Signal::CONT).expect("the shell lives");
+    stage.client.until_shown(&hit, "going on", |shown| shown["stopped"].is_null());
+    stage.until_logged("the shell goes on");
+    stage.all_live();
+}
+
+#[test]
+fn a_program_that_closes_its_terminal_and_lives_on_is_ended() {
+    let mut stage = Stage::with(json!({}));
+    let scratch = Scratch::new("hermit");
+    let mark = marker();
+    let program = scratch.path().join("hermit");
+    std::fs::write(&program, format!("#!/bin/sh\nsleep 0.3\nexec sleep {mark} <&- >&- 2>&-\n"))
+        .expect("a script");
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("our own file");
+    let hermit = stage.client.session(json!({"shell": program}));
+    let shown = stage.client.until_status(&hermit, "error");
+    assert_eq!(shown["endReason"], "its program closed the terminal and lived on", "{shown}");
+    until("it is gone", || processes_with(&mark).is_empty());
+    stage.all_live();
+}
+
+#[test]
+fn a_hang_without_output_and_cpu_is_stale_and_nothing_else_is() {
+    let mut stage = watchful(json!({}));
+    let (hit, other) = (stage.hit.clone(), stage.other.clone());
+    stage.client.start_command(&other, "while :; do :; done");
+    stage.client.start_command(&hit, "sleep 300");
+    let issue = stage.until_found("is stale");
+    assert_eq!(issue["sessionId"], hit.as_str(), "{issue}");
+    stage.until_logged("is stale: no output and no CPU");
+    let busy = stage.client.ok("health_check", json!({"sessionId": other}));
+    assert!(!busy["issues"].to_string().contains("stale"), "{busy}");
+    stage.client.ok("command_signal", json!({"sessionId": hit, "signal": "INT"}));
+    stage.client.ok("command_signal", json!({"sessionId": other, "signal": "INT"}));
+    stage.until_logged("health over:");
+    stage.all_live();
+}
+
+#[test]
+fn a_monitor_does_what_it_was_told_when_its_session_is_critical() {
+    for (on_critical, status) in [("interrupt", "idle"), ("restart", "idle"), ("close", "terminated")] {
+        let mut stage = watchful(json!({"monitor": {"intervalMs": 500, "onCritical": on_critical}}));
+        let hit = stage.hit.clone();
+        let command = stage.client.start_command(&hit, "sleep 300");
+        let ended = stage.client.ended(&command);
+        let reason = if on_critical == "interrupt" { "cancelled" } else { "session_lost" };
+        assert_eq!(ended.structured["reason"], reason, "{on_critical}: {ended:?}");
+        stage.client.until_status(&hit, status);
+        assert_eq!(stage.client.run(&stage.other.clone(), "echo well").output(), "well\n");
+    }
+    let mut stage = watchful(json!({"monitor": {"intervalMs": "1s", "onCritical": "restart"}}));
+    let shell = stage.shell();
+    kill_process(shell, Signal::KILL).expect("the shell lives");
+    let hit = stage.hit.clone();
+    stage.client.until_status(&hit, "idle");
+    stage.client.until_shown(&hit, "another shell", |shown| {
+        shown["status"] == "idle" && shown["pid"] != json!(shell.as_raw_pid())
+    });
+    stage.all_live();
+}
+
+#[test]
+fn a_health_check_tells_what_is_wrong_and_what_all_costs() {
+    let mut stage = Stage::with(json!({}));
+    let detailed = stage.client.ok("health_check", json!({"detailed": true}));
+    assert_eq!(detailed["components"]["sessions"], "healthy", "{detailed}");
+    assert_eq!(detailed["components"]["tasks"], "healthy", "{detailed}");
+    let details = &detailed["details"];
+    for figure in ["uptime", "memoryUsage", "storeSize", "diskFree", "lastActivity"] {
+        assert!(!details[figure].is_null(), "{figure}: {detailed}");
+    }
+    assert_eq!((&details["liveSessions"], &details["messageQueue"]), (&json!(2), &json!(0)), "{detailed}");
+    let task = json!({"id": "t", "payload": {"command": "true"}, "requirements": ["gpu"]});
+    stage.client.ok("task_distribute", json!({"tasks": [task]}));
+    let health = stage.client.ok("health_check", json!({}));
+    assert_eq!(health["components"]["tasks"], "degraded", "{health}");
+    assert!(health["issues"].to_string().contains("capability that no session has"), "{health}");
+    stage.client.run(&stage.hit.clone(), "for i in 1 2 3; do false; done; false");
+    let one = stage.client.ok("health_check", json!({"sessionId": stage.hit, "detailed": true}));
+    assert_eq!(one["details"]["errorRate"], 100.0, "{one}");
+    let unknown = stage.client.call("health_check", json!({"sessionId": "nobody"}));
+    assert_eq!(unknown.code(), "session_not_found", "{unknown:?}");
 }

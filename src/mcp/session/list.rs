@@ -117,12 +117,12 @@ struct Item {
 }
 
 /// One decimal is what a reader can use.
-pub(super) fn rounded(number: f64) -> f64 {
+pub(in crate::mcp) fn rounded(number: f64) -> f64 {
     (number * 10.0).round() / 10.0
 }
 
 #[expect(clippy::cast_precision_loss, reason = "rounded to a tenth of a megabyte")]
-pub(super) fn megabytes(bytes: u64) -> f64 {
+pub(in crate::mcp) fn megabytes(bytes: u64) -> f64 {
     rounded(bytes as f64 / f64::from(1 << 20))
 }
 

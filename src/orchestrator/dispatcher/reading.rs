@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::id::{CommandId, SessionId};
 use crate::model::{Command, Event, Session, Workplace};
 use crate::orchestrator::CommandWatch;
+use crate::orchestrator::health::HealthReport;
 use crate::orchestrator::output::Output;
 use crate::orchestrator::secrets::Secrets;
 use crate::orchestrator::worker::Order;
@@ -31,6 +32,7 @@ pub(in crate::orchestrator) enum Read {
     Plan(Box<NewRun>, Workplace, oneshot::Sender<Result<Plan>>),
     Tasks(TaskQuery, usize, oneshot::Sender<Result<TaskReport>>),
     Progress(TaskQuery, usize, oneshot::Sender<Result<Progress>>),
+    Health(Option<String>, oneshot::Sender<Result<HealthReport>>),
     Events { session: SessionId, since: u64, max: usize, reply: oneshot::Sender<Result<Vec<Event>>> },
 }
 
@@ -96,6 +98,9 @@ impl Dispatcher {
             Read::Progress(query, most, reply) => {
                 let _ = reply.send(self.engine.progress(clock::now(), &query, most));
             }
+            Read::Health(selector, reply) => {
+                let _ = reply.send(self.health(clock::now(), selector.as_deref()));
+            }
             Read::Events { session, since, max, reply } => {
                 let _ = reply.send(self.store.events(&session, since, max));
             }
@@ -133,7 +138,7 @@ impl Dispatcher {
     }
 
     /// The record with the time of the last output, which the engine is not told of byte by byte.
-    fn current(&self, session: &Session) -> Session {
+    pub(super) fn current(&self, session: &Session) -> Session {
         let mut session = self.secrets(&session.id).session(session.clone());
         if let Some(at) = self.live.get(&session.id).and_then(|live| live.output.last_output()) {
             session.last_activity = session.last_activity.max(at);

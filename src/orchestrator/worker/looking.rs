@@ -56,7 +56,7 @@ impl Running {
 
     pub(super) fn next_look(&self) -> Option<Moment> {
         let closing = self.closing.as_ref().and_then(|closing| closing.next_check);
-        let others = [self.begin_due(), self.held_due(), self.limits.next(), closing];
+        let others = [self.begin_due(), self.held_due(), self.limits.next(), closing, self.lost_at];
         self.look_at.into_iter().chain(others.into_iter().flatten()).min()
     }
 
@@ -69,6 +69,7 @@ impl Running {
     pub(super) async fn look(&mut self) {
         let now = clock::now().moment;
         self.check_closing(now).await;
+        self.check_terminal(now).await;
         self.check_limits(now).await;
         if self.begin_due().is_some_and(|due| now >= due) {
             self.report_begin().await;

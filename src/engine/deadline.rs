@@ -1,0 +1,34 @@
+//! What is due at some time, and nothing else.
+
+use super::schedule::TaskKey;
+use crate::id::{CommandId, MessageId, SessionId};
+
+/// What to look at when its time has come; each checks that it still applies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Deadline {
+    /// The running command comes to its next turn.
+    Command(CommandId, Turn),
+    /// A session may have been idle for too long.
+    Idle(SessionId),
+    /// A task failed and is tried again.
+    Retry(TaskKey),
+    /// A pooled session should have been at its prompt by now.
+    PoolStart(SessionId),
+    /// Nobody need receive a message any more.
+    Expiry(MessageId),
+    /// What passed a limit has had its grace.
+    Limit(SessionId),
+}
+
+/// What a deadline does to a running command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// It outlives its timeout.
+    Timeout,
+    /// It was interrupted and has had its grace.
+    Kill,
+    /// It was killed and is still there: its shell must go.
+    KillShell,
+    /// It failed and is tried again.
+    Retry,
+}
