@@ -124,6 +124,8 @@ impl Bench {
                 | EffectKind::Kill
                 | EffectKind::Terminate
                 | EffectKind::Resume
+                | EffectKind::EndOffenders { .. }
+                | EffectKind::Bound(_)
                 | EffectKind::Resize(_)
                 | EffectKind::Close { .. }
                 | EffectKind::Forget

@@ -32,6 +32,10 @@ pub struct Source {
     pub sample_every: Option<Span>,
     /// Tasks that run at once in a run that names no number.
     pub max_concurrent: Option<u32>,
+    /// A running command without output and without CPU for this long is stale: `"5m"` or milliseconds.
+    pub stale_after: Option<Span>,
+    /// Between two background looks at the health of everything.
+    pub health_interval: Option<Span>,
     /// The command line that tasks of type agent give their prompt to, as its last word.
     pub agent_command: Option<String>,
     /// Texts, and regular expressions between slashes, that are blotted out wherever they would be stored
@@ -63,7 +67,7 @@ pub enum Span {
 }
 
 /// The keys of the file, for the nearest one to an unknown key.
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 19] = [
     "state-dir",
     "shell",
     "result-tokens",
@@ -73,6 +77,8 @@ const KEYS: [&str; 17] = [
     "cleanup-after",
     "sample-every",
     "max-concurrent",
+    "stale-after",
+    "health-interval",
     "agent-command",
     "redact",
     "log",
@@ -104,6 +110,10 @@ pub struct Config {
     pub sample_every: Duration,
     /// Tasks that run at once in a run that names no number.
     pub max_concurrent: u32,
+    /// A running command without output and without CPU for this long is stale.
+    pub stale_after: Duration,
+    /// Between two background looks at the health of everything.
+    pub health_interval: Duration,
     /// The command line of agents.
     pub agent_command: String,
     /// Texts, and patterns between slashes, that are blotted out.
@@ -176,6 +186,12 @@ pub fn resolve(
     if !limits::SAMPLE_PAUSES.contains(&sample_every) {
         return Err(Error::invalid("sample-every must be from 1 s to 1 min"));
     }
+    let stale_after = span("stale-after", source.stale_after, limits::STALE_AFTER)?;
+    let health_interval = span("health-interval", source.health_interval, limits::HEALTH_EVERY)?;
+    if health_interval < limits::HEALTH_LEAST {
+        let least = limits::HEALTH_LEAST.as_millis();
+        return Err(Error::invalid(format!("health-interval must be at least {least} ms")));
+    }
     let max_concurrent = source.max_concurrent.unwrap_or(limits::MAX_CONCURRENT);
     if !(1..=limits::MOST_CONCURRENT).contains(&max_concurrent) {
         return Err(Error::invalid(format!("max-concurrent must be from 1 to {}", limits::MOST_CONCURRENT)));
@@ -190,6 +206,8 @@ pub fn resolve(
         cleanup_after,
         sample_every,
         max_concurrent,
+        stale_after,
+        health_interval,
         agent_command: source.agent_command.unwrap_or_else(|| "claude -p".to_owned()),
         redact: source.redact,
         log: source.log.unwrap_or_else(|| "warn".to_owned()),
@@ -225,6 +243,8 @@ fn over(above: Source, below: Source) -> Source {
         cleanup_after: above.cleanup_after.or(below.cleanup_after),
         sample_every: above.sample_every.or(below.sample_every),
         max_concurrent: above.max_concurrent.or(below.max_concurrent),
+        stale_after: above.stale_after.or(below.stale_after),
+        health_interval: above.health_interval.or(below.health_interval),
         agent_command: above.agent_command.or(below.agent_command),
         // What one source calls a secret, no other can make public.
         redact: [above.redact, below.redact].concat(),
@@ -249,6 +269,8 @@ fn of_environment(variable: &impl Fn(&str) -> Option<OsString>) -> Result<Source
         cleanup_after: text("SHELLHERD_CLEANUP_AFTER").map(Span::Text),
         sample_every: text("SHELLHERD_SAMPLE_EVERY").map(Span::Text),
         max_concurrent: number("SHELLHERD_MAX_CONCURRENT", text("SHELLHERD_MAX_CONCURRENT"))?,
+        stale_after: text("SHELLHERD_STALE_AFTER").map(Span::Text),
+        health_interval: text("SHELLHERD_HEALTH_INTERVAL").map(Span::Text),
         agent_command: text("SHELLHERD_AGENT_COMMAND"),
         redact: text("SHELLHERD_REDACT")
             .map(|list| list.split(',').filter(|text| !text.is_empty()).map(str::to_owned).collect())
@@ -363,8 +385,12 @@ mod tests {
     #[test]
     fn flags_beat_the_environment_which_beats_the_file() {
         let flags = Source { rows: Some(1), ..Source::default() };
-        let environment = [("SHELLHERD_ROWS", "2"), ("SHELLHERD_COLS", "2")];
+        let environment = [("SHELLHERD_ROWS", "2"), ("SHELLHERD_COLS", "2"), ("SHELLHERD_STALE_AFTER", "7s")];
         let config = check(flags, &environment, "rows = 3\ncols = 3\nshell = \"zsh\"").unwrap();
+        assert_eq!(
+            (config.stale_after, config.health_interval),
+            (Duration::from_secs(7), limits::HEALTH_EVERY)
+        );
         assert_eq!((config.rows, config.cols, config.shell.as_deref()), (Some(1), Some(2), Some("zsh")));
     }
 
@@ -396,6 +422,8 @@ mod tests {
             "cleanup-after = \"8d\"",
             "rows = 0",
             "cols = 1001",
+            "stale-after = 0",
+            "health-interval = 100",
             "result-tokens = 1",
             "command-timeout = \"soon\"",
             "rows = \"x\"",

@@ -220,8 +220,6 @@ pub const WEBHOOK_ATTEMPTS: u32 = 5;
 pub const WEBHOOK_RETRY: Duration = Duration::from_secs(1);
 /// Between two looks for events to deliver: what happens in between goes out together.
 pub const WEBHOOK_PAUSE: Duration = Duration::from_millis(500);
-/// How long what runs in a session may print nothing before the session counts as stale.
-pub const STALE_AFTER: Duration = Duration::from_secs(300);
 /// How long after its end a session is removed, unless configured.
 pub const CLEANUP_AFTER: Duration = Duration::from_secs(3_600);
 /// Between two looks for sessions to be removed.
@@ -272,6 +270,22 @@ pub const TASK_PROGRESS_EVERY: Duration = Duration::from_millis(500);
 pub const READY_WAIT: Duration = Duration::from_secs(10);
 /// Between SIGINT and SIGKILL of a command that outlived its timeout.
 pub const INTERRUPT_GRACE: Duration = Duration::from_secs(5);
+/// How long what passes a limit of memory may take to end by itself: it may go on taking more.
+pub const MEMORY_GRACE: Duration = Duration::from_millis(500);
+/// The same for a limit of processes. What forks at all doubles in a few milliseconds.
+pub const PROCESS_GRACE: Duration = Duration::from_millis(50);
+/// Between two looks at a tree whose memory or CPU time is bounded.
+pub const LIMIT_PAUSE: Duration = Duration::from_millis(500);
+/// The same where the number of processes is bounded: a thousand more come in half a second.
+pub const PROCESS_PAUSE: Duration = Duration::from_millis(100);
+/// The lowest bound on open files that can be set: shells keep theirs at ten and above.
+pub const LEAST_OPEN_FILES: u64 = 32;
+/// How often the health of everything is looked at, unless configured.
+pub const HEALTH_EVERY: Duration = Duration::from_secs(30);
+/// The shortest pause between two such looks: one reads a file of every process on the machine.
+pub const HEALTH_LEAST: Duration = Duration::from_millis(500);
+/// A running command without output and without CPU for this long is stale, unless configured.
+pub const STALE_AFTER: Duration = Duration::from_secs(300);
 /// How long `session_close` lets a session end by itself.
 pub const CLOSE_GRACE: Duration = Duration::from_secs(30);
 /// The same for mode `force`.

@@ -111,6 +111,12 @@ struct Flags {
     /// Tasks that run at once in a run that names no number [default: 10]
     #[arg(long, value_name = "TASKS")]
     max_concurrent: Option<u32>,
+    /// A running command without output and CPU for this long is stale [default: 5m]
+    #[arg(long, value_name = "DURATION")]
+    stale_after: Option<String>,
+    /// Between two background looks at the health of everything [default: 30s]
+    #[arg(long, value_name = "DURATION")]
+    health_interval: Option<String>,
     /// The command line that tasks of type agent give their prompt to [default: claude -p]
     #[arg(long, value_name = "COMMAND")]
     agent_command: Option<String>,
@@ -136,6 +142,8 @@ impl Flags {
             cleanup_after: self.cleanup_after.map(Span::Text),
             sample_every: self.sample_every.map(Span::Text),
             max_concurrent: self.max_concurrent,
+            stale_after: self.stale_after.map(Span::Text),
+            health_interval: self.health_interval.map(Span::Text),
             agent_command: self.agent_command,
             redact: self.redact,
             log: self.log,
@@ -246,6 +254,8 @@ fn surface(config: Config, attended: bool) -> Surface {
         command_timeout: config.command_timeout,
         cleanup_after: config.cleanup_after,
         sample_every: config.sample_every,
+        stale_after: config.stale_after,
+        health_interval: config.health_interval,
         redact: config.redact,
     };
     Surface::new(Orchestrator::new(settings), defaults)

@@ -7,7 +7,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::request::NewCommand;
-use super::sessions::{ended, no_commands, unknown};
+use super::sessions::{ended, millis, no_commands, unknown};
 use super::{CommandEntry, EffectKind, Engine, Exit, Run, Step, Turn};
 use crate::clock::Now;
 use crate::error::{Error, ErrorCode, Result};
@@ -15,7 +15,7 @@ use crate::id::{CommandId, SessionId};
 use crate::limits;
 use crate::model::{
     Command, CommandState, Dialect, EndReason, Ending, EventKind, OnTimeout, Session, SessionKind, Status,
-    WhenBusy,
+    WhenBusy, constraint,
 };
 
 /// A command's end as its worker saw it.
@@ -108,6 +108,8 @@ impl Engine {
         let id = CommandId::unique(uuid, |id| self.commands.contains_key(&CommandId::from_text(id)));
         let default_ms = self.session(session).map_or(0, |session| session.command_timeout_ms);
         let recovers = self.session(session).is_some_and(|session| session.recovery.is_some());
+        let longest = self.session(session).and_then(|session| constraint::timeout(&session.constraints));
+        let timeout_ms = new.timeout.map_or(default_ms, millis).min(longest.map_or(u64::MAX, millis));
         let command = Command {
             id: id.clone(),
             uuid,
@@ -121,9 +123,7 @@ impl Engine {
             directory: new.directory,
             stdin: new.stdin,
             confined: new.confined,
-            timeout_ms: new
-                .timeout
-                .map_or(default_ms, |timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
+            timeout_ms,
             on_timeout: new.on_timeout.unwrap_or(if recovers {
                 OnTimeout::Recover
             } else {

@@ -20,6 +20,8 @@ pub(super) enum Deadline {
     Expiry(MessageId),
     /// A session's recovery comes to its next move.
     Recovery(SessionId),
+    /// What passed a limit has had its grace.
+    Limit(SessionId),
 }
 
 /// What a deadline does to a running command.

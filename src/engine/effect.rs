@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::request::CloseMode;
 use crate::id::SessionId;
-use crate::model::{Command, Dialect, Profile, TerminalSize};
+use crate::model::{Bounds, Command, Dialect, Profile, TerminalSize};
 
 /// Something to do, after the records are committed.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +32,13 @@ pub enum EffectKind {
     Terminate,
     /// SIGCONT to the shell and the foreground job.
     Resume,
+    /// End what passes a limit, if anything still does: the shell and what the limit does not hold for stay.
+    EndOffenders {
+        /// By SIGKILL; politely otherwise.
+        force: bool,
+    },
+    /// Let what runs in the session use this much from now on.
+    Bound(Bounds),
     /// Give the terminal another size.
     Resize(TerminalSize),
     /// End the shell and everything that it started.
@@ -72,6 +79,8 @@ pub struct Spawn {
     pub size: TerminalSize,
     /// Bytes of output kept on disk.
     pub output_bytes: u64,
+    /// What all that runs in it may use.
+    pub bounds: Bounds,
 }
 
 /// What a worker needs to run a command.

@@ -34,6 +34,8 @@ pub(super) struct Entry {
     pub(super) active_at: Moment,
     /// The pending look at whether it has been idle for too long.
     pub(super) timer: Option<TimerKey>,
+    /// The pending end of what passes a limit in it.
+    pub(super) limit_timer: Option<TimerKey>,
     pub(super) recovery: Recovery,
 }
 

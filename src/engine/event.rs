@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::id::{CommandId, SessionId};
-use crate::model::{EndReason, FailureCategory};
+use crate::model::{Breach, FailureCategory};
 
 /// Something that a worker saw. Stale generations are ignored.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,15 +88,15 @@ pub enum WorkerEventKind {
         /// Where the shell is now.
         directory: Option<PathBuf>,
     },
-    /// The command passed one of its resource limits.
+    /// A limit was passed.
     LimitPassed {
-        /// Which one.
-        command: CommandId,
-        /// Which limit.
-        reason: EndReason,
-        /// What was measured against what.
-        evidence: String,
+        /// The command that passed it, while that runs.
+        command: Option<CommandId>,
+        /// Which limit, and by how much.
+        breach: Breach,
     },
+    /// The program closed its terminal and lives on: nobody can reach it any more.
+    TerminalLost,
     /// The shell ended and nothing of its process tree is left.
     Gone {
         /// How the shell ended.

@@ -9,6 +9,7 @@ mod effect;
 mod entry;
 mod event;
 mod forgetting;
+pub mod health;
 mod history;
 mod placement;
 mod recovery;
@@ -25,6 +26,7 @@ mod tasks;
 mod tests;
 mod tracking;
 mod tuning;
+mod watching;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::path::PathBuf;
@@ -364,9 +366,10 @@ impl Engine {
                 let end = commands::End { status, from, to: cursor, duration_us, directory };
                 self.ended(now, &command, &end, step);
             }
-            WorkerEventKind::LimitPassed { command, reason, evidence } => {
-                self.limit_passed(now, &command, reason, &evidence, step);
+            WorkerEventKind::LimitPassed { command, breach } => {
+                self.limit_passed(now, &session, command.as_ref(), breach, step);
             }
+            WorkerEventKind::TerminalLost => self.terminal_lost(now, &session, step),
             WorkerEventKind::Gone { exit, forced } => self.gone(now, &session, exit, forced, step),
         }
     }
@@ -400,6 +403,7 @@ impl Engine {
                 Deadline::PoolStart(session) => self.pool_start_due(now, &session, step),
                 Deadline::Expiry(message) => self.expire(&message, step),
                 Deadline::Recovery(session) => self.recovery_due(now, &session, step),
+                Deadline::Limit(session) => self.limit_due(&session, step),
             }
         }
         self.dispatch(now, step);

@@ -399,6 +399,8 @@ fn outcome(command: &Command) -> Outcome {
         (Some(EndReason::Cancelled), _) => Outcome::Failed(TaskReason::Cancelled),
         (Some(EndReason::MemoryLimit), _) => Outcome::Failed(TaskReason::MemoryLimit),
         (Some(EndReason::CpuLimit), _) => Outcome::Failed(TaskReason::CpuLimit),
+        (Some(EndReason::ProcessLimit), _) => Outcome::Failed(TaskReason::ProcessLimit),
+        (Some(EndReason::FileLimit), _) => Outcome::Failed(TaskReason::FileLimit),
         (Some(EndReason::ServerRestart), _) => Outcome::Failed(TaskReason::ServerRestart),
         // A task runs in a shell of its own below the session's: only from outside, or by aiming at its
         // parent, is the session's shell ended.

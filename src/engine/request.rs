@@ -9,8 +9,9 @@ use uuid::Uuid;
 
 use crate::id::{MessageId, SessionId};
 use crate::model::{
-    Address, FailureCategory, OnFailure, OnTimeout, Priority, Profile, RecoveryPolicy, RecoveryStrategy,
-    ResourceLimits, Retries, RunResources, SessionKind, Status, Strategy, Task, TerminalSize, WhenBusy,
+    Address, FailureCategory, Monitor, OnFailure, OnTimeout, Priority, Profile, RecoveryPolicy,
+    RecoveryStrategy, ResourceLimits, Retries, RunResources, SessionKind, Status, Strategy, Task,
+    TerminalSize, WhenBusy,
 };
 
 /// A session to create. Absent settings take the server's defaults.
@@ -36,8 +37,12 @@ pub struct NewSession {
     pub metadata: Map<String, Value>,
     /// What it can do.
     pub capabilities: Vec<String>,
-    /// `name:value` pairs.
+    /// `name:value` pairs, and labels.
     pub constraints: Vec<String>,
+    /// What everything in it together may use.
+    pub limits: ResourceLimits,
+    /// How its health is looked after.
+    pub monitor: Option<Monitor>,
     /// The timeout of commands that name none.
     pub command_timeout: Option<Duration>,
     /// Closed after this long without use.

@@ -69,6 +69,9 @@ impl Engine {
             metadata: new.metadata,
             capabilities: new.capabilities,
             constraints: new.constraints,
+            limits: new.limits,
+            monitor: new.monitor,
+            stopped: false,
             command_timeout_ms: millis(new.command_timeout.unwrap_or(self.defaults.command_timeout)),
             idle_timeout_ms: new.idle_timeout.or(self.defaults.idle_timeout).map(millis),
             output_bytes: new.output_bytes.unwrap_or(self.defaults.output_bytes),
@@ -287,6 +290,9 @@ impl Engine {
     pub(super) fn gone(&mut self, now: Now, id: &SessionId, exit: Exit, forced: bool, step: &mut Step) {
         let Some(entry) = self.sessions.get_mut(id) else { return };
         entry.has_worker = false;
+        if let Some(key) = entry.limit_timer.take() {
+            self.deadlines.remove(&key);
+        }
         entry.session.exit_code = Some(exit.code());
         entry.session.ended_by_force = forced;
         let restart = std::mem::take(&mut entry.restart);
@@ -391,6 +397,7 @@ impl Engine {
             self.deadlines.remove(&key);
         }
         entry.session.pid = None;
+        entry.session.stopped = false;
         entry.session.ended_at = Some(now.wall);
         entry.session.end_reason = Some(reason.to_owned());
         let (reason, forced) = (reason.to_owned(), entry.session.ended_by_force);
@@ -429,6 +436,7 @@ impl Engine {
             session.ended_at = None;
             session.end_reason = None;
             session.ended_by_force = false;
+            session.stopped = false;
             if fresh == Fresh::AsCreated {
                 session.working_directory = session.created_directory.clone();
             }
@@ -455,6 +463,7 @@ impl Engine {
             takes_exports: fresh == Fresh::AsItWas,
             size: session.size,
             output_bytes: session.output_bytes,
+            bounds: session.bounds(),
         };
         step.sessions.insert(id.clone());
         step.effect(id, EffectKind::Spawn(Box::new(spawn)));
@@ -484,7 +493,7 @@ pub(super) fn unknown() -> Error {
     Error::new(ErrorCode::Internal, "a resolved session is unknown")
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 impl Entry {
@@ -503,6 +512,7 @@ impl Entry {
             active_at: now.moment,
             timer: None,
             recovery: Recovery::default(),
+            limit_timer: None,
         }
     }
 }

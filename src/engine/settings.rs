@@ -60,7 +60,12 @@ impl Engine {
             self.schedule.is_due = true;
         }
         if let Some(constraints) = change.constraints {
+            let before = session.bounds();
             session.constraints = constraints;
+            let bounds = session.bounds();
+            if bounds != before {
+                step.effect(&id, EffectKind::Bound(bounds));
+            }
         }
         session.env.extend(secret::redacted(&change.env));
         entry.env.extend(change.env.clone());

@@ -29,25 +29,6 @@ impl Engine {
         }
     }
 
-    pub(super) fn limit_passed(
-        &mut self,
-        now: Now,
-        id: &CommandId,
-        reason: EndReason,
-        evidence: &str,
-        step: &mut Step,
-    ) {
-        let Some(entry) = running(&mut self.commands, id) else { return };
-        let session = entry.command.session.clone();
-        self.note(
-            now,
-            &session,
-            EventKind::Decision { reason: format!("stopping command {id}: {evidence}") },
-            step,
-        );
-        self.stop(now, id, reason, EffectKind::Interrupt, step);
-    }
-
     pub(super) fn kill(&mut self, now: Now, id: &CommandId, step: &mut Step) {
         let Some(entry) = running(&mut self.commands, id) else { return };
         let session = entry.command.session.clone();

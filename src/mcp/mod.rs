@@ -13,6 +13,7 @@ mod command;
 mod diagnose;
 mod error;
 mod events;
+mod health;
 mod message;
 mod metrics;
 mod notices;

@@ -260,6 +260,8 @@ pub(crate) mod tests {
             command_timeout: limits::COMMAND_TIMEOUT,
             recovery: crate::model::RecoverySettings::DEFAULT,
             sample_every: limits::SAMPLE_EVERY,
+            stale_after: limits::STALE_AFTER,
+            health_interval: limits::HEALTH_EVERY,
             redact: Vec::new(),
         };
         let defaults = Defaults {

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use super::answer::Answer;
 use super::call::Call;
 use super::{
-    agent, circuit, command, diagnose, error, events, message, metrics, performance, progress, schema,
-    session, task, webhook,
+    agent, circuit, command, diagnose, error, events, health, message, metrics, performance, progress,
+    schema, session, task, webhook,
 };
 use crate::error::Result;
 
@@ -89,6 +89,7 @@ pub(crate) const TOOLS: &[&Tool] = &[
     &webhook::register::TOOL,
     &webhook::list::TOOL,
     &webhook::delete::TOOL,
+    &health::check::TOOL,
     &error::recover::TOOL,
     &circuit::status::TOOL,
     &circuit::reset::TOOL,

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::clock::Timestamp;
 use crate::id::{CommandId, SessionId};
+use crate::model::ResourceLimits;
 
 /// Where a command stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -51,6 +52,10 @@ pub enum EndReason {
     MemoryLimit,
     /// A CPU-time limit was passed.
     CpuLimit,
+    /// A limit on processes was passed.
+    ProcessLimit,
+    /// A limit on open files was passed, by a process that had lifted its own.
+    FileLimit,
 }
 
 impl EndReason {
@@ -63,6 +68,8 @@ impl EndReason {
             Self::ServerRestart => "server_restart",
             Self::MemoryLimit => "memory_limit",
             Self::CpuLimit => "cpu_limit",
+            Self::ProcessLimit => "process_limit",
+            Self::FileLimit => "file_limit",
         }
     }
 }
@@ -104,15 +111,6 @@ pub struct Retries {
     pub delay_ms: u64,
     /// The delay grows by this factor each time.
     pub backoff: f64,
-}
-
-/// Bounds on a command's process tree, watched while it runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ResourceLimits {
-    /// Resident bytes of the whole tree.
-    pub memory_bytes: Option<u64>,
-    /// Milliseconds of CPU time of the whole tree.
-    pub cpu_ms: Option<u64>,
 }
 
 /// The record of a command. Committed on every change.

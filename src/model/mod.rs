@@ -2,11 +2,13 @@
 
 pub mod agent;
 pub mod command;
+pub mod constraint;
 pub mod event;
 pub mod event_view;
 #[cfg(test)]
 pub(crate) mod fixtures;
 pub mod glob;
+pub mod limit;
 pub mod message;
 pub mod record;
 pub mod recovery;
@@ -18,15 +20,16 @@ pub mod task;
 pub mod webhook;
 
 pub use agent::Agent;
-pub use command::{Command, CommandState, EndReason, Ending, OnTimeout, ResourceLimits, Retries, WhenBusy};
+pub use command::{Command, CommandState, EndReason, Ending, OnTimeout, Retries, WhenBusy};
 pub use event::{Event, EventFilter, EventKind, EventType, Placement, PlacementRule};
 pub use event_view::EventView;
+pub use limit::{Bounds, Breach, Limit, Offender, ResourceLimits};
 pub use message::{Address, Message};
 pub use record::Record;
 pub use recovery::{CircuitState, FailureCategory, RecoveryPolicy, RecoverySettings, RecoveryStrategy};
 pub use run::{OnFailure, Run, RunResources, Strategy, Workplace};
 pub use sample::{Resolution, Sample};
-pub use session::{Dialect, Profile, Session, SessionKind, Status, TerminalSize};
+pub use session::{Dialect, Monitor, OnCritical, Profile, Session, SessionKind, Status, TerminalSize};
 pub use task::{
     Condition, Dependency, Priority, Task, TaskDetail, TaskKind, TaskReason, TaskRetries, TaskState,
     TaskStatus,

@@ -14,6 +14,10 @@ pub enum FailureCategory {
     MemoryLimit,
     /// It passed its limit of CPU time.
     CpuLimit,
+    /// It passed its limit of processes.
+    ProcessLimit,
+    /// It passed its limit of open files.
+    FileLimit,
     /// The other end, or the terminal, went away.
     ConnectionLost,
     /// It may not do what it tried.
@@ -38,10 +42,12 @@ pub enum FailureCategory {
 
 impl FailureCategory {
     /// Every category, for tables and schemas.
-    pub const ALL: [FailureCategory; 13] = [
+    pub const ALL: [FailureCategory; 15] = [
         Self::Timeout,
         Self::MemoryLimit,
         Self::CpuLimit,
+        Self::ProcessLimit,
+        Self::FileLimit,
         Self::ConnectionLost,
         Self::PermissionDenied,
         Self::CommandNotFound,
@@ -60,6 +66,8 @@ impl FailureCategory {
             Self::Timeout => "timeout",
             Self::MemoryLimit => "memory_limit",
             Self::CpuLimit => "cpu_limit",
+            Self::ProcessLimit => "process_limit",
+            Self::FileLimit => "file_limit",
             Self::ConnectionLost => "connection_lost",
             Self::PermissionDenied => "permission_denied",
             Self::CommandNotFound => "command_not_found",
@@ -81,6 +89,8 @@ impl FailureCategory {
             Self::Timeout
             | Self::MemoryLimit
             | Self::CpuLimit
+            | Self::ProcessLimit
+            | Self::FileLimit
             | Self::ConnectionLost
             | Self::RateLimit
             | Self::Crash

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::clock::Timestamp;
 use crate::id::{CommandId, SessionId};
-use crate::model::RecoveryPolicy;
+use crate::model::{Bounds, RecoveryPolicy, ResourceLimits, constraint};
 
 /// What a session is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -162,6 +162,30 @@ impl Default for TerminalSize {
     }
 }
 
+/// What happens to a session whose health becomes critical.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnCritical {
+    /// An event says so.
+    #[default]
+    Notify,
+    /// SIGINT to what runs, and SIGKILL 5 s later.
+    Interrupt,
+    /// A fresh shell is put in place.
+    Restart,
+    /// It is closed.
+    Close,
+}
+
+/// How a session's health is looked after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Monitor {
+    /// Milliseconds between two looks; the server's own interval when absent.
+    pub interval_ms: Option<u64>,
+    /// What happens when it becomes critical.
+    pub on_critical: OnCritical,
+}
+
 /// The record of a session: settings as given, state as observed. Committed on every change.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Session {
@@ -195,6 +219,15 @@ pub struct Session {
     pub capabilities: Vec<String>,
     /// `name:value` pairs as given.
     pub constraints: Vec<String>,
+    /// What everything in it together may use, beside what the constraints say.
+    #[serde(default)]
+    pub limits: ResourceLimits,
+    /// How its health is looked after when nobody asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub monitor: Option<Monitor>,
+    /// Whether a signal holds its shell.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stopped: bool,
     /// Timeout of commands that name none, in milliseconds.
     pub command_timeout_ms: u64,
     /// An idle session is closed after this long without use, in milliseconds.
@@ -234,6 +267,12 @@ pub struct Session {
 }
 
 impl Session {
+    /// What holds for all that runs in it: what was asked for, and what the constraints say.
+    pub fn bounds(&self) -> Bounds {
+        let by_constraints = constraint::bounds(&self.constraints);
+        Bounds { limits: self.limits.and(by_constraints.limits), ..by_constraints }
+    }
+
     /// The metadata at a path whose dots separate keys; a key that has dots itself is found as well.
     pub fn metadata_at(&self, path: &str) -> Option<&Value> {
         value_at(&self.metadata, path)

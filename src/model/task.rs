@@ -201,6 +201,10 @@ pub enum TaskReason {
     MemoryLimit,
     /// It passed its limit of CPU time.
     CpuLimit,
+    /// It passed its limit of processes.
+    ProcessLimit,
+    /// One of its processes passed its limit of open files.
+    FileLimit,
     /// The server ended while it ran.
     ServerRestart,
     /// Nobody knows a task of that id.
@@ -219,6 +223,8 @@ impl TaskReason {
             Self::SessionLost => "session_lost",
             Self::MemoryLimit => "memory_limit",
             Self::CpuLimit => "cpu_limit",
+            Self::ProcessLimit => "process_limit",
+            Self::FileLimit => "file_limit",
             Self::ServerRestart => "server_restart",
             Self::NotFound => "not_found",
         }

@@ -6,6 +6,7 @@ mod census;
 mod closing;
 mod commands;
 mod dispatcher;
+pub mod health;
 pub mod history;
 mod host;
 pub mod monitoring;
@@ -62,6 +63,10 @@ pub struct Settings {
     pub recovery: RecoverySettings,
     /// How often it is noted what the machine and the sessions use.
     pub sample_every: Duration,
+    /// A running command without output and without CPU for this long is stale.
+    pub stale_after: Duration,
+    /// Between two background looks at the health of everything.
+    pub health_interval: Duration,
     /// Strings, and patterns between slashes, that must reach neither a log nor the store.
     pub redact: Vec<String>,
 }

@@ -6,6 +6,7 @@ mod confining;
 mod environment;
 mod handing;
 mod keyboard;
+mod limiting;
 mod looking;
 mod starting;
 
@@ -20,7 +21,6 @@ use futures_util::FutureExt;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
-use uuid::Uuid;
 
 use super::alarm::Alarm;
 use super::dispatcher::Input as DispatcherInput;
@@ -35,15 +35,15 @@ use crate::engine::{Exit, Run, Spawn, WorkerEvent, WorkerEventKind};
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::{CommandId, SessionId};
 use crate::limits;
-use crate::model::{Dialect, TerminalSize};
-use crate::pty::{self, Launch, Signal, Slot, Terminal, handover};
+use crate::model::{Bounds, Dialect, TerminalSize};
+use crate::pty::{self, Signal, Slot, Terminal, handover};
 use crate::term::marks::Mark;
 use crate::term::screen::QueryScanner;
 use closing::Closing;
 use confining::Confined;
 pub(super) use environment::{Exports, environment};
 use keyboard::Keyboard;
-use looking::LimitWatch;
+use limiting::Limits;
 
 /// What a worker is told to do.
 #[derive(Debug)]
@@ -58,6 +58,10 @@ pub(super) enum Order {
     Terminate,
     /// SIGCONT to the shell and the foreground job.
     Resume,
+    /// End what passes a limit, by SIGKILL or politely.
+    EndOffenders { force: bool },
+    /// Let what runs use this much.
+    Bound(Bounds),
     /// Another size.
     Resize(TerminalSize),
     /// Type this; answered with the cursor before it.
@@ -140,6 +144,9 @@ struct Running {
     look_pause: Duration,
     /// How often the prompt was cleared without a fresh one that followed.
     clearings: u8,
+    limits: Limits,
+    /// When a program that closed its terminal should have ended.
+    lost_at: Option<Moment>,
     closing: Option<Closing>,
 }
 
@@ -170,7 +177,6 @@ struct Current {
     begun: Option<Begun>,
     /// The unfinished line last reported as awaiting input.
     awaiting: Option<String>,
-    limits: Option<LimitWatch>,
 }
 
 struct Begun {
@@ -206,14 +212,16 @@ impl Worker {
             if wiring.stopping.is_cancelled() {
                 return Err(Error::new(ErrorCode::ShuttingDown, "the server is shutting down"));
             }
-            start(&wiring, &spawn, environment)
+            starting::start(&wiring, &spawn, environment)
         });
         match started.await {
             Ok(mut parts) => {
                 if let Some((from, to)) = parts.elsewhere.take() {
                     report(&wiring, WorkerEventKind::Relocated { from, to }).await;
                 }
-                Running::new(wiring, spawn.dialect, parts).serve().await;
+                let mut running = Running::new(wiring, spawn.dialect, parts);
+                running.bound(spawn.bounds);
+                running.serve().await;
             }
             Err(error) => {
                 let category = starting::why_not(&spawn);
@@ -221,39 +229,6 @@ impl Worker {
             }
         }
     }
-}
-
-struct Parts {
-    directory: PathBuf,
-    edits_lines: bool,
-    keeps_exports: bool,
-    /// Where the shell starts, if not where it was to.
-    elsewhere: Option<(PathBuf, PathBuf)>,
-    terminal: Terminal,
-    nonce: String,
-}
-
-fn start(wiring: &Wiring, spawn: &Spawn, environment: BTreeMap<OsString, OsString>) -> Result<Parts> {
-    let directory = wiring.host.session_directory(&wiring.slot).map_err(|error| {
-        Error::new(ErrorCode::SpawnFailed, format!("cannot make a private directory: {error}"))
-    })?;
-    let nonce = Uuid::new_v4().simple().to_string()[..16].to_owned();
-    let at = starting::directory(&spawn.directory, &spawn.fallback);
-    let launch = Launch {
-        program: spawn.shell.clone(),
-        dialect: spawn.dialect,
-        profile: spawn.profile,
-        env: environment.into_iter().collect(),
-        directory: at.clone(),
-        size: spawn.size,
-        nonce: nonce.clone(),
-        private_directory: directory.clone(),
-        exports: spawn.takes_exports.then(|| wiring.exports.script()).flatten(),
-    };
-    let terminal = pty::launch(launch, &wiring.slot)?;
-    let edits_lines = pty::shell::edits_lines(&spawn.shell, spawn.dialect, spawn.profile);
-    let elsewhere = (at != spawn.directory).then(|| (spawn.directory.clone(), at));
-    Ok(Parts { directory, edits_lines, keeps_exports: spawn.keeps_exports, elsewhere, terminal, nonce })
 }
 
 async fn report(wiring: &Wiring, kind: WorkerEventKind) {
@@ -270,7 +245,7 @@ async fn report(wiring: &Wiring, kind: WorkerEventKind) {
 }
 
 impl Running {
-    fn new(wiring: Wiring, dialect: Dialect, parts: Parts) -> Self {
+    fn new(wiring: Wiring, dialect: Dialect, parts: starting::Parts) -> Self {
         let mut redactor = wiring.secrets.redactor();
         for (text, shown) in handover::messages(&parts.directory, dialect) {
             redactor.replace(&text, shown);
@@ -297,6 +272,8 @@ impl Running {
             look_at: None,
             look_pause: limits::AWAITING_AFTER,
             clearings: 0,
+            limits: Limits::default(),
+            lost_at: None,
             closing: None,
         }
     }
@@ -308,23 +285,25 @@ impl Running {
         let (mut look_alarm, mut type_alarm) = (Alarm::new(), Alarm::new());
         let mut close = self.wiring.close.clone();
         let stopping = self.wiring.stopping.clone();
-        let mut stops = self.keeps_exports.then(starting::children_change).flatten();
         loop {
             let look_at = self.next_look();
             let type_at = self.keyboard.again_at();
             let shell_is_alive = self.closing.as_ref().is_none_or(|closing| closing.exit.is_none());
             tokio::select! {
                 read = self.terminal.read(&mut buffer), if open => match read {
-                    Ok(0) => open = false,
+                    Ok(0) => {
+                        open = false;
+                        self.terminal_closed();
+                    }
                     Ok(count) => self.take_in(&buffer[..count]).await,
                     Err(error) => {
                         warn!(session = %self.wiring.session, %error, "the terminal cannot be read");
                         open = false;
+                        self.terminal_closed();
                     }
                 },
                 Some(order) = self.wiring.orders.recv() => self.obey(order).await,
                 () = type_alarm.wait(type_at) => self.keyboard.go_on(&self.terminal),
-                Some(()) = starting::next(&mut stops) => self.look_whether_stopped().await,
                 exit = self.terminal.exited(), if shell_is_alive => self.shell_exited(seen(exit)).await,
                 Ok(()) = close.changed() => {
                     let order = *close.borrow_and_update();
@@ -416,6 +395,7 @@ impl Running {
         if let Some(confined) = &current.confined {
             self.clear_away(confined).await;
         }
+        self.lift_command_limits();
         // A shell that reports success for what was aborted means Ctrl-C.
         let status = if aborted && status == 0 { 130 } else { status };
         let event = WorkerEvent {
@@ -445,11 +425,10 @@ impl Running {
                 self.type_waiting().await;
                 self.look_soon();
             }
-            Order::Interrupt => {
-                if self.terminal.signal_foreground(Signal::INT).is_err() {
-                    self.keyboard.send(INTERRUPT_KEY, &self.terminal);
-                }
-            }
+            Order::Interrupt => self.interrupt(),
+            Order::EndOffenders { force: false } => self.ask_offenders().await,
+            Order::EndOffenders { force: true } => self.kill_offenders().await,
+            Order::Bound(bounds) => self.bound(bounds),
             Order::Kill => {
                 if let Err(error) = self.terminal.signal_foreground(Signal::KILL) {
                     debug!(session = %self.wiring.session, %error, "nothing to kill but the shell");
@@ -479,6 +458,12 @@ impl Running {
             Order::Look(reply) => {
                 let _ = reply.send(self.what_shows());
             }
+        }
+    }
+
+    fn interrupt(&mut self) {
+        if self.terminal.signal_foreground(Signal::INT).is_err() {
+            self.keyboard.send(INTERRUPT_KEY, &self.terminal);
         }
     }
 

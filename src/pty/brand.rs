@@ -140,13 +140,8 @@ fn limits_of(pid: Pid) -> Option<(u64, u64)> {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
         Err(_) => return None,
     }
-    let mut buffer = [0; 2048];
-    let text = procfs::read(&format!("/proc/{pid}/limits"), &mut buffer)?;
-    let label = b"Max msgqueue size";
-    let line = text.get(memchr::memmem::find(text, label)? + label.len()..)?;
-    let line = line.get(..memchr::memchr(b'\n', line)?)?;
-    let mut values = std::str::from_utf8(line).ok()?.split_ascii_whitespace().map(|value| value.parse().ok());
-    Some((values.next()??, values.next()??))
+    let (soft, hard) = procfs::limit(pid, b"Max msgqueue size")?;
+    Some((soft?, hard?))
 }
 
 /// Kills what `find` finds until it finds nothing, or the deadline passes; returns how many are left.
@@ -283,12 +278,38 @@ impl Brand {
     /// child of this process has ended.
     pub fn reap(&self) {
         let started = lock(&self.0.started);
-        let is_ours = |pid: &Pid| {
-            !started.contains(pid) && self.0.fingerprint.is_none_or(|mark| mark.marks(*pid, Which::All))
+        let is_ours = |pid: &Pid| self.0.fingerprint.is_none_or(|mark| mark.marks(*pid, Which::All));
+        // Thousands of them may live on while thousands end: only those that ended are looked at closely.
+        let has_ended = |pid: &Pid| {
+            let ended = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+            !started.contains(pid) && matches!(waitid(WaitId::Pid(*pid), ended), Ok(Some(_)))
         };
-        for pid in procfs::children(getpid()).unwrap_or_default().into_iter().filter(is_ours) {
-            // Nobody else waits for it: it is there, ended or not.
+        let children = procfs::children(getpid()).unwrap_or_default();
+        for pid in children.into_iter().filter(has_ended).filter(is_ours) {
             let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
+        }
+    }
+
+    /// Whether a signal stopped a child of this process, or let one go on, since this was last asked.
+    pub fn has_stop_changes(&self) -> bool {
+        let changes = WaitIdOptions::STOPPED | WaitIdOptions::CONTINUED | WaitIdOptions::NOHANG;
+        let mut has_any = false;
+        for _ in 0..limits::SESSIONS {
+            if !matches!(waitid(WaitId::All, changes), Ok(Some(_))) {
+                break;
+            }
+            has_any = true;
+        }
+        has_any
+    }
+
+    /// Kills a process that a census found in a slot, unless it has gone meanwhile.
+    pub fn kill_one(&self, slot: u64, pid: u32) {
+        let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return };
+        if let Ok(held) = pidfd_open(pid, PidfdFlags::empty())
+            && self.has(pid, Which::Slot(slot))
+        {
+            let _ = pidfd_send_signal(&held, Signal::KILL);
         }
     }
 

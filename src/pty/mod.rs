@@ -7,6 +7,7 @@
 //!
 //! This layer knows no sessions, commands or output: it neither scans for marks nor keeps bytes.
 
+mod bounding;
 pub mod brand;
 
 mod confinement;
@@ -29,6 +30,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+pub use bounding::FileBound;
 pub use brand::{Brand, Slot, Which};
 pub use guard::Guard;
 pub use signal::Signal;
@@ -88,6 +90,12 @@ pub fn launch(launch: Launch, slot: &Slot) -> Result<Terminal> {
             _ => failed(&format!("start `{}`", program.display()), &error),
         })?;
     Terminal::new(opened, pid).map_err(|error| failed("watch the terminal", &error))
+}
+
+/// Whether a signal holds this process; none for one that is gone.
+pub fn is_stopped(pid: u32) -> Option<bool> {
+    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).ok()?)?;
+    procfs::stat(pid).map(procfs::Stat::is_stopped)
 }
 
 /// Whether a terminal can be opened at all.

@@ -74,6 +74,22 @@ fn parse_stat(text: &[u8]) -> Option<Stat> {
     Some(Stat { state, parent, session, threads })
 }
 
+/// The soft and the hard limit of `pid` in the line of `/proc/PID/limits` with this label; a limit that is
+/// `None` there is none.
+pub(super) fn limit(pid: Pid, label: &[u8]) -> Option<(Option<u64>, Option<u64>)> {
+    let mut buffer = [0; 2048];
+    let text = read(&format!("/proc/{pid}/limits"), &mut buffer)?;
+    let line = text.get(memchr::memmem::find(text, label)? + label.len()..)?;
+    let line = line.get(..memchr::memchr(b'\n', line)?)?;
+    let mut values = std::str::from_utf8(line).ok()?.split_ascii_whitespace().map(|value| value.parse().ok());
+    Some((values.next()?, values.next()?))
+}
+
+/// The limits of `pid` on open files.
+pub(super) fn open_files_limit(pid: Pid) -> Option<(Option<u64>, Option<u64>)> {
+    limit(pid, b"Max open files")
+}
+
 /// The short name of `pid`, at most 15 bytes.
 pub(super) fn name(pid: Pid) -> Option<String> {
     let mut buffer = [0; 64];

@@ -179,13 +179,6 @@ impl Terminal {
         procfs::stat(self.pid).is_some_and(procfs::Stat::is_stopped)
     }
 
-    /// Whether a signal stopped the program, or let it go on, since this was last asked.
-    pub fn stop_change(&self) -> Option<bool> {
-        let changes = WaitIdOptions::STOPPED | WaitIdOptions::CONTINUED | WaitIdOptions::NOHANG;
-        let status = waitid(WaitId::PidFd(self.process.get_ref().as_fd()), changes).ok()??;
-        Some(status.stopped())
-    }
-
     /// Lets the program and what is in its foreground go on after a signal that stopped them.
     pub fn resume(&self) {
         let signal = rustix::process::Signal::CONT;
@@ -209,6 +202,11 @@ impl Terminal {
         let name = procfs::name(shown)?;
         let command_line = procfs::command_line(shown).unwrap_or_else(|| name.clone());
         Some(Foreground { pgid: id(group), pid: id(shown), name, command_line })
+    }
+
+    /// The process group in the foreground.
+    pub fn foreground_group_id(&self) -> Option<u32> {
+        self.foreground_group().map(id)
     }
 
     /// Whether the shell's own group is in the foreground: it is at its prompt, or runs a builtin, a

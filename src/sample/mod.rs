@@ -38,6 +38,18 @@ pub fn tree(pids: &[u32]) -> TreeUsage {
     usage
 }
 
+/// The most files that any of these processes has open; none where that cannot be seen.
+pub fn most_open_files(pids: &[u32]) -> Option<u64> {
+    let open = |pid: &u32| {
+        let directory = format!("/proc/{pid}/fd");
+        // Since Linux 6.2 the directory's size is their number.
+        let size = fs::metadata(&directory).ok()?.len();
+        let count = || u64::try_from(fs::read_dir(&directory).ok()?.count()).ok();
+        if size > 0 { Some(size) } else { count() }
+    };
+    pids.iter().filter_map(open).max()
+}
+
 /// Turns total CPU times into percentages of one core between two looks.
 #[derive(Debug, Default)]
 pub struct CpuMeter {
@@ -95,6 +107,15 @@ mod tests {
         let usage = tree(&[std::process::id()]);
         assert_eq!(usage.processes, 1);
         assert!(usage.memory_bytes > 100_000);
+    }
+
+    #[test]
+    fn our_own_open_files_are_counted() {
+        let before = most_open_files(&[std::process::id()]).expect("our own can be seen");
+        let _files: Vec<_> = (0..20).map(|_| fs::File::open("/proc/self/stat").expect("a file")).collect();
+        let after = most_open_files(&[std::process::id()]).expect("our own can be seen");
+        // Other tests open and close files meanwhile.
+        assert!(after >= 20 && before > 0, "{before} and {after}");
     }
 
     #[test]

@@ -87,6 +87,15 @@ impl Store {
         })
     }
 
+    /// Takes the write lock and lets go of it, and returns the store's size in bytes.
+    pub fn probe(&mut self) -> Result<u64> {
+        self.connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK").map_err(|error| {
+            Error::new(ErrorCode::StorageFailed, format!("cannot write to the store: {error}"))
+        })?;
+        let size = |name| fs::metadata(self.directory.join(name)).map_or(0, |file| file.len());
+        Ok(["shellherd.db", "shellherd.db-wal"].into_iter().map(size).sum())
+    }
+
     /// A command that is no longer in memory.
     pub fn command(&self, id: &CommandId) -> Result<Option<Command>> {
         self.connection

@@ -30,6 +30,8 @@ impl Herd {
             command_timeout: Duration::from_secs(60),
             recovery: RecoverySettings::DEFAULT,
             sample_every: shellherd::limits::SAMPLE_EVERY,
+            stale_after: Duration::from_secs(300),
+            health_interval: Duration::from_secs(30),
             redact: Vec::new(),
         };
         let orchestrator = Orchestrator::new(settings);

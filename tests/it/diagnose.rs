@@ -85,7 +85,7 @@ fn a_prompt_and_a_dead_shell_are_seen_without_a_session_named_worst_first() {
     assert_eq!(
         tools,
         [
-            "session_reset",
+            "error_recover",
             "session_logs",
             "session_create",
             "session_output",

@@ -61,6 +61,8 @@ pub(super) fn reason(view: &TaskView) -> String {
         Some(TaskReason::SessionLost) => "its session was lost".to_owned(),
         Some(TaskReason::MemoryLimit) => "passed its memory limit".to_owned(),
         Some(TaskReason::CpuLimit) => "passed its limit of CPU time".to_owned(),
+        Some(TaskReason::ProcessLimit) => "passed its limit of processes".to_owned(),
+        Some(TaskReason::FileLimit) => "passed its limit of open files".to_owned(),
         Some(TaskReason::ServerRestart) => "the server ended".to_owned(),
         Some(TaskReason::NotFound) => "unknown".to_owned(),
     }

@@ -20,6 +20,8 @@ pub(super) fn of_command(command: &Command) -> Option<FailureCategory> {
         Some(EndReason::Timeout) => return Some(FailureCategory::Timeout),
         Some(EndReason::MemoryLimit) => return Some(FailureCategory::MemoryLimit),
         Some(EndReason::CpuLimit) => return Some(FailureCategory::CpuLimit),
+        Some(EndReason::ProcessLimit) => return Some(FailureCategory::ProcessLimit),
+        Some(EndReason::FileLimit) => return Some(FailureCategory::FileLimit),
         Some(EndReason::SessionLost | EndReason::ServerRestart) => {
             return Some(FailureCategory::ConnectionLost);
         }

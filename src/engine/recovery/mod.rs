@@ -174,8 +174,8 @@ impl Engine {
         }
     }
 
-    /// A signal stopped the shell, or it goes on.
-    pub(super) fn shell_stopped(&mut self, now: Now, id: &SessionId, is_stopped: bool, step: &mut Step) {
+    /// The same for a shell that a signal stopped, or that goes on.
+    pub(super) fn recover_from_stop(&mut self, now: Now, id: &SessionId, is_stopped: bool, step: &mut Step) {
         let Some(entry) = self.sessions.get(id) else { return };
         if entry.going.is_some() {
             return;

@@ -192,7 +192,7 @@ fn what_succeeded_or_was_stopped_is_not_tried_again() {
     ));
     check(&format!(
         "{IDLE} run a retries=2 => run a, active, a: running
-                memory_limit a => interrupt
+                memory_limit a => end offenders
                 ended a 1 => idle, a: exited 1 memory_limit"
     ));
 }

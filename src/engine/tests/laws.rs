@@ -106,6 +106,8 @@ impl World {
             EffectKind::Close { .. } => self.workers.get_mut(session).expect("a worker").is_closing = true,
             EffectKind::Terminate
             | EffectKind::Resume
+            | EffectKind::EndOffenders { .. }
+            | EffectKind::Bound(_)
             | EffectKind::Resize(_)
             | EffectKind::Forget
             | EffectKind::Remove => {}

@@ -34,8 +34,9 @@ use crate::clock::{Moment, Now, Timestamp};
 use crate::error::{Error, Result};
 use crate::id::{CommandId, SessionId};
 use crate::model::{
-    Command, CommandState, Dialect, EndReason, Ending, EventKind, FailureCategory, OnTimeout, Record,
-    RecoveryPolicy, RecoverySettings, RecoveryStrategy, Retries, Session, SessionKind, Status, WhenBusy,
+    Breach, Command, CommandState, Dialect, Ending, EventKind, FailureCategory, Limit, Offender, OnTimeout,
+    Record, RecoveryPolicy, RecoverySettings, RecoveryStrategy, Retries, Session, SessionKind, Status,
+    WhenBusy,
 };
 
 /// Plays the dispatcher and the workers, with a clock of its own.
@@ -344,10 +345,11 @@ impl Stage {
                 self.play.end(&session, &command, status.parse().expect("a status"));
             }
             ["memory_limit", name] => {
-                let (command, reason) = (self.commands[*name].clone(), EndReason::MemoryLimit);
-                let evidence = "2 of 1 bytes".to_owned();
-                self.play.event(&session, WorkerEventKind::LimitPassed { command, reason, evidence });
+                let command = Some(self.commands[*name].clone());
+                let breach = Breach { limit: Limit::Memory, measured: 2, allowed: 1, by: Offender::Command };
+                self.play.event(&session, WorkerEventKind::LimitPassed { command, breach });
             }
+            ["terminal_lost"] => self.play.event(&session, WorkerEventKind::TerminalLost),
             ["gone", code] => self.play.gone(&session, Exit::Code(code.parse().expect("a code"))),
             ["killed", signal] => self.play.gone(&session, Exit::Signal(signal.parse().expect("a signal"))),
             ["run", names, options @ ..] => return self.run(&session, names, options, false),
@@ -460,6 +462,9 @@ impl Stage {
             EffectKind::Kill => "kill".to_owned(),
             EffectKind::Terminate => "terminate".to_owned(),
             EffectKind::Resume => "resume".to_owned(),
+            EffectKind::EndOffenders { force: false } => "end offenders".to_owned(),
+            EffectKind::EndOffenders { force: true } => "kill offenders".to_owned(),
+            EffectKind::Bound(bounds) => format!("bound {bounds:?}"),
             EffectKind::Resize(size) => format!("resize {}x{}", size.rows, size.cols),
             EffectKind::Close { mode, grace } => format!("close {mode:?} {grace:?}").to_lowercase(),
             EffectKind::Forget => "forget".to_owned(),

@@ -248,8 +248,9 @@ impl World {
                     }
                     Sight::Awaiting => WorkerEventKind::Awaiting { command, line: Some("?".into()) },
                     Sight::LimitPassed => {
-                        let reason = EndReason::CpuLimit;
-                        WorkerEventKind::LimitPassed { command, reason, evidence: "2 of 1 s".into() }
+                        let limit = Limit::CpuTime;
+                        let breach = Breach { limit, measured: 2, allowed: 1, by: Offender::Session };
+                        WorkerEventKind::LimitPassed { command: Some(command), breach }
                     }
                     Sight::Ended(status) => {
                         worker.current = None;
@@ -387,7 +388,8 @@ impl World {
         }
         let watched =
             self.play.engine.sessions().filter(|s| s.status.is_live() && s.idle_timeout_ms.is_some());
-        let most = pending + watched.count() + self.sessions.len();
+        // One more each for what passes a limit.
+        let most = pending + watched.count() + self.sessions.len() + self.workers.len();
         assert!(self.play.engine.deadlines.len() <= most, "deadlines pile up");
     }
 

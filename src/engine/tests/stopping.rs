@@ -1,6 +1,7 @@
 //! Timeouts and limits of commands, and the ladder that ends them.
 
 use super::*;
+use crate::limits;
 
 const RUNNING: &str = "create => spawn 1, initializing
                        started =>
@@ -80,9 +81,11 @@ fn a_shell_that_is_killed_takes_no_further_command() {
 fn a_passed_limit_starts_the_ladder_once() {
     check(&format!(
         "{RUNNING} run a timeout=2s interrupt => run a, active, a: running
-                   memory_limit a => interrupt
+                   memory_limit a => end offenders
+                   wait 500ms     => kill offenders
                    memory_limit a =>
-                   wait 5s        => kill
+                   wait 500ms     => kill offenders
+                   wait 4s        => kill
                    ended a 137    => idle, a: exited 137 memory_limit
                    memory_limit a =>
                    wait 1h        =>"
@@ -90,13 +93,18 @@ fn a_passed_limit_starts_the_ladder_once() {
     let mut play = Play::new();
     let id = play.idle(NewSession::default());
     let command = play.run(&id, "a");
-    let (reason, evidence) = (EndReason::CpuLimit, "9 of 5 s".to_owned());
-    let passed = WorkerEventKind::LimitPassed { command: command.clone(), reason, evidence };
+    let passed = passed(Limit::CpuTime, Offender::Command, Some(&command));
     play.event(&id, passed.clone());
-    assert_eq!(play.decisions(), [format!("stopping command {command}: 9 of 5 s")]);
+    let limits = |play: &Play| {
+        let is_limit = |kind: &&EventKind| matches!(kind, EventKind::Limit { .. });
+        play.events().into_iter().filter(is_limit).cloned().collect::<Vec<_>>()
+    };
+    let limit = "maxCpuTime".to_owned();
+    let told = EventKind::Limit { limit, measured: 9, allowed: 5, command: Some(command.clone()) };
+    assert_eq!(limits(&play), [told]);
     play.end(&id, &command, 130);
     play.event(&id, passed);
-    assert_eq!(play.decisions(), [""; 0]);
+    assert_eq!(limits(&play), []);
 }
 
 #[test]
@@ -104,8 +112,65 @@ fn a_late_command_that_passes_a_limit_is_stopped_for_that() {
     check(&format!(
         "{RUNNING} run a timeout=2s => run a, active, a: running
                    wait 2s        => timeout, a: running late
-                   memory_limit a => interrupt
+                   memory_limit a => end offenders
                    ended a 130    => idle, a: exited 130 late memory_limit"
+    ));
+}
+
+fn passed(limit: Limit, by: Offender, command: Option<&CommandId>) -> WorkerEventKind {
+    let breach = Breach { limit, measured: 9, allowed: 5, by };
+    WorkerEventKind::LimitPassed { command: command.cloned(), breach }
+}
+
+/// What passes a limit of the session while no command runs is ended all the same, and what was told to
+/// run meanwhile is not what passed it.
+#[test]
+fn what_a_command_left_running_is_ended_and_the_session_goes_on() {
+    for by in [Offender::Session, Offender::Command] {
+        let mut play = Play::new();
+        let id = play.idle(NewSession::default());
+        play.event(&id, passed(Limit::Processes, by, None));
+        assert_eq!(play.effects.len(), 1, "{:?}", play.effects);
+        let command = play.run(&id, "a");
+        play.wait(limits::PROCESS_GRACE);
+        let kinds: Vec<_> = play.effects.iter().map(|effect| &effect.kind).collect();
+        assert_eq!(kinds, [&EffectKind::EndOffenders { force: true }]);
+        play.end(&id, &command, 0);
+        assert!(play.command(&command).is_success());
+        assert_eq!(play.session(&id).status, Status::Idle);
+    }
+}
+
+#[test]
+fn a_shell_that_passes_a_limit_by_itself_is_the_end_of_the_session() {
+    let mut play = Play::new();
+    let id = play.idle(NewSession::default());
+    play.event(&id, passed(Limit::Memory, Offender::Shell, None));
+    play.gone(&id, Exit::Signal(9));
+    let session = play.session(&id);
+    assert_eq!(session.status, Status::Error);
+    let reason = session.end_reason.as_deref().unwrap_or_default();
+    assert!(reason.starts_with("memory_limit: the session's shell itself uses 9 bytes"), "{reason}");
+}
+
+#[test]
+fn a_shell_that_is_stopped_is_shown_as_such_until_it_goes_on() {
+    let mut play = Play::new();
+    let id = play.idle(NewSession::default());
+    play.event(&id, WorkerEventKind::Stopped(true));
+    assert!(play.session(&id).stopped);
+    assert_eq!(play.decisions().len(), 1);
+    play.event(&id, WorkerEventKind::Stopped(true));
+    assert_eq!(play.decisions(), [""; 0]);
+    play.event(&id, WorkerEventKind::Stopped(false));
+    assert!(!play.session(&id).stopped);
+}
+
+#[test]
+fn a_terminal_that_its_program_closed_ends_the_session() {
+    check(&format!(
+        "{RUNNING} terminal_lost => close force 1s
+                   killed 9      => error"
     ));
 }
 

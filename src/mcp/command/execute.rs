@@ -80,11 +80,17 @@ pub(in crate::mcp) enum ExitCodes {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(clippy::struct_field_names, reason = "the names on the wire")]
 pub(in crate::mcp) struct Limits {
     /// e.g. 512m
     max_memory: Option<Bytes>,
     /// ms
     max_cpu_time: Option<Milliseconds>,
+    #[schemars(range(min = 1))]
+    max_processes: Option<u64>,
+    /// In one process
+    #[schemars(range(min = limits::LEAST_OPEN_FILES))]
+    max_open_files: Option<u64>,
 }
 
 impl ExitCodes {
@@ -103,6 +109,8 @@ impl From<Limits> for ResourceLimits {
         Self {
             memory_bytes: given.max_memory.map(|Bytes(bytes)| bytes),
             cpu_ms: given.max_cpu_time.map(|Milliseconds(milliseconds)| milliseconds),
+            processes: given.max_processes,
+            open_files: given.max_open_files,
         }
     }
 }
@@ -202,7 +210,11 @@ mod tests {
             stdin: Some("x".to_owned()),
             ok_exit_codes: None,
             retries: Some(Retries { max: 3, delay_ms: 5, backoff: 1.5 }),
-            limits: ResourceLimits { memory_bytes: Some(512 << 20), cpu_ms: Some(10_000) },
+            limits: ResourceLimits {
+                memory_bytes: Some(512 << 20),
+                cpu_ms: Some(10_000),
+                ..ResourceLimits::default()
+            },
             ..NewCommand::line("make")
         };
         assert_eq!(new, wanted);

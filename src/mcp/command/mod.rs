@@ -210,6 +210,8 @@ fn failure(command: &Command) -> Option<String> {
         (Some(EndReason::ServerRestart), _) => format!("command lost: the server ended while {id} ran"),
         (Some(EndReason::MemoryLimit), _) => format!("command stopped: {id} passed its memory limit"),
         (Some(EndReason::CpuLimit), _) => format!("command stopped: {id} passed its CPU-time limit"),
+        (Some(EndReason::ProcessLimit), _) => format!("command stopped: {id} passed its limit of processes"),
+        (Some(EndReason::FileLimit), _) => format!("command stopped: {id} passed its limit of open files"),
         (None, Some(Ending::ShellKilled(signal))) => {
             format!("command killed: {} ended the shell of {id}", signal_name(signal))
         }

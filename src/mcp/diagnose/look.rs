@@ -58,6 +58,8 @@ pub(super) enum Reason {
     ServerRestart,
     MemoryLimit,
     CpuLimit,
+    ProcessLimit,
+    FileLimit,
 }
 
 impl Kind {
@@ -72,6 +74,8 @@ impl Kind {
             Self::Ended(Reason::ServerRestart) => "server_restart",
             Self::Ended(Reason::MemoryLimit) => "memory_limit",
             Self::Ended(Reason::CpuLimit) => "cpu_limit",
+            Self::Ended(Reason::ProcessLimit) => "process_limit",
+            Self::Ended(Reason::FileLimit) => "file_limit",
             Self::Failed(category) => category.as_str(),
             Self::Starting => "starting",
             Self::HighMemory => "high_memory",
@@ -296,12 +300,18 @@ fn of_command(
             Some(EndReason::CpuLimit) => {
                 (Reason::CpuLimit, "passed its limit of processor time and was stopped")
             }
+            Some(EndReason::ProcessLimit) => {
+                (Reason::ProcessLimit, "passed its limit of processes and was stopped")
+            }
+            Some(EndReason::FileLimit) => (Reason::FileLimit, "passed its limit of open files"),
             Some(EndReason::Cancelled) | None => return,
         };
         let value = match reason {
             Reason::Timeout => Some(command.timeout_ms),
             Reason::MemoryLimit => command.limits.memory_bytes,
             Reason::CpuLimit => command.limits.cpu_ms,
+            Reason::ProcessLimit => command.limits.processes,
+            Reason::FileLimit => command.limits.open_files,
             Reason::SessionLost | Reason::ServerRestart => None,
         };
         let finding = Finding::new(Kind::Ended(reason), format!("`{text}` {words}"));

@@ -40,12 +40,22 @@ pub(super) struct Remedy {
 pub(super) fn remedies(finding: &Finding, place: &Place<'_>) -> Vec<Remedy> {
     let calls = match finding.kind {
         Kind::SessionError => vec![
-            on_session(place, "give the session a fresh shell", "session_reset", json!({})),
+            on_session(
+                place,
+                "start its shell again, with what it had exported",
+                "error_recover",
+                json!({"strategy": "restart"}),
+            ),
             on_session(place, "read how it ended", "session_logs", json!({"lines": 30})),
         ],
         Kind::TimedOut | Kind::Stale => vec![
             on_session(place, "see what it shows", "session_output", json!({"mode": "screen"})),
-            on_session(place, "interrupt it as ctrl-c does", "command_signal", json!({"signal": "SIGINT"})),
+            on_session(
+                place,
+                "interrupt it, and kill it if that is not enough",
+                "error_recover",
+                json!({"strategy": "interrupt"}),
+            ),
         ],
         Kind::AwaitingInput => answers(&finding.evidence, place),
         Kind::Ended(Reason::Timeout) => vec![again(
@@ -57,7 +67,9 @@ pub(super) fn remedies(finding: &Finding, place: &Place<'_>) -> Vec<Remedy> {
         Kind::Ended(Reason::SessionLost) => {
             vec![on_session(place, "read how it ended", "session_logs", json!({"lines": 30}))]
         }
-        Kind::Ended(Reason::MemoryLimit | Reason::CpuLimit) => vec![troubles(place)],
+        Kind::Ended(Reason::MemoryLimit | Reason::CpuLimit | Reason::ProcessLimit | Reason::FileLimit) => {
+            vec![troubles(place)]
+        }
         Kind::Failed(category) => of_failure(category, finding.told.as_ref(), place),
         Kind::Starting | Kind::Running => {
             vec![on_session(place, "see what it shows", "session_output", json!({"mode": "screen"}))]

@@ -123,12 +123,11 @@ fn every_recommendation_can_be_made_as_it_stands() {
         tools,
         [
             "command_execute",
-            "command_signal",
+            "error_recover",
             "session_create",
             "session_input",
             "session_logs",
             "session_output",
-            "session_reset",
             "session_status"
         ]
     );

@@ -11,13 +11,17 @@ use crate::engine::request::NewSession;
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::mcp::answer::Answer;
-use crate::mcp::arguments::typed;
+use crate::mcp::arguments::{refusal, typed};
 use crate::mcp::call::{Call, Watched};
 use crate::mcp::check;
+use crate::mcp::command::execute::Limits;
 use crate::mcp::error::recover::strategies;
 use crate::mcp::schema::{self, Bytes, Milliseconds, Variable};
 use crate::mcp::tools::{Effect, Tool};
-use crate::model::{Profile, RecoveryPolicy, RecoverySettings, RecoveryStrategy, SessionKind, TerminalSize};
+use crate::model::{
+    Monitor, OnCritical, Profile, RecoveryPolicy, RecoverySettings, RecoveryStrategy, SessionKind,
+    TerminalSize, constraint,
+};
 
 pub(crate) const TOOL: Tool = Tool {
     name: "session_create",
@@ -28,7 +32,7 @@ pub(crate) const TOOL: Tool = Tool {
     effect: Effect::Adds,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<SessionView>,
-    later: &["monitor", "template", "overrides", "agentRole", "autoStart", "resourceLimits"],
+    later: &["template", "overrides", "agentRole", "autoStart"],
     run: |call, arguments| Box::pin(async move { create(call, typed(arguments)?).await }),
 };
 
@@ -65,9 +69,13 @@ struct Arguments {
     metadata: Map<String, Value>,
     #[serde(default)]
     capabilities: Vec<String>,
-    /// e.g. max-memory:4gb, timeout:300000, cpu-priority:low
+    /// max-memory:4gb, max-cpu-time:10m, max-processes:50, max-open-files:256, timeout:300000, cpu-priority:low, or
+    /// labels without a colon
     #[serde(default)]
     constraints: Vec<String>,
+    /// Of everything in the session together
+    resource_limits: Option<Limits>,
+    monitor: Option<MonitorSettings>,
     /// ms, for commands that name none
     command_timeout: Option<Milliseconds>,
     /// ms without use until it is closed
@@ -104,6 +112,31 @@ impl Recovery {
     }
 }
 
+/// Background health checks.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct MonitorSettings {
+    interval_ms: Option<Milliseconds>,
+    /// critical: hung command, stopped shell, error
+    #[serde(default)]
+    #[schemars(with = "String", extend("enum" = ["notify", "interrupt", "restart", "close"]))]
+    on_critical: OnCritical,
+}
+
+impl MonitorSettings {
+    fn monitor(self) -> Result<Monitor> {
+        let interval_ms = self.interval_ms.map(|Milliseconds(milliseconds)| milliseconds);
+        let least = u64::try_from(limits::HEALTH_LEAST.as_millis()).unwrap_or(u64::MAX);
+        if let Some(interval) = interval_ms.filter(|interval| *interval < least) {
+            return Err(refusal(
+                "monitor.intervalMs",
+                format!("'monitor.intervalMs' is at least {least}, not {interval}"),
+            ));
+        }
+        Ok(Monitor { interval_ms, on_critical: self.on_critical })
+    }
+}
+
 /// An observer runs nothing, a first command included: whoever wants one wants another type.
 fn check_command(kind: SessionKind, command: Option<&str>) -> Result<()> {
     if kind == SessionKind::Observer && command.is_some() {
@@ -118,6 +151,7 @@ fn check_command(kind: SessionKind, command: Option<&str>) -> Result<()> {
 
 async fn create(call: &Call, arguments: Arguments) -> Result<Answer> {
     check_command(arguments.kind, arguments.command.as_deref())?;
+    constraint::check(&arguments.constraints)?;
     let defaults = &call.defaults;
     let directory = arguments.working_directory.as_deref();
     let new = NewSession {
@@ -139,6 +173,8 @@ async fn create(call: &Call, arguments: Arguments) -> Result<Answer> {
         metadata: check::metadata(arguments.metadata)?,
         capabilities: arguments.capabilities,
         constraints: arguments.constraints,
+        limits: arguments.resource_limits.map(Into::into).unwrap_or_default(),
+        monitor: arguments.monitor.map(MonitorSettings::monitor).transpose()?,
         command_timeout: arguments.command_timeout.map(Into::into),
         idle_timeout: arguments.idle_timeout.map(Into::into),
         output_bytes: arguments.output_buffer_size.map(|Bytes(bytes)| bytes),

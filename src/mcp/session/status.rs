@@ -55,6 +55,9 @@ struct View {
     /// The program that has the terminal, when it is not the shell.
     #[serde(skip_serializing_if = "Option::is_none")]
     foreground: Option<Foreground>,
+    /// A signal holds the shell: nothing happens before SIGCONT or a reset.
+    #[serde(skip_serializing_if = "is_default")]
+    stopped: bool,
     /// Commands waiting behind the running one.
     #[serde(skip_serializing_if = "is_default")]
     queued: usize,
@@ -137,6 +140,15 @@ struct Limits {
     idle_timeout: Option<u64>,
     #[serde(skip_serializing_if = "is_default")]
     constraints: Vec<String>,
+    /// Bytes. These four are what resourceLimits and constraints allow together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_memory: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_cpu_time: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_processes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_open_files: Option<u64>,
 }
 
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -226,6 +238,7 @@ fn last_command(command: &Command) -> LastCommand {
 
 fn view(observation: Observation, usage: Option<Usage>, detailed: bool, now: Timestamp) -> View {
     let Observation { session, last_command: last, foreground, queued, output_cursor } = observation;
+    let bounds = session.bounds().limits;
     let uptime = session.ended_at.unwrap_or(now).since(session.created_at);
     View {
         session: SessionView::of(&session),
@@ -235,6 +248,7 @@ fn view(observation: Observation, usage: Option<Usage>, detailed: bool, now: Tim
             name: program.name,
             command_line: shortened(&program.command_line),
         }),
+        stopped: session.stopped,
         queued,
         cpu: usage.map(|usage| rounded(usage.cpu)),
         memory: usage.map(|usage| megabytes(usage.memory)),
@@ -252,6 +266,10 @@ fn view(observation: Observation, usage: Option<Usage>, detailed: bool, now: Tim
             command_timeout: session.command_timeout_ms,
             idle_timeout: session.idle_timeout_ms,
             constraints: session.constraints.clone(),
+            max_memory: bounds.memory_bytes,
+            max_cpu_time: bounds.cpu_ms,
+            max_processes: bounds.processes,
+            max_open_files: bounds.open_files,
         },
         details: detailed.then(|| details(&session)),
         record: String::new(),

@@ -15,7 +15,7 @@ use crate::mcp::call::{Call, Watched};
 use crate::mcp::check;
 use crate::mcp::schema::{self, Variable};
 use crate::mcp::tools::{Effect, Tool};
-use crate::model::Status;
+use crate::model::{Status, constraint};
 
 pub(crate) const TOOL: Tool = Tool {
     name: "session_update",
@@ -52,6 +52,7 @@ struct Arguments {
 }
 
 async fn update(call: &Call, arguments: Arguments) -> Result<Answer> {
+    constraint::check(arguments.constraints.as_deref().unwrap_or_default())?;
     let change = SessionChange {
         name: arguments.name.map(|name| check::filled("name", name)).transpose()?,
         status: arguments.status,

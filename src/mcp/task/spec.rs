@@ -318,7 +318,7 @@ mod tests {
             session: Some(SessionId::from_text("s")),
             weight: 3,
             ok_exit_codes: None,
-            limits: ResourceLimits { memory_bytes: Some(1 << 30), cpu_ms: None },
+            limits: ResourceLimits { memory_bytes: Some(1 << 30), ..ResourceLimits::default() },
             metadata: Map::from_iter([("k".to_owned(), json!("v"))]),
             ..plain("make")
         };

@@ -220,6 +220,8 @@ fn error(view: &TaskView) -> String {
         TaskReason::SessionLost => "its session is gone".to_owned(),
         TaskReason::MemoryLimit => "it passed its memory limit and was ended".to_owned(),
         TaskReason::CpuLimit => "it passed its limit of CPU time and was ended".to_owned(),
+        TaskReason::ProcessLimit => "it passed its limit of processes and was ended".to_owned(),
+        TaskReason::FileLimit => "it passed its limit of open files and was ended".to_owned(),
         TaskReason::ServerRestart => "the server ended while it ran; run it again with task_retry".to_owned(),
         TaskReason::NotFound => "no task has this id".to_owned(),
     }

@@ -16,7 +16,8 @@ use crate::id::{CommandId, SessionId};
 use crate::limits;
 use crate::model::{Command, Event, Session, Webhook, Workplace};
 use crate::orchestrator::CommandWatch;
-use crate::orchestrator::census::{Census, Subject};
+use crate::orchestrator::census::{Census, Subject, Trees};
+use crate::orchestrator::health::HealthReport;
 use crate::orchestrator::output::Output;
 use crate::orchestrator::secrets::Secrets;
 use crate::orchestrator::worker::Order;
@@ -51,6 +52,7 @@ pub(in crate::orchestrator) enum Read {
     Webhooks(oneshot::Sender<Result<Vec<Webhook>>>),
     HistoryBegin(oneshot::Sender<u64>),
     HistoryGrows(oneshot::Sender<watch::Receiver<u64>>),
+    Health(Option<String>, Arc<Trees>, oneshot::Sender<Result<HealthReport>>),
     Events {
         session: SessionId,
         since: u64,
@@ -140,6 +142,9 @@ impl Dispatcher {
             Read::Progress(query, most, reply) => {
                 let _ = reply.send(self.engine.progress(clock::now(), &query, most));
             }
+            Read::Health(selector, trees, reply) => {
+                let _ = reply.send(self.health(clock::now(), selector.as_deref(), &trees));
+            }
             Read::History(since, reply) => {
                 let _ = reply.send(self.store.history(since, limits::EVENTS_AT_ONCE));
             }
@@ -179,7 +184,7 @@ impl Dispatcher {
     }
 
     /// The record with the time of the last output, which the engine is not told of byte by byte.
-    fn current(&self, session: &Session) -> Session {
+    pub(super) fn current(&self, session: &Session) -> Session {
         let mut session = self.secrets(&session.id).session(session.clone());
         if let Some(at) = self.live.get(&session.id).and_then(|live| live.output.last_output()) {
             session.last_activity = session.last_activity.max(at);

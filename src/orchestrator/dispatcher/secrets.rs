@@ -154,6 +154,8 @@ impl Dispatcher {
             | EffectKind::Kill
             | EffectKind::Terminate
             | EffectKind::Resume
+            | EffectKind::EndOffenders { .. }
+            | EffectKind::Bound(_)
             | EffectKind::Resize(_)
             | EffectKind::Close { .. }
             | EffectKind::Forget

@@ -60,6 +60,21 @@ impl Closing {
 }
 
 impl Running {
+    /// Nobody holds the other side of the terminal any more: the program ends now, or has left it.
+    pub(super) fn terminal_closed(&mut self) {
+        self.lost_at = Some(clock::now().moment.after(LEFTOVER_GRACE));
+    }
+
+    pub(super) async fn check_terminal(&mut self, now: Moment) {
+        if self.lost_at.is_none_or(|at| now < at) {
+            return;
+        }
+        self.lost_at = None;
+        if self.closing.is_none() {
+            self.report(WorkerEventKind::TerminalLost).await;
+        }
+    }
+
     pub(super) async fn begin_closing(&mut self, order: CloseOrder) {
         let now = clock::now().moment;
         let exit = self.closing.as_ref().and_then(|closing| closing.exit);

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::looking::{LIMIT_PAUSE, LOST_LINE};
-use super::{Current, LimitWatch, Order, Prompt, Running, nothing};
+use super::looking::LOST_LINE;
+use super::{Current, Order, Prompt, Running, nothing};
 use crate::clock::{self, Moment};
 use crate::engine::{Run, WorkerEventKind};
 use crate::error::{Error, ErrorCode, Result};
@@ -12,7 +12,6 @@ use crate::limits;
 use crate::model::secret;
 use crate::orchestrator::Input;
 use crate::pty::handover::{self, HandoverCommand};
-use crate::sample;
 
 /// A shell is done with the fork of a job within this.
 const FORK_TIME: Duration = Duration::from_millis(20);
@@ -64,10 +63,9 @@ impl Running {
             self.stream.add_secret(value.as_bytes());
         }
         let confined = command.confined.then(|| self.confine());
+        self.limit_command(now, command.limits);
         self.stream.expect_echo(&line, &command.text);
         self.keyboard.send(&line, &self.terminal);
-        let limits = command.limits;
-        let is_limited = limits.memory_bytes.is_some() || limits.cpu_ms.is_some();
         self.current = Some(Current {
             command: command.id.clone(),
             confined,
@@ -77,11 +75,6 @@ impl Running {
             lost: 0,
             begun: None,
             awaiting: None,
-            limits: is_limited.then(|| LimitWatch {
-                limits,
-                next: now.after(LIMIT_PAUSE),
-                cpu_before_ms: sample::tree(&self.wiring.slot.pids()).cpu_ms,
-            }),
         });
         self.touched = now;
         self.look_soon();
@@ -151,6 +144,7 @@ impl Running {
         self.no_longer_awaiting().await;
         self.touched = clock::now().moment;
         self.look_soon();
+        self.limits.look_soon(self.touched);
         self.report(WorkerEventKind::Typed { bytes: input.bytes.len(), secret: input.secret }).await;
         Ok(before)
     }

@@ -9,14 +9,11 @@ use super::{Look, Prompt, Running};
 use crate::clock::{self, Moment};
 use crate::engine::WorkerEventKind;
 use crate::limits;
-use crate::model::{Dialect, EndReason, ResourceLimits};
+use crate::model::Dialect;
 use crate::orchestrator::ForegroundProgram;
 use crate::orchestrator::output::Output;
-use crate::sample::{self, TreeUsage};
 use crate::term::text::Renderer;
 
-/// Pauses between two looks at a tree with limits.
-pub(super) const LIMIT_PAUSE: Duration = Duration::from_millis(500);
 /// Most commands end sooner than this: one report then says both that they began and that they ended.
 const BEGIN_PAUSE: Duration = Duration::from_millis(5);
 /// A typed line that the shell did not take for this long is typed again.
@@ -31,28 +28,6 @@ const ATTEMPTS: u8 = 3;
 const SETTLED: Duration = Duration::from_millis(50);
 /// A prompt is looked for in this many of the last bytes.
 const PROMPT_BYTES: usize = 4 << 10;
-
-/// The limits of the running command.
-pub(super) struct LimitWatch {
-    pub(super) limits: ResourceLimits,
-    pub(super) next: Moment,
-    /// CPU time of what ran in the session before.
-    pub(super) cpu_before_ms: u64,
-}
-
-impl LimitWatch {
-    /// Which limit `usage` passes, and by how much.
-    fn passed(&self, usage: &TreeUsage) -> Option<(EndReason, String)> {
-        if let Some(limit) = self.limits.memory_bytes.filter(|limit| usage.memory_bytes > *limit) {
-            let evidence =
-                format!("its processes take {} bytes of memory, more than {limit}", usage.memory_bytes);
-            return Some((EndReason::MemoryLimit, evidence));
-        }
-        let used_ms = usage.cpu_ms.saturating_sub(self.cpu_before_ms);
-        let limit = self.limits.cpu_ms.filter(|limit| used_ms > *limit)?;
-        Some((EndReason::CpuLimit, format!("its processes took {used_ms} ms of CPU time, more than {limit}")))
-    }
-}
 
 impl Running {
     pub(super) fn what_shows(&self) -> Look {
@@ -81,9 +56,8 @@ impl Running {
     }
 
     pub(super) fn next_look(&self) -> Option<Moment> {
-        let limit = self.current.as_ref().and_then(|current| current.limits.as_ref()).map(|watch| watch.next);
         let closing = self.closing.as_ref().and_then(|closing| closing.next_check);
-        let others = [self.begin_due(), self.held_due(), limit, closing];
+        let others = [self.begin_due(), self.held_due(), self.limits.next(), closing, self.lost_at];
         self.look_at.into_iter().chain(others.into_iter().flatten()).min()
     }
 
@@ -96,6 +70,7 @@ impl Running {
     pub(super) async fn look(&mut self) {
         let now = clock::now().moment;
         self.check_closing(now).await;
+        self.check_terminal(now).await;
         self.check_limits(now).await;
         if self.begin_due().is_some_and(|due| now >= due) {
             self.report_begin().await;
@@ -141,6 +116,7 @@ impl Running {
             if let Some(confined) = &current.confined {
                 self.clear_away(confined).await;
             }
+            self.lift_command_limits();
             self.cannot_run(current.command, "the shell does not take commands any more; reset the session")
                 .await;
         }
@@ -188,18 +164,6 @@ impl Running {
             self.is_known_idle = true;
             self.report(WorkerEventKind::Prompt { directory: self.terminal.working_directory() }).await;
             self.type_waiting().await;
-        }
-    }
-
-    async fn check_limits(&mut self, now: Moment) {
-        let Some(current) = &mut self.current else { return };
-        let Some(watch) = current.limits.as_mut().filter(|watch| now >= watch.next) else { return };
-        watch.next = now.after(LIMIT_PAUSE);
-        let usage = sample::tree(&self.wiring.slot.pids());
-        if let Some((reason, evidence)) = watch.passed(&usage) {
-            current.limits = None;
-            let command = current.command.clone();
-            self.report(WorkerEventKind::LimitPassed { command, reason, evidence }).await;
         }
     }
 }

@@ -1,14 +1,63 @@
-//! The start of a shell that takes another's place: where, and why it may not come to it. And what is seen
-//! of a shell that a signal stops.
+//! The start of a shell that takes another's place: where, and why it may not come to it. And how one goes
+//! on that a signal stopped.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::warn;
+use uuid::Uuid;
 
-use super::Running;
+use super::{Running, Wiring};
 use crate::engine::{Spawn, WorkerEventKind};
+use crate::error::{Error, ErrorCode, Result};
 use crate::model::FailureCategory;
+use crate::pty::{self, Launch, Terminal};
+
+/// A shell that was started.
+pub(super) struct Parts {
+    pub(super) directory: PathBuf,
+    pub(super) edits_lines: bool,
+    pub(super) keeps_exports: bool,
+    /// Where the shell starts, if not where it was to.
+    pub(super) elsewhere: Option<(PathBuf, PathBuf)>,
+    pub(super) terminal: Terminal,
+    pub(super) nonce: String,
+}
+
+/// Starts the shell of a session.
+pub(super) fn start(
+    wiring: &Wiring,
+    spawn: &Spawn,
+    environment: BTreeMap<OsString, OsString>,
+) -> Result<Parts> {
+    let private = wiring.host.session_directory(&wiring.slot).map_err(|error| {
+        Error::new(ErrorCode::SpawnFailed, format!("cannot make a private directory: {error}"))
+    })?;
+    let nonce = Uuid::new_v4().simple().to_string()[..16].to_owned();
+    let at = directory(&spawn.directory, &spawn.fallback);
+    let launch = Launch {
+        program: spawn.shell.clone(),
+        dialect: spawn.dialect,
+        profile: spawn.profile,
+        env: environment.into_iter().collect(),
+        directory: at.clone(),
+        size: spawn.size,
+        nonce: nonce.clone(),
+        private_directory: private.clone(),
+        exports: spawn.takes_exports.then(|| wiring.exports.script()).flatten(),
+    };
+    let terminal = pty::launch(launch, &wiring.slot)?;
+    let edits_lines = pty::shell::edits_lines(&spawn.shell, spawn.dialect, spawn.profile);
+    let elsewhere = (at != spawn.directory).then(|| (spawn.directory.clone(), at));
+    Ok(Parts {
+        directory: private,
+        edits_lines,
+        keeps_exports: spawn.keeps_exports,
+        elsewhere,
+        terminal,
+        nonce,
+    })
+}
 
 /// The directory to start in: the one wanted, or the fallback, or as much as there is left of the way to
 /// the first.
@@ -38,34 +87,12 @@ pub(super) fn why_not(spawn: &Spawn) -> FailureCategory {
     }
 }
 
-/// Tells of each change in a child of this process.
-pub(super) fn children_change() -> Option<Signal> {
-    signal(SignalKind::child())
-        .inspect_err(|error| warn!(%error, "shells that are stopped are not noticed"))
-        .ok()
-}
-
-/// The next change; none comes where nobody listens.
-pub(super) async fn next(changes: &mut Option<Signal>) -> Option<()> {
-    match changes {
-        Some(changes) => changes.recv().await,
-        None => std::future::pending().await,
-    }
-}
-
 impl Running {
     /// Lets a stopped shell go on. A process is stopped no more when the signal for that has been sent.
     pub(super) async fn resume(&mut self) {
         self.terminal.resume();
         if !self.terminal.is_stopped() {
             self.report(WorkerEventKind::Stopped(false)).await;
-        }
-    }
-
-    /// Some child changed: it may be the shell.
-    pub(super) async fn look_whether_stopped(&mut self) {
-        if let Some(is_stopped) = self.terminal.stop_change() {
-            self.report(WorkerEventKind::Stopped(is_stopped)).await;
         }
     }
 }

@@ -49,6 +49,27 @@ async fn a_session_leaves_nothing_behind() {
 }
 
 #[tokio::test]
+async fn one_process_of_a_slot_is_killed_and_none_of_another() {
+    let Some(mut s) = Session::start("bash").await else { return };
+    let Some(other) = Session::start("dash").await else { return };
+    s.output("setsid sleep 1008 &\n:", 0).await;
+    let sleep = |s: &Session| {
+        let named = |pid: &Pid| procfs::name(*pid).as_deref() == Some("sleep");
+        s.slot.members().into_iter().find(named)
+    };
+    s.await_sight("the sleep", |s| sleep(s).is_some()).await;
+    let pid = sleep(&s).unwrap();
+    let brand = Brand::claim().unwrap();
+    let raw = pid.as_raw_pid().unsigned_abs();
+    assert_eq!(brand.slot_of(raw), Some(s.slot.number()));
+    brand.kill_one(other.slot.number(), raw);
+    assert!(is_alive(pid), "it is not the other's");
+    brand.kill_one(s.slot.number(), raw);
+    s.await_sight("its end", |_| !is_alive(pid)).await;
+    assert_eq!(s.terminal.try_exited(), None);
+}
+
+#[tokio::test]
 async fn a_zombie_is_no_member() {
     let Some(s) = Session::start("dash").await else { return };
     kill_process(Pid::from_raw(s.terminal.pid().cast_signed()).unwrap(), rustix::process::Signal::KILL)

@@ -1,0 +1,3 @@
+//! The tool about health, in a file of its own.
+
+pub(crate) mod check;
