@@ -165,6 +165,8 @@ const OUT_OF_MEMORY: f64 = 97.0;
 /// Percent of a disk, and bytes on it, below which it is nearly full. It must be both: a hundredth of a
 /// large disk is a lot.
 const DISK: [(u64, u64, Health); 2] = [(1, 1 << 30, Health::Critical), (5, 5 << 30, Health::Degraded)];
+/// The kind of a finding about a command without output and without CPU.
+pub const STALE: &str = "stale";
 /// Commands of a session from which on its failures say something, and the percentage that is too much.
 const COMMANDS: u64 = 10;
 const FAILURES: u64 = 50;
@@ -188,14 +190,14 @@ fn of_session(sight: &SessionSight, stale_after: Duration) -> Vec<Finding> {
         let session = Some(id.clone());
         findings.push(Finding { component, kind, health, message, session, recommendation });
     };
-    let reset = format!("session_reset {{\"sessionId\":\"{id}\"}}");
+    let recover = format!("error_recover {{\"sessionId\":\"{id}\"}}");
     if sight.status == Status::Error {
         let reason = sight.end_reason.as_deref().unwrap_or("the shell ended badly");
-        find("error", Health::Critical, format!("session {id} is in error: {reason}"), reset.clone());
+        find("error", Health::Critical, format!("session {id} is in error: {reason}"), recover.clone());
     }
     if sight.stopped {
         let message = format!("a signal stopped the shell of session {id}");
-        find("stopped", Health::Critical, message, reset);
+        find("stopped", Health::Critical, message, recover.clone());
     }
     if sight.status == Status::Timeout {
         let message = format!("session {id} runs a command that outlived its timeout");
@@ -210,8 +212,7 @@ fn of_session(sight: &SessionSight, stale_after: Duration) -> Vec<Finding> {
             find("awaiting_input", Health::Degraded, message, look);
         } else if !sight.stopped {
             let message = format!("{command} in session {id} is stale: no output and no CPU for {seconds} s");
-            let signal = format!("command_signal {{\"sessionId\":\"{id}\",\"signal\":\"SIGINT\"}}");
-            find("stale", Health::Critical, message, signal);
+            find(STALE, Health::Critical, message, recover);
         }
     }
     if sight.queued * 5 >= limits::QUEUED_COMMANDS * 4 {
@@ -302,7 +303,7 @@ fn of_store(store: &StoreSight) -> Vec<Finding> {
 mod tests {
     use super::*;
 
-    const STALE: Duration = Duration::from_secs(300);
+    const LONG: Duration = Duration::from_secs(300);
 
     fn idle() -> SessionSight {
         SessionSight {
@@ -377,7 +378,7 @@ mod tests {
             (disk(900, 100_000), &[("disk", Critical)]),
         ];
         for (snapshot, expected) in table {
-            let findings = examine(&snapshot, STALE);
+            let findings = examine(&snapshot, LONG);
             let found: Vec<_> = findings.iter().map(|finding| (finding.kind, finding.health)).collect();
             assert_eq!(found, expected, "{snapshot:?}");
             let worst = expected.iter().map(|(_, health)| *health).max().unwrap_or_default();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Orchestrator;
 use super::dispatcher::Read;
 use crate::clock::Timestamp;
-pub use crate::engine::health::{Component, Finding, Health, Snapshot};
+pub use crate::engine::health::{Component, Finding, Health, STALE, Snapshot};
 use crate::error::Result;
 
 /// How things stand, and what is wrong.

@@ -1,14 +1,14 @@
 //! All sessions in figures.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use super::Orchestrator;
+use super::health::{self, Finding};
 use crate::clock::{self, Timestamp};
 use crate::engine::request::TaskQuery;
 use crate::error::Result;
 use crate::id::SessionId;
-use crate::limits;
 use crate::model::{Session, SessionKind, Status};
 
 /// Sessions that are known, ended ones included, in figures.
@@ -45,18 +45,21 @@ impl Orchestrator {
         let live: Vec<SessionId> =
             sessions.iter().filter(|session| session.status.is_live()).map(|s| s.id.clone()).collect();
         let usage = self.usage(&live).await?;
+        let report = self.health(None).await?;
+        let is_stale = |finding: &&Finding| finding.kind == health::STALE;
+        let stale = report.findings.iter().filter(is_stale).filter_map(|finding| finding.session.as_ref());
         let tasks = self.progress(&TaskQuery::default(), 0).await?;
         let memory: u64 = usage.values().map(|usage| usage.memory).sum();
         Ok(SessionStats {
             average_memory: memory.checked_div(usage.len() as u64).unwrap_or(0),
             processed_tasks: tasks.overall.counts.over(),
-            ..figures(clock::now().wall, &sessions)
+            ..figures(clock::now().wall, &sessions, &stale.collect())
         })
     }
 }
 
-/// What the records alone tell.
-fn figures(now: Timestamp, sessions: &[Session]) -> SessionStats {
+/// What the records tell, and which of them are stale.
+fn figures(now: Timestamp, sessions: &[Session], stale: &HashSet<&SessionId>) -> SessionStats {
     let mut stats = SessionStats { total: sessions.len(), ..SessionStats::default() };
     let (mut live, mut uptime, mut executed, mut failed) = (0, Duration::ZERO, 0, 0);
     for session in sessions {
@@ -70,7 +73,7 @@ fn figures(now: Timestamp, sessions: &[Session]) -> SessionStats {
             live += 1;
             uptime += now.since(session.created_at);
             stats.recovered += u64::from(session.retry_count > 0 && session.status != Status::Recovering);
-            if is_stale(now, session) {
+            if stale.contains(&session.id) {
                 stats.stale += 1;
             } else if !is_ailing {
                 stats.healthy += 1;
@@ -85,12 +88,6 @@ fn figures(now: Timestamp, sessions: &[Session]) -> SessionStats {
     stats
 }
 
-/// Whether something runs in a session and has printed nothing for long. An idle shell is not stale.
-fn is_stale(now: Timestamp, session: &Session) -> bool {
-    matches!(session.status, Status::Active | Status::Timeout)
-        && now.since(session.last_activity) >= limits::STALE_AFTER
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,30 +96,28 @@ mod tests {
     #[test]
     fn figures_are_those_of_the_records() {
         let now = Timestamp(1_000_000);
-        let one = |status: Status, age_ms: i64, silent_ms: i64| Session {
+        let one = |status: Status, age_ms: i64| Session {
             status,
             created_at: Timestamp(now.0 - age_ms),
-            last_activity: Timestamp(now.0 - silent_ms),
             commands_executed: 4,
             commands_failed: 1,
             retry_count: 0,
             ..fixtures::session("a")
         };
-        let long = i64::try_from(limits::STALE_AFTER.as_millis()).expect("minutes");
         let sessions = [
-            one(Status::Idle, 400_000, long),
-            one(Status::Active, 800_000, long),
-            one(Status::Active, 600_000, long - 1),
-            Session { retry_count: 2, ..one(Status::Timeout, 600_000, 0) },
-            Session { retry_count: 3, kind: SessionKind::Director, ..one(Status::Error, 9_000_000, 0) },
+            one(Status::Idle, 400_000),
+            Session { id: SessionId::from_text("ses_stale"), ..one(Status::Active, 800_000) },
+            one(Status::Active, 600_000),
+            Session { retry_count: 2, ..one(Status::Timeout, 600_000) },
+            Session { retry_count: 3, kind: SessionKind::Director, ..one(Status::Error, 9_000_000) },
         ];
-        let stats = figures(now, &sessions);
+        let stats = figures(now, &sessions, &HashSet::from([&sessions[1].id]));
         assert_eq!((stats.total, stats.healthy, stats.stale), (5, 2, 1));
         assert_eq!(stats.by_kind, [(SessionKind::Worker, 4), (SessionKind::Director, 1)].into());
         assert_eq!(stats.by_status[&Status::Active], 2);
         assert_eq!(stats.average_uptime_ms, 600_000, "over the live ones");
         assert_eq!((stats.recovery_attempts, stats.recovered), (5, 1));
         assert!((stats.failure_rate - 0.25).abs() < 1e-9);
-        assert_eq!(figures(now, &[]), SessionStats::default());
+        assert_eq!(figures(now, &[], &HashSet::new()), SessionStats::default());
     }
 }

@@ -66,6 +66,10 @@ fn a_command_that_starts_too_many_processes_is_stopped() {
         json!({"sessionId": stage.hit, "command": many, "resourceLimits": limits, "wait": "50s"}),
     );
     assert_eq!(outcome.structured["reason"], "process_limit", "{outcome:?}");
+    let told = stage.client.ok("events_poll", json!({"types": ["limit"], "sessionId": stage.hit}));
+    let event = &told["events"][0];
+    assert_eq!((&event["limit"], &event["allowed"]), (&json!("maxProcesses"), &json!(20)), "{told}");
+    assert!(event["measured"].as_u64() > Some(20) && event["commandId"].is_string(), "{told}");
     until("its processes are gone", || processes_with(&mark).is_empty());
     stage.all_live();
 }
@@ -220,7 +224,9 @@ fn a_killed_shell_is_seen_and_named() {
         (&json!("critical"), &json!("sessions")),
         "{issue}"
     );
-    assert_eq!(issue["recommendation"], format!("session_reset {{\"sessionId\":\"{hit}\"}}"));
+    assert_eq!(issue["recommendation"], format!("error_recover {{\"sessionId\":\"{hit}\"}}"));
+    let told = stage.client.ok("events_poll", json!({"types": ["health"], "since": 0, "wait": "30s"}));
+    assert_eq!(told["events"][0]["severity"], "critical", "{told}");
     stage.client.ok("session_reset", json!({"sessionId": hit}));
     stage.all_live();
     assert_eq!(
