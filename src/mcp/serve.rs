@@ -32,6 +32,8 @@ pub async fn serve(surface: Surface) -> io::Result<()> {
 /// The signals that end the server.
 pub struct Signals {
     all: [Signal; 3],
+    /// Held, so that a limit on the size of files is an error like that of a full disk, and not the end.
+    _file_size: Signal,
 }
 
 impl Signals {
@@ -39,7 +41,8 @@ impl Signals {
     pub fn new() -> io::Result<Self> {
         let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
         let [terminate, interrupt, hangup] = kinds.map(signal);
-        Ok(Self { all: [terminate?, interrupt?, hangup?] })
+        let file_size = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
+        Ok(Self { all: [terminate?, interrupt?, hangup?], _file_size: file_size })
     }
 
     /// Returns when one of them comes.

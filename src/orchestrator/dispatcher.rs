@@ -285,11 +285,14 @@ impl Dispatcher {
     /// Writes what changed. When the disk refuses, the records are kept for the next commit: the
     /// engine has moved on, and so must the world, but the caller is told.
     fn commit(&mut self, step: &Step) -> Result<()> {
+        let is_first = self.unwritten.is_empty();
         let mut records = std::mem::take(&mut self.unwritten);
         records.extend(self.engine.records(step).into_iter().map(|record| self.redacted(record)));
         let result = self.store.commit(&records);
         if let Err(error) = &result {
-            error!(%error, "records are kept in memory");
+            if is_first {
+                error!(%error, "records are kept in memory");
+            }
             let excess = records.len().saturating_sub(UNWRITTEN);
             records.drain(..excess);
             self.unwritten = records;

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use serde_json::{Value, json};
 
 use crate::support::{Client, Flag, Scratch, until};
@@ -93,6 +93,11 @@ pub const FAULTS: &[Fault] = &[
     fault("CPU limit passed", |stage| {
         stage.limited("bash -c 'while :; do :; done'", json!({"maxCpuTime": 300}))
     }),
+    fault("fork bomb with maxProcesses 60", |stage| {
+        let bomb = "bomb() { [ $1 -gt 8 ] || { bomb $(($1+1)) & bomb $(($1+1)) & }; sleep 300; }; bomb 0";
+        stage.limited(bomb, json!({"maxProcesses": 60}))
+    }),
+    fault("no space for the store and the output log, then space again", Stage::disk_full),
     fault("PTY EOF: exec true", |stage| stage.until_recovering(|stage| drop(stage.start("exec true")))),
     fault("PTY EOF: exit 3", |stage| stage.until_recovering(|stage| drop(stage.start("exit 3")))),
     fault("PTY EOF: Ctrl-D at the prompt", |stage| {
@@ -189,6 +194,8 @@ impl Stage {
         }));
         let mut stage = Self { client, scratch, session, pid: 0 };
         stage.run("cd work; export KEPT=\"it's \\\"here\\\"\"; echo before");
+        // What a command exported is written down after its end was told, and before the next one starts.
+        stage.run("true");
         stage.pid = stage.back();
         stage
     }
@@ -291,13 +298,42 @@ impl Stage {
         seen
     }
 
+    /// To the server every file is as large as it may be: writing fails as on a full disk.
+    fn disk_full(&mut self) -> Seen {
+        let server = i32::try_from(self.client.pid()).ok().and_then(Pid::from_raw);
+        let of_files =
+            |current| prlimit(server, Resource::Fsize, current).expect("the server can be limited");
+        let flag = Flag::in_(&self.scratch);
+        let command = self.start(&format!("{}; seq 2000; echo meanwhile", flag.awaited()));
+        let before = of_files(Rlimit { current: Some(0), maximum: None });
+        let begin = Instant::now();
+        flag.raise();
+        let mut took = Duration::ZERO;
+        until("it is seen", || {
+            took = begin.elapsed();
+            self.client.ok("health_check", json!({}))["components"]["store"] == "critical"
+        });
+        until("the command is over", || {
+            let shown = self.client.ok("session_status", json!({"sessionId": self.session}));
+            shown["status"] == "idle"
+        });
+        let refused =
+            self.client.call("command_execute", json!({"sessionId": self.session, "command": "echo no"}));
+        assert_eq!(refused.code(), "storage_failed", "{refused:?}");
+        of_files(before);
+        let ended = self.client.ended(&command);
+        assert_eq!(ended.exit(), Some(0), "{ended:?}");
+        assert!(ended.output().contains("meanwhile"), "{ended:?}");
+        Seen { what: "health critical: the store cannot be written".to_owned(), took }
+    }
+
     fn limited(&mut self, command: &str, limits: Value) -> Seen {
         let begin = Instant::now();
         let arguments =
             json!({"sessionId": self.session, "command": command, "resourceLimits": limits, "wait": "50s"});
         let outcome = self.client.call("command_execute", arguments);
         let took = begin.elapsed();
-        let reason = outcome.structured["reason"].as_str().unwrap_or("?");
+        let reason = outcome.structured["reason"].as_str().unwrap_or_else(|| panic!("{outcome:?}"));
         Seen { what: format!("idle: command ended, {reason}"), took }
     }
 

@@ -27,6 +27,9 @@ fn a_killed_server_is_remembered_by_the_next() {
     let mark = marker();
     let running = client.start_command(&session, &format!("echo still at it; sleep {mark}"));
     let queued = client.start_command(&session, "echo never");
+    until("it printed", || {
+        client.call("command_status", json!({"commandId": running})).output() == "still at it\n"
+    });
     until("the sleep runs", || !processes_with(&mark).is_empty());
     kill(client);
 
