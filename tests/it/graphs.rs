@@ -7,18 +7,8 @@ use shellherd::limits;
 use shellherd::term::tokens::estimate_tokens;
 
 use crate::strategies::Log;
-use crate::support::{Client, Outcome, Scratch, until};
+use crate::support::{Client, Outcome, Random, Scratch, until};
 use crate::tasks::{accepted, over, run};
-
-/// Numbers that follow from a seed, so that what fails fails again.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).expect("31 bits") % bound
-    }
-}
 
 /// Of each task those that it waits for: up to three of the twenty before it.
 fn any_graph(random: &mut Random, tasks: usize) -> Vec<BTreeSet<usize>> {

@@ -9,6 +9,7 @@
 #![expect(clippy::needless_pass_by_value, reason = "a test hands its JSON over as it writes it")]
 
 mod architecture;
+mod attribution;
 mod breaches;
 mod budget;
 mod cleanup;

@@ -379,6 +379,16 @@ impl Flag {
     }
 }
 
+/// Numbers that follow from a seed, so that what fails fails again.
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).expect("31 bits") % bound
+    }
+}
+
 /// A number of seconds for `sleep` that no other process has in its command line.
 pub fn marker() -> String {
     let random = uuid::Uuid::new_v4().as_u128();
