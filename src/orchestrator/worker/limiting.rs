@@ -10,6 +10,7 @@ use super::closing::KILL_TIME;
 use super::{Prompt, Running};
 use crate::clock::{self, Moment};
 use crate::engine::WorkerEventKind;
+use crate::id::CommandId;
 use crate::limits;
 use crate::model::{Bounds, Breach, Dialect, Limit, Offender, ResourceLimits};
 use crate::pty::{FileBound, Signal};
@@ -24,8 +25,9 @@ pub(super) struct Limits {
     command: Option<CommandLimits>,
     next: Option<Moment>,
     spent: CpuTime,
-    /// What was reported, until it has been ended.
-    breach: Option<Breach>,
+    /// What was reported, until it has been ended, and of which running command: the next one is not to
+    /// end without a word for what it, too, passes.
+    reported: Option<(Breach, Option<CommandId>)>,
 }
 
 #[derive(Debug)]
@@ -134,6 +136,13 @@ impl Limits {
         }
     }
 
+    /// Whether a breach with this command running was reported.
+    fn has_reported(&self, current: Option<&CommandId>) -> bool {
+        self.reported
+            .as_ref()
+            .is_some_and(|(_, of)| current.is_none_or(|current| of.as_ref() == Some(current)))
+    }
+
     fn counts_files(&self) -> bool {
         let command = self.command.as_ref().is_some_and(|command| command.limits.open_files.is_some());
         command || self.session.open_files.is_some()
@@ -236,16 +245,19 @@ impl Running {
             return;
         }
         let (breach, is_alone) = self.look_at_limits().await;
-        let is_news = self.limits.breach.is_none();
+        let current = self.current.as_ref().map(|current| current.command.clone());
+        let is_news = !self.limits.has_reported(current.as_ref());
         self.limits.next =
             (self.is_working() || !is_alone).then(|| clock::now().moment.after(self.limits.pause()));
-        self.limits.breach = breach;
+        self.limits.reported = breach.map(|breach| {
+            let before = self.limits.reported.take().filter(|_| !is_news);
+            (breach, before.map_or_else(|| current.clone(), |(_, of)| of))
+        });
         if let Some(breach) = breach.filter(|_| is_news) {
             if breach.limit == Limit::Processes {
                 // A fork bomb doubles before anybody else could decide.
                 self.ask_offenders().await;
             }
-            let current = self.current.as_ref().map(|current| current.command.clone());
             // What the limits of an ended command hold for is not the command.
             let command = current.filter(|_| breach.by != Offender::Shell);
             self.report(WorkerEventKind::LimitPassed { command, breach }).await;
@@ -280,7 +292,7 @@ impl Running {
         if self.prompt == Prompt::Away {
             self.interrupt();
         }
-        let Some(breach) = self.limits.breach else { return };
+        let Some(&(breach, _)) = self.limits.reported.as_ref() else { return };
         let spared = self.spared(breach);
         let foreground = self.terminal.foreground_group_id().filter(|_| breach.limit != Limit::Processes);
         let slot = Arc::clone(&self.wiring.slot);
@@ -293,10 +305,12 @@ impl Running {
     /// SIGKILL to all that passes a limit, if anything still does.
     pub(super) async fn kill_offenders(&mut self) {
         let (breach, _) = self.look_at_limits().await;
-        self.limits.breach = None;
+        let current = self.current.as_ref().map(|current| &current.command);
+        let is_known = self.limits.has_reported(current);
+        self.limits.reported = None;
         let now = clock::now().moment;
         self.limits.look_soon(now);
-        let Some(breach) = breach else { return };
+        let Some(breach) = breach.filter(|_| is_known) else { return };
         let spared = self.spared(breach);
         let slot = Arc::clone(&self.wiring.slot);
         let deadline = now.after(KILL_TIME);
@@ -327,6 +341,22 @@ mod tests {
         assert_eq!(spent.total_ms(50), 110);
         assert_eq!(spent.total_ms(60), 110);
         assert_eq!(spent.total_ms(70), 120);
+    }
+
+    #[test]
+    fn a_breach_is_news_of_each_command_and_once() {
+        let [a, b] = ["cmd_a", "cmd_b"].map(CommandId::from_text);
+        let breach = Breach { limit: Limit::CpuTime, measured: 2, allowed: 1, by: Offender::Session };
+        let mut limits = Limits::default();
+        assert!(!limits.has_reported(None) && !limits.has_reported(Some(&a)));
+        limits.reported = Some((breach, Some(a.clone())));
+        assert!(
+            limits.has_reported(Some(&a)) && limits.has_reported(None),
+            "what it left running is its own"
+        );
+        assert!(!limits.has_reported(Some(&b)));
+        limits.reported = Some((breach, None));
+        assert!(limits.has_reported(None) && !limits.has_reported(Some(&b)));
     }
 
     #[test]
