@@ -210,6 +210,10 @@ impl Engine {
         command.awaiting_input = None;
         command.ending = Some(Ending::Exited(end.status));
         command.reason = entry.stopped_for;
+        // What the end of a session is told to everything in it may reach the command before the shell.
+        if is_going && !command.is_success() {
+            command.reason.get_or_insert(EndReason::SessionLost);
+        }
         step.commands.insert(id.clone());
         if self.is_put_back(&session_id, id) {
             self.requeue(now, &session_id, id, step);

@@ -45,7 +45,7 @@ fn a_command_may_end_well_while_its_session_is_closed_but_no_other_starts() {
     check(&format!(
         "{IDLE} run a,b retries=3 => run a, active, a: running, b: queued
                 close     => close graceful 30s
-                ended a 1 => idle, a: exited 1
+                ended a 1 => idle, a: exited 1 session_lost
                 prompt    =>
                 gone 0    => terminated, b: lost session_lost"
     ));
