@@ -170,6 +170,10 @@ pub const PARSED_BYTES: u64 = 2 << 20;
 pub const PARSED_ERRORS: usize = 10;
 /// Bytes of the message of one, and of its file's name.
 pub const PARSED_TEXT_BYTES: usize = 300;
+/// Bytes of an output that is compared with an earlier one: laid out and compared in a tenth of a second.
+pub const COMPARED_BYTES: u64 = 1 << 20;
+/// Lines that are compared, without those at both ends that are the same. At worst their square counts.
+pub const COMPARED_LINES: usize = 5_000;
 /// The longest regular expression, and the size of its compiled form, in bytes.
 pub const PATTERN_BYTES: usize = 1_000;
 /// See [`PATTERN_BYTES`].

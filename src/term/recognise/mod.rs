@@ -35,6 +35,8 @@ use self::command::CommandLine;
 use self::line::Place;
 use crate::limits;
 use crate::term::filter::beginning;
+use crate::term::log::Chunk;
+use crate::term::source::Source;
 
 /// Bytes of a line that are looked at.
 const LINE_BYTES: usize = 1_000;
@@ -73,8 +75,26 @@ pub struct Problem {
     pub message: String,
 }
 
+/// What there is in the output that a command line printed, from one cursor to another, on a terminal of so
+/// many rows and columns. Of a large one the end is read, at most [`limits::PARSED_BYTES`].
+pub fn recognise(
+    command_line: &str,
+    (from, to): (u64, u64),
+    (rows, cols): (u16, u16),
+    read: impl FnMut(u64, u64, usize) -> Chunk,
+) -> Option<Recognition> {
+    let mut source = Source { read, rows, cols };
+    let mut start = source.skip_dropped(from, to);
+    if to.saturating_sub(start) > limits::PARSED_BYTES {
+        start = source.line_start_within(to - limits::PARSED_BYTES, to);
+    }
+    let mut recogniser = Recogniser::new(command_line, start > from);
+    source.render(start, to, &mut |line| recogniser.push(line));
+    recogniser.finish()
+}
+
 /// Reads the output of one command.
-pub struct Recogniser {
+struct Recogniser {
     readers: Vec<(&'static Family, Box<dyn Reader>, Report)>,
     is_partial: bool,
     command: CommandLine,
@@ -199,7 +219,7 @@ impl Report {
 
 impl Recogniser {
     /// For the output of a command line; `is_partial` where its beginning is missing.
-    pub fn new(command_line: &str, is_partial: bool) -> Self {
+    fn new(command_line: &str, is_partial: bool) -> Self {
         let command = CommandLine::of(command_line);
         Self {
             readers: FAMILIES
@@ -213,7 +233,7 @@ impl Recogniser {
     }
 
     /// Takes the next rendered line, without its newline.
-    pub fn push(&mut self, line: &str) {
+    fn push(&mut self, line: &str) {
         let line = beginning(line, LINE_BYTES).trim_end();
         for (_, reader, report) in &mut self.readers {
             reader.line(line, report);
@@ -221,7 +241,7 @@ impl Recogniser {
     }
 
     /// What there is to say.
-    pub fn finish(mut self) -> Option<Recognition> {
+    fn finish(mut self) -> Option<Recognition> {
         for (_, reader, report) in &mut self.readers {
             reader.finish(report);
         }
