@@ -181,12 +181,16 @@ fn long_outputs_are_condensed_wherever_they_are_shown() {
 #[test]
 fn a_task_shows_what_matters_in_all_of_its_output() {
     let mut client = Client::start();
-    let tasks = json!([{"id": "ledger", "payload": {"command": LONG}}, {"id": "quick", "payload": {"command": "echo quick"}}]);
+    let tasks = json!([{"id": "ledger", "payload": {"command": LONG}}, {"id": "quick", "payload": {"command": "echo quick"}},
+        {"id": "unit", "payload": {"command": "echo 'test result: FAILED. 7 passed; 1 failed; 0 ignored'; (exit 101)"}}]);
     let run = client.ok("task_distribute", json!({"tasks": tasks}))["runId"].clone();
     let shown = client.ok("task_status", json!({"runId": run, "wait": "50s", "condense": "auto"}));
     let tasks = shown["tasks"].as_array().expect("tasks");
     is_condensed(task(tasks, "ledger"));
     assert_eq!(task(tasks, "ledger")["exitCode"], 3);
+    let unit = task(tasks, "unit");
+    let figures = json!({"kind": "cargo", "passed": 7, "failed": 1});
+    assert_eq!((&unit["parsed"], &unit["status"]), (&figures, &json!("failed")), "{unit}");
     let quick = task(tasks, "quick");
     assert_eq!((&quick["output"], &quick["condensed"]), (&json!("quick\n"), &Value::Null), "{quick}");
     // Unasked, the end is shown.

@@ -71,7 +71,7 @@ impl Parsed {
     }
 
     /// The figures in words.
-    pub(super) fn fact(&self) -> String {
+    pub(in crate::mcp) fn fact(&self) -> String {
         let errors = self.errors.len() as u64 + self.omitted_errors;
         let figures = [
             (errors, "errors"),
