@@ -164,6 +164,16 @@ pub const MARK_BYTES: usize = 160;
 pub const LINE_BYTES: usize = 1 << 20;
 /// Estimated tokens of one result, unless configured.
 pub const RESULT_TOKENS: usize = 8_000;
+/// Bytes at the end of a command's output in which errors and figures are recognised: a tenth of a second.
+pub const PARSED_BYTES: u64 = 2 << 20;
+/// Errors that are told of one output; the rest is counted. Whoever mends ten runs the tool again.
+pub const PARSED_ERRORS: usize = 10;
+/// Bytes of the message of one, and of its file's name.
+pub const PARSED_TEXT_BYTES: usize = 300;
+/// Bytes of an output that is compared with an earlier one: laid out and compared in a tenth of a second.
+pub const COMPARED_BYTES: u64 = 1 << 20;
+/// Lines that are compared, without those at both ends that are the same. At worst their square counts.
+pub const COMPARED_LINES: usize = 5_000;
 /// The longest regular expression, and the size of its compiled form, in bytes.
 pub const PATTERN_BYTES: usize = 1_000;
 /// See [`PATTERN_BYTES`].

@@ -422,6 +422,24 @@ impl Engine {
         self.start_next(now, id, step);
     }
 
+    /// The last run before this one of the same line in its session, as far as both are in memory and the
+    /// line is kept whole.
+    pub fn earlier_run(&self, id: &CommandId) -> Option<&Command> {
+        let command = self.command(id)?;
+        if command.text.len() > limits::ENDED_TEXT_BYTES {
+            return None;
+        }
+        let mut before = self.ended_commands.iter().rev().skip_while(|ended| *ended != id).skip(1);
+        before.find_map(|ended| {
+            self.command(ended).filter(|earlier| {
+                earlier.session == command.session
+                    && earlier.text == command.text
+                    && earlier.directory == command.directory
+                    && earlier.output_to.is_some()
+            })
+        })
+    }
+
     fn session_busy(&self, id: &SessionId) -> Error {
         let running = self.sessions.get(id).and_then(|entry| entry.running.as_ref());
         let shown = running.and_then(|id| self.command(id)).map(|command| {

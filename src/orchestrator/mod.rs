@@ -5,6 +5,7 @@ mod alarm;
 mod census;
 mod closing;
 mod commands;
+pub mod comparing;
 mod dispatcher;
 pub mod health;
 pub mod history;

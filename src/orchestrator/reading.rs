@@ -8,7 +8,9 @@ use super::{Orchestrator, OutputQuery, RawOutput, ScreenShot};
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::{CommandId, SessionId};
 use crate::limits;
+use crate::model::Command;
 use crate::term::excerpt::{self, Excerpt, Lines, Query};
+use crate::term::recognise::{Recognition, recognise};
 use crate::term::screen;
 
 /// Laying out more than this is done beside the runtime, so that other calls are served meanwhile.
@@ -47,12 +49,16 @@ impl Orchestrator {
             cols: size.cols,
         };
         let lay_out = move || excerpt::excerpt(&query, |from, to, max| output.read(from, to, max));
-        if range.to - range.from <= INLINE_BYTES {
-            return Ok(lay_out());
-        }
-        tokio::task::spawn_blocking(lay_out).await.map_err(|error| {
-            Error::new(ErrorCode::Internal, format!("laying out the output failed: {error}"))
-        })
+        beside(range.to - range.from, lay_out).await
+    }
+
+    /// What a known tool says in the output of a command.
+    pub async fn recognised(&self, command: &Command) -> Result<Option<Recognition>> {
+        let (Some(from), Some(to)) = (command.output_from, command.output_to) else { return Ok(None) };
+        let output = self.access(command.session.as_str()).await?.output;
+        let (size, line) = (output.size(), command.text.clone());
+        let read = move |from, to, max| output.read(from, to, max);
+        beside(to - from, move || recognise(&line, (from, to), (size.rows, size.cols), read)).await
     }
 
     /// Raw bytes of a session's output, at most `max`: the first from a cursor on, or the last.
@@ -120,6 +126,19 @@ impl Orchestrator {
         let from = since.map_or(first, |since| since.max(first)).min(to);
         Ok(Range { from, to, grows })
     }
+}
+
+/// Does what takes long for so many bytes beside the runtime.
+pub(super) async fn beside<T: Send + 'static>(
+    bytes: u64,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T> {
+    if bytes <= INLINE_BYTES {
+        return Ok(work());
+    }
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Error::new(ErrorCode::Internal, format!("laying out the output failed: {error}")))
 }
 
 fn read_all(output: &Arc<Output>, from: u64, to: u64) -> Vec<u8> {

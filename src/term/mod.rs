@@ -4,9 +4,11 @@
 //!
 //! The way of a byte: `marks` takes our own marks out, `redact` the secrets, `log` keeps the rest
 //! raw; `text` (on `vt` and `grid`) and `screen` make it readable on request, `excerpt` within a
-//! budget that `tokens` measures, `condense` in fewer words. `diagnosis` says what went wrong from the result.
+//! budget that `tokens` measures, `condense` in fewer words. `diagnosis` says what went wrong from the result,
+//! `recognise` what a known tool says of it, `changes` what is new since another.
 //! `keys` is the way back: what a key sends.
 
+pub mod changes;
 pub mod condense;
 pub mod diagnosis;
 mod errors;
@@ -18,6 +20,7 @@ pub mod keys;
 pub mod log;
 pub mod marks;
 mod pattern;
+pub mod recognise;
 pub mod redact;
 mod row;
 pub mod screen;

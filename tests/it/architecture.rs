@@ -36,6 +36,7 @@ const HOMES: &[(&str, &str)] = &[
     ("quick_junit", "cli"),
     ("serde_saphyr", "cli"),
     ("alacritty_terminal", "term"),
+    ("similar", "term"),
 ];
 
 /// Files may be longer than the style asks for by this much: tables of cases read better in one piece.

@@ -15,6 +15,7 @@ mod budget;
 mod cleanup;
 mod cli;
 mod commands;
+mod condensing;
 mod confined;
 mod diagnose;
 mod endings;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::error::ErrorCode;
+use crate::limits;
 
 const IDLE: &str = "create => spawn 1, initializing
                     started =>
@@ -262,4 +263,27 @@ fn what_a_worker_sees_of_a_command_is_shown() {
     assert_eq!(play.session(&id).working_directory, PathBuf::from("/here"));
     let ended = EventKind::CommandEnded { command, exit_code: Some(0) };
     assert_eq!(play.events(), [&ended]);
+}
+
+#[test]
+fn an_earlier_run_is_one_of_the_same_line_in_the_same_session() {
+    let mut world = Play::new();
+    let (here, there) = (world.idle(NewSession::default()), world.idle(NewSession::default()));
+    let mut ran = |session: &SessionId, text: &str| {
+        let command = world.run(session, text);
+        world.end(session, &command, 0);
+        command
+    };
+    let long = "x".repeat(limits::ENDED_TEXT_BYTES + 1);
+    let first = ran(&here, "make");
+    let [elsewhere, other, second] = [ran(&there, "make"), ran(&here, "make all"), ran(&here, "make")];
+    let [_, cut] = [ran(&here, &long), ran(&here, &long)];
+    let third = ran(&here, "make");
+    let earlier = |command: &CommandId| world.engine.earlier_run(command).map(|earlier| earlier.id.clone());
+    assert_eq!(earlier(&first), None);
+    assert_eq!(earlier(&elsewhere), None);
+    assert_eq!(earlier(&other), None);
+    assert_eq!(earlier(&second), Some(first));
+    assert_eq!(earlier(&third), Some(second));
+    assert_eq!(earlier(&cut), None, "of a long line only the beginning is kept");
 }

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::parsed::{all_recognised, parsed};
 use super::{CommandText, CommandView, cut, deadline, failure, settled, share};
 use crate::engine::request::NewCommand;
 use crate::error::Result;
@@ -79,13 +80,15 @@ async fn batch(call: &Call, arguments: Arguments) -> Result<Answer> {
         Some(index) => format!("command {index} of the batch failed; {completed} completed"),
         None => format!("{completed} of {} completed", commands.len()),
     };
+    let found = all_recognised(call, &commands).await?;
     let mut room = call.room();
     loop {
         let (mut results, mut text) = (Vec::new(), Vec::new());
         let mut before = &before;
-        for command in &commands {
-            let excerpt = share(call, command, condense, room.tokens / commands.len().max(1)).await?;
-            let view = CommandView::of(command, excerpt, Some(before));
+        for (command, found) in commands.iter().zip(&found) {
+            let (parsed, budget_tokens) = parsed(found.as_ref(), room.tokens / commands.len());
+            let excerpt = share(call, command, condense, budget_tokens).await?;
+            let view = CommandView { parsed, ..CommandView::of(command, excerpt, Some(before)) };
             before = command.working_directory.as_ref().unwrap_or(before);
             text.push(view.text(command));
             results.push(view);

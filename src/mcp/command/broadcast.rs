@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::parsed::{Parsed, parsed, recognised};
 use super::{CommandView, cut, deadline, failure, settled, share};
 use crate::engine::request::{BroadcastTarget, NewCommand};
 use crate::error::{Error, Result};
@@ -145,11 +146,19 @@ async fn broadcast(call: &Call, arguments: Arguments) -> Result<Answer> {
         0 => format!("{} sessions", outcomes.len()),
         failed => format!("the command failed in {failed} of {} sessions", outcomes.len()),
     };
+    let mut found = Vec::with_capacity(outcomes.len());
+    for (_, outcome) in &outcomes {
+        found.push(match outcome {
+            Ok(command) => recognised(call, command).await?,
+            Err(_) => None,
+        });
+    }
     let mut room = call.room();
     loop {
         let (mut results, mut text) = (Vec::new(), Vec::new());
-        for (session, outcome) in &outcomes {
-            let (part, item) = item(call, session, outcome, condense, room.tokens / outcomes.len()).await?;
+        for ((session, outcome), found) in outcomes.iter().zip(&found) {
+            let (parsed, budget_tokens) = parsed(found.as_ref(), room.tokens / outcomes.len());
+            let (part, item) = item(call, session, outcome, parsed, condense, budget_tokens).await?;
             text.push(part);
             results.push(item);
         }
@@ -167,6 +176,7 @@ async fn item(
     call: &Call,
     session: &Session,
     outcome: &Result<Command>,
+    parsed: Option<Parsed>,
     condense: Condense,
     budget_tokens: usize,
 ) -> Result<(String, Item)> {
@@ -180,7 +190,7 @@ async fn item(
         Ok(command) => {
             let excerpt = share(call, command, condense, budget_tokens).await?;
             let view = CommandView::of(command, excerpt, Some(&session.working_directory));
-            let view = CommandView { session_id, ..view };
+            let view = CommandView { session_id, parsed, ..view };
             Ok((view.text(command), Item { command: Some(view), ..Item::default() }))
         }
     }

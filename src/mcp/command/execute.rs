@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{CommandView, Shown, answer, deadline, excerpt, has_left, settled, timed_out};
+use super::changes::{Baseline, Comparison, Executed};
+use super::parsed::{parsed, recognised};
+use super::{CommandView, Shown, deadline, excerpt, has_left, settled, timed_out};
 use crate::engine::request::NewCommand;
 use crate::error::Result;
 use crate::limits;
@@ -28,7 +30,7 @@ pub(crate) const TOOL: Tool = Tool {
         the command is left running unless onTimeout says interrupt or kill.",
     effect: Effect::Runs,
     input: schema::of_arguments::<Arguments>,
-    output: schema::of_result::<CommandView>,
+    output: schema::of_result::<Executed>,
     later: &[],
     run: |call, arguments| Box::pin(async move { execute(call, typed(arguments)?).await }),
 };
@@ -68,6 +70,8 @@ struct Arguments {
     retries: Option<Tries>,
     /// What a long output shows (default: auto, where it would be cut)
     condense: Option<Condensing>,
+    /// Show only what changed since the same line ran last in this session
+    compare_with: Option<Baseline>,
 }
 
 #[derive(Deserialize)]
@@ -153,6 +157,7 @@ fn request(arguments: Arguments) -> Result<NewCommand> {
 async fn execute(call: &Call, arguments: Arguments) -> Result<Answer> {
     let (selector, background) = (arguments.session_id.clone(), arguments.background);
     let condense = Condensing::or_when_cut(arguments.condense);
+    let compare_with = arguments.compare_with;
     let asked = if background { Some(std::time::Duration::ZERO) } else { arguments.wait.map(Into::into) };
     let new = request(arguments)?;
     let deadline = deadline(call, asked);
@@ -162,11 +167,22 @@ async fn execute(call: &Call, arguments: Arguments) -> Result<Answer> {
     if has_left(&command) {
         return Err(timed_out(call, &command).await);
     }
+    let found = recognised(call, &command).await?;
+    let compared = match compare_with {
+        None => None,
+        Some(Baseline::Previous) => Some(call.orchestrator.changes(&command).await?),
+    };
     let mut room = call.room();
     loop {
-        let shown = Shown { since: None, condense, budget_tokens: room.tokens };
-        let view = CommandView::of(&command, excerpt(call, &command, shown).await?, Some(&before));
-        let answer = answer(&command, &view)?;
+        let (parsed, budget_tokens) = parsed(found.as_ref(), room.tokens);
+        let compared = compared.as_ref().map(|compared| Comparison::of(compared, &command, budget_tokens));
+        let (comparison, changes) = compared.unzip();
+        let excerpt = match changes.flatten() {
+            Some(changes) => changes,
+            None => excerpt(call, &command, Shown { since: None, condense, budget_tokens }).await?,
+        };
+        let view = CommandView { parsed, ..CommandView::of(&command, excerpt, Some(&before)) };
+        let answer = Executed { command: view, comparison }.answer(&command)?;
         if room.holds(&answer) {
             return Ok(answer);
         }

@@ -15,10 +15,13 @@ use crate::orchestrator::{CommandWatch, OutputQuery};
 use crate::term::condense::Condense;
 use crate::term::excerpt::{Excerpt, Page};
 use crate::term::tokens::estimate_tokens;
+use parsed::Parsed;
 
 pub(crate) mod batch;
 pub(crate) mod broadcast;
+mod changes;
 pub(crate) mod execute;
+pub(in crate::mcp) mod parsed;
 pub(crate) mod signal;
 pub(crate) mod status;
 
@@ -85,6 +88,8 @@ struct CommandView {
     total_lines: u64,
     #[serde(flatten)]
     condensed: Option<Saved>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parsed: Option<Parsed>,
     /// Where the shell is now, if not where it was when this was called.
     #[serde(skip_serializing_if = "is_default")]
     working_directory: String,
@@ -127,6 +132,7 @@ impl CommandView {
             omitted_from: excerpt.omitted_from,
             total_lines: if excerpt.truncated { excerpt.total_lines } else { 0 },
             condensed: excerpt.condensed.map(Into::into),
+            parsed: None,
             working_directory: moved.map(|path| path.display().to_string()).unwrap_or_default(),
             awaiting_input: !ended && command.awaiting_input.is_some(),
             prompt: command.awaiting_input.as_deref().filter(|_| !ended).map(question).unwrap_or_default(),
@@ -147,6 +153,11 @@ impl CommandView {
             text.push_str(self.output.strip_suffix('\n').unwrap_or(&self.output));
             text.push('\n');
         }
+        // They may be among what is not shown.
+        for error in self.parsed.iter().filter(|_| self.truncated).flat_map(Parsed::lines) {
+            text.push_str(&error);
+            text.push('\n');
+        }
         text.push('[');
         text.push_str(&self.facts().join(" · "));
         text.push(']');
@@ -163,6 +174,7 @@ impl CommandView {
         }
         facts.extend(self.duration_ms.map(spoken));
         facts.push(self.command_id.clone());
+        facts.extend(self.parsed.as_ref().map(Parsed::fact));
         let mut named = |name: &str, value: &str| {
             if !value.is_empty() {
                 facts.push(format!("{name} {value}"));

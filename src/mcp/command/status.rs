@@ -6,6 +6,7 @@ use futures_util::future::try_join_all;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::parsed::{Parsed, all_recognised, parsed, recognised};
 use super::{CommandView, Shown, answer, cut, deadline, excerpt, settled, share};
 use crate::error::{Error, Result};
 use crate::mcp::answer::{Answer, is_default};
@@ -70,8 +71,9 @@ async fn followed(call: &Call, id: &str, asked: Option<Duration>) -> Result<Comm
     Ok(settled(call, &mut watch, deadline(call, asked)).await)
 }
 
-fn view(command: &Command, excerpt: Excerpt) -> CommandView {
-    CommandView { session_id: command.session.to_string(), ..CommandView::of(command, excerpt, None) }
+fn view(command: &Command, excerpt: Excerpt, parsed: Option<Parsed>) -> CommandView {
+    let session_id = command.session.to_string();
+    CommandView { session_id, parsed, ..CommandView::of(command, excerpt, None) }
 }
 
 async fn status(call: &Call, arguments: Arguments) -> Result<Answer> {
@@ -80,10 +82,13 @@ async fn status(call: &Call, arguments: Arguments) -> Result<Answer> {
     match (arguments.command_id, arguments.command_ids.as_slice()) {
         (Some(id), []) => {
             let command = followed(call, &id, asked).await?;
+            let found = recognised(call, &command).await?;
             let mut room = call.room();
             loop {
-                let shown = Shown { since: arguments.since, condense, budget_tokens: room.tokens };
-                let answer = answer(&command, &view(&command, excerpt(call, &command, shown).await?))?;
+                let (parsed, budget_tokens) = parsed(found.as_ref(), room.tokens);
+                let shown = Shown { since: arguments.since, condense, budget_tokens };
+                let view = view(&command, excerpt(call, &command, shown).await?, parsed);
+                let answer = answer(&command, &view)?;
                 if room.holds(&answer) {
                     return Ok(answer);
                 }
@@ -97,12 +102,13 @@ async fn status(call: &Call, arguments: Arguments) -> Result<Answer> {
                 ));
             }
             let commands = try_join_all(ids.iter().map(|id| followed(call, id, asked))).await?;
+            let found = all_recognised(call, &commands).await?;
             let mut room = call.room();
             loop {
                 let (mut results, mut text) = (Vec::new(), Vec::new());
-                for command in &commands {
-                    let excerpt = share(call, command, condense, room.tokens / commands.len()).await?;
-                    let view = view(command, excerpt);
+                for (command, found) in commands.iter().zip(&found) {
+                    let (parsed, budget_tokens) = parsed(found.as_ref(), room.tokens / commands.len());
+                    let view = view(command, share(call, command, condense, budget_tokens).await?, parsed);
                     text.push(view.text(command));
                     results.push(ResultItem(view));
                 }

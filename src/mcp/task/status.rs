@@ -10,16 +10,19 @@ use super::{Summary, status_words};
 use crate::engine::report::{TaskReport, TaskView};
 use crate::engine::request::TaskQuery;
 use crate::error::Result;
+use crate::id::CommandId;
 use crate::limits;
 use crate::mcp::answer::{Answer, Saved, fitting, is_default, json_tokens};
 use crate::mcp::arguments::typed;
 use crate::mcp::call::{Call, Watched, standing};
+use crate::mcp::command::parsed::{Parsed, parsed, recognised};
 use crate::mcp::schema::{self, Condensing, Milliseconds};
 use crate::mcp::tools::{Effect, Tool};
 use crate::model::{TaskReason, TaskStatus};
 use crate::orchestrator::OutputQuery;
 use crate::orchestrator::tasks::TasksUntil;
 use crate::term::condense::Condense;
+use crate::term::recognise::Recognition;
 use crate::term::tokens::estimate_tokens;
 
 /// Lines and estimated tokens of output that a failed task shows at most.
@@ -28,6 +31,8 @@ const FAILED_TAIL: (usize, usize) = (30, 800);
 const TAIL: (usize, usize) = (5, 150);
 /// How much more of what room there is a failed task gets.
 const FAILED_WEIGHT: usize = 4;
+/// What a task may take before its errors are told beside its output.
+const PARSED_TOKENS: usize = 200;
 /// Fewer tokens show no line worth reading.
 const SMALLEST_TAIL: usize = 12;
 
@@ -127,6 +132,9 @@ struct Item {
     omitted_lines: u64,
     #[serde(flatten)]
     condensed: Option<Saved>,
+    /// Of a failed task.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parsed: Option<Parsed>,
     /// Percent of a running task's expected duration.
     #[serde(skip_serializing_if = "Option::is_none")]
     progress: Option<u8>,
@@ -157,6 +165,7 @@ impl Item {
             output: String::new(),
             omitted_lines: 0,
             condensed: None,
+            parsed: None,
             progress: view.progress,
             queued_at: text(view.queued_at.map(|at| at.to_string())),
             started_at: text(view.started_at.filter(|_| has_place).map(|at| at.to_string())),
@@ -183,6 +192,7 @@ impl Item {
                 .filter(|id| !id.is_empty())
                 .cloned(),
         );
+        facts.extend(self.parsed.as_ref().map(Parsed::fact));
         facts.extend(times.map(|(what, at)| format!("{what} {at}")));
         if !facts.is_empty() {
             let _ = write!(line, " [{}]", facts.join(" · "));
@@ -312,6 +322,14 @@ async fn add_output(call: &Call, views: &[TaskView], items: &mut [Item], condens
         if share < SMALLEST_TAIL {
             continue;
         }
+        let found = match view.status {
+            TaskStatus::Failed if share >= PARSED_TOKENS => recognised_by(call, command).await,
+            TaskStatus::Queued | TaskStatus::Running | TaskStatus::Completed | TaskStatus::Failed => None,
+        };
+        let (parsed, share_left) = parsed(found.as_ref(), share);
+        left -= share - share_left;
+        items[index].parsed = parsed;
+        let share = share_left;
         let query = OutputQuery {
             command: Some(command.clone()),
             tail_lines: (!is_condensed).then_some(lines),
@@ -338,4 +356,11 @@ async fn add_output(call: &Call, views: &[TaskView], items: &mut [Item], condens
             item.condensed = excerpt.condensed.map(Into::into);
         }
     }
+}
+
+/// What a known tool said in the output of a task; what is not there any more says nothing.
+async fn recognised_by(call: &Call, command: &CommandId) -> Option<Recognition> {
+    let watch = call.orchestrator.command(command.as_str()).await.ok()?;
+    let command = watch.borrow().clone();
+    recognised(call, &command).await.ok().flatten()
 }

@@ -29,6 +29,8 @@ pub(in crate::orchestrator) enum Read {
     Sessions(oneshot::Sender<Vec<Session>>),
     Access(String, oneshot::Sender<Result<Access>>),
     Command(String, oneshot::Sender<Result<CommandWatch>>),
+    /// The last run before this one of the same line in its session.
+    EarlierRun(CommandId, oneshot::Sender<Option<Command>>),
     /// Those of these sessions that have a shell, and how to look at its processes.
     Subjects(Vec<SessionId>, oneshot::Sender<(Option<Arc<Census>>, Vec<Subject>)>),
     /// What there is to look at, with how fast the sessions begin commands, and what ended since then.
@@ -92,6 +94,10 @@ impl Dispatcher {
             }
             Read::Command(selector, reply) => {
                 let _ = reply.send(self.find_command(&selector));
+            }
+            Read::EarlierRun(id, reply) => {
+                let earlier = self.engine.earlier_run(&id);
+                let _ = reply.send(earlier.map(|command| self.told_command(command)));
             }
             Read::Subjects(sessions, reply) => {
                 let census = self.host.as_ref().map(|host| Arc::clone(host.census()));
