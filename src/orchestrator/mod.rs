@@ -5,6 +5,7 @@ mod alarm;
 mod census;
 mod closing;
 mod commands;
+pub mod context;
 mod dispatcher;
 pub mod health;
 pub mod history;

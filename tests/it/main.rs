@@ -16,6 +16,7 @@ mod cleanup;
 mod cli;
 mod commands;
 mod confined;
+mod contexts;
 mod diagnose;
 mod endings;
 mod events;
