@@ -148,6 +148,10 @@ pub const MESSAGES_BYTES: usize = 64 << 20;
 /// How long `agent_deregister` lets an agent take what it was sent.
 pub const DRAIN_WAIT: Duration = Duration::from_secs(30);
 
+/// How long a session that was made for an agent's program stays when there is nothing to do: whoever gave
+/// the prompt may have another.
+pub const AGENT_IDLE: Duration = Duration::from_secs(600);
+
 // Context
 
 /// Messages of one session's context, what compressions left out included: days of an agent's work.

@@ -83,6 +83,7 @@ pub(crate) const TOOLS: &[&Tool] = &[
     &agent::register::TOOL,
     &agent::deregister::TOOL,
     &agent::list::TOOL,
+    &agent::execute::TOOL,
     &message::send::TOOL,
     &message::receive::TOOL,
     &context::add::TOOL,

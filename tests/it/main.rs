@@ -8,6 +8,7 @@
 )]
 #![expect(clippy::needless_pass_by_value, reason = "a test hands its JSON over as it writes it")]
 
+mod agents;
 mod architecture;
 mod attribution;
 mod breaches;

@@ -14,7 +14,6 @@ use crate::mcp::call::Call;
 use crate::mcp::schema::{self, Condensing, Milliseconds};
 use crate::mcp::tools::{Effect, Tool};
 use crate::model::Command;
-use crate::term::excerpt::Excerpt;
 
 pub(crate) const TOOL: Tool = Tool {
     name: "command_status",
@@ -70,10 +69,6 @@ async fn followed(call: &Call, id: &str, asked: Option<Duration>) -> Result<Comm
     Ok(settled(call, &mut watch, deadline(call, asked)).await)
 }
 
-fn view(command: &Command, excerpt: Excerpt) -> CommandView {
-    CommandView { session_id: command.session.to_string(), ..CommandView::of(command, excerpt, None) }
-}
-
 async fn status(call: &Call, arguments: Arguments) -> Result<Answer> {
     let condense = Condensing::or_when_cut(arguments.condense);
     let asked = Some(arguments.wait.map_or(Duration::ZERO, Into::into));
@@ -83,7 +78,10 @@ async fn status(call: &Call, arguments: Arguments) -> Result<Answer> {
             let mut room = call.room();
             loop {
                 let shown = Shown { since: arguments.since, condense, budget_tokens: room.tokens };
-                let answer = answer(&command, &view(&command, excerpt(call, &command, shown).await?))?;
+                let answer = answer(
+                    &command,
+                    &CommandView::with_session(&command, excerpt(call, &command, shown).await?),
+                )?;
                 if room.holds(&answer) {
                     return Ok(answer);
                 }
@@ -102,7 +100,7 @@ async fn status(call: &Call, arguments: Arguments) -> Result<Answer> {
                 let (mut results, mut text) = (Vec::new(), Vec::new());
                 for command in &commands {
                     let excerpt = share(call, command, condense, room.tokens / commands.len()).await?;
-                    let view = view(command, excerpt);
+                    let view = CommandView::with_session(command, excerpt);
                     text.push(view.text(command));
                     results.push(ResultItem(view));
                 }
