@@ -36,7 +36,7 @@ pub struct Source {
     pub stale_after: Option<Span>,
     /// Between two background looks at the health of everything.
     pub health_interval: Option<Span>,
-    /// The command line that tasks of type agent give their prompt to, as its last word.
+    /// The command line of agents, which get their prompt as its last word in a task, and else on stdin.
     pub agent_command: Option<String>,
     /// Texts, and regular expressions between slashes, that are blotted out wherever they would be stored
     /// or logged. The environment separates them by commas, so a pattern with one goes elsewhere.

@@ -148,6 +148,27 @@ pub const MESSAGES_BYTES: usize = 64 << 20;
 /// How long `agent_deregister` lets an agent take what it was sent.
 pub const DRAIN_WAIT: Duration = Duration::from_secs(30);
 
+/// How long a session that was made for an agent's program stays when there is nothing to do: whoever gave
+/// the prompt may have another.
+pub const AGENT_IDLE: Duration = Duration::from_secs(600);
+
+// Context
+
+/// Messages of one session's context, what compressions left out included: days of an agent's work.
+pub const CONTEXT_MESSAGES: u64 = 10_000;
+/// Bytes of one of them: what a tool prints at a time. Longer output is in the session's log already.
+pub const CONTEXT_MESSAGE_BYTES: usize = 256 << 10;
+/// Bytes of one session's context, which is read into memory as a whole.
+pub const CONTEXT_BYTES: u64 = 16 << 20;
+/// Bytes of the contexts of all sessions that the store keeps: they take room on the disk only.
+pub const CONTEXTS_BYTES: u64 = 1 << 30;
+/// Tokens that a caller may say a message costs: more than any model reads at once.
+pub const CONTEXT_TOKENS: u64 = 10_000_000;
+/// Messages at the end of a context that a compression leaves as they are, unless it says otherwise.
+pub const CONTEXT_RECENT: usize = 10;
+/// Tokens of an older message with a decision or an error up to which it stays whole.
+pub const CONTEXT_SHORT: u64 = 200;
+
 // Output
 
 /// Bytes of a session's latest output kept in memory; the screen is replayed from them.

@@ -117,7 +117,8 @@ struct Flags {
     /// Between two background looks at the health of everything [default: 30s]
     #[arg(long, value_name = "DURATION")]
     health_interval: Option<String>,
-    /// The command line that tasks of type agent give their prompt to [default: claude -p]
+    /// The command line of agents, which get their prompt as its last word in a task, and else on stdin
+    /// [default: claude -p]
     #[arg(long, value_name = "COMMAND")]
     agent_command: Option<String>,
     /// A text, or a /regular expression/, to blot out wherever it would be stored or logged; may be given

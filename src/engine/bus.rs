@@ -65,10 +65,6 @@ pub struct RestoredBus {
 }
 
 impl Bus {
-    fn view(&self, agent: &Agent) -> AgentView {
-        AgentView { agent: agent.clone(), waiting: self.waiting(&agent.id) }
-    }
-
     fn waiting(&self, agent: &str) -> usize {
         self.queues.get(agent).map_or(0, BTreeMap::len)
     }
@@ -103,6 +99,12 @@ impl Bus {
         (true, gone.and_then(|gone| gone.timer))
     }
 
+    /// How many things those can do that work in a session.
+    pub(super) fn abilities(&self, session: &SessionId) -> usize {
+        let there = self.agents.values().filter(|agent| agent.session == *session && !agent.draining);
+        there.map(|agent| agent.capabilities.len()).sum()
+    }
+
     /// What an agent can do beside what its session can.
     pub(super) fn can(&self, session: &SessionId, capability: &str) -> bool {
         self.agents.values().any(|agent| {
@@ -131,7 +133,18 @@ impl Engine {
 
     /// All agents, in the order of their ids.
     pub fn agents(&self) -> impl Iterator<Item = AgentView> {
-        self.bus.agents.values().map(|agent| self.bus.view(agent))
+        self.bus.agents.values().map(|agent| self.agent_view(agent))
+    }
+
+    /// An agent by its id.
+    pub fn agent(&self, id: &str) -> Result<AgentView> {
+        let agent = self.bus.agents.get(id).ok_or_else(|| self.agent_not_found(id))?;
+        Ok(self.agent_view(agent))
+    }
+
+    fn agent_view(&self, agent: &Agent) -> AgentView {
+        let (waiting, queued) = (self.bus.waiting(&agent.id), self.queued(&agent.session));
+        AgentView { agent: agent.clone(), waiting, queued }
     }
 
     /// Takes over what an earlier server left.
@@ -208,7 +221,7 @@ impl Engine {
         step.note_bus(Record::Agent(Box::new(agent.clone())));
         // It may be the first that can do what some task requires.
         self.schedule.is_due = true;
-        let view = self.bus.view(&agent);
+        let view = self.agent_view(&agent);
         self.bus.agents.insert(id, agent);
         Ok(BusReply::Agent(Box::new(view)))
     }
@@ -229,7 +242,7 @@ impl Engine {
         let Some(known) = self.bus.agents.get_mut(agent) else { return Err(self.agent_not_found(agent)) };
         known.draining = true;
         let known = known.clone();
-        let view = self.bus.view(&known);
+        let view = self.agent_view(&known);
         if view.waiting > 0 && !at_once {
             step.note_bus(Record::Agent(Box::new(known)));
             return Ok(BusReply::Agent(Box::new(view)));

@@ -4,6 +4,7 @@
 mod activity;
 mod bus;
 mod commands;
+pub mod context;
 mod deadline;
 mod effect;
 mod entry;

@@ -171,7 +171,8 @@ impl Engine {
                 (least, PlacementRule::LeastLoaded)
             }
             Strategy::Capability => {
-                let able = |id: &SessionId| self.session(id).map_or(0, |session| session.capabilities.len());
+                let own = |id: &SessionId| self.session(id).map_or(0, |session| session.capabilities.len());
+                let able = |id: &SessionId| own(id) + self.bus.abilities(id);
                 (free.into_iter().min_by_key(|id| able(id)), PlacementRule::LeastCapable)
             }
             Strategy::Affinity => match entry.kin(number).filter(|kin| free.contains(kin)) {

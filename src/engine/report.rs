@@ -179,6 +179,8 @@ pub struct AgentView {
     pub agent: Agent,
     /// Messages that wait for it.
     pub waiting: usize,
+    /// Commands that wait behind the running one of its session.
+    pub queued: usize,
 }
 
 /// A message on its way.

@@ -72,6 +72,9 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("sortby", "orderBy"),
     ("search", "query"),
     ("maxretries", "max"),
+    ("text", "content"),
+    ("message", "content"),
+    ("tokens", "tokenCount"),
     ("memory", "maxMemory"),
     ("cputime", "maxCpuTime"),
 ];

@@ -29,7 +29,7 @@ pub struct Defaults {
     pub size: TerminalSize,
     /// How sessions are recovered.
     pub recovery: RecoverySettings,
-    /// The command line that tasks of type agent give their prompt to, as its last word.
+    /// The command line of agents, which get their prompt as its last word in a task, and else on stdin.
     pub agent_command: String,
     /// The most that one result may take, in estimated tokens.
     pub result_tokens: usize,

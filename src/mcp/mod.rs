@@ -10,6 +10,7 @@ mod call;
 mod check;
 mod circuit;
 mod command;
+mod context;
 mod diagnose;
 mod error;
 mod events;

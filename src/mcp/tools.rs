@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use super::answer::Answer;
 use super::call::Call;
 use super::{
-    agent, circuit, command, diagnose, error, events, health, message, metrics, performance, progress,
-    schema, session, task, webhook,
+    agent, circuit, command, context, diagnose, error, events, health, message, metrics, performance,
+    progress, schema, session, task, webhook,
 };
 use crate::error::Result;
 
@@ -83,8 +83,12 @@ pub(crate) const TOOLS: &[&Tool] = &[
     &agent::register::TOOL,
     &agent::deregister::TOOL,
     &agent::list::TOOL,
+    &agent::execute::TOOL,
     &message::send::TOOL,
     &message::receive::TOOL,
+    &context::add::TOOL,
+    &context::get::TOOL,
+    &context::compress::TOOL,
     &events::poll::TOOL,
     &webhook::register::TOOL,
     &webhook::list::TOOL,

@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod command;
 pub mod constraint;
+pub mod context;
 pub mod event;
 pub mod event_view;
 #[cfg(test)]
@@ -21,6 +22,7 @@ pub mod webhook;
 
 pub use agent::Agent;
 pub use command::{Command, CommandState, EndReason, Ending, OnTimeout, Retries, WhenBusy};
+pub use context::{ContextMessage, ContextRole, ContextStrategy, ContextTotals, Kept};
 pub use event::{Event, EventFilter, EventKind, EventType, Placement, PlacementRule};
 pub use event_view::EventView;
 pub use limit::{Bounds, Breach, Limit, Offender, ResourceLimits};

@@ -42,6 +42,11 @@ impl Orchestrator {
         self.read(Read::Agents).await
     }
 
+    /// An agent by its id.
+    pub async fn registered_agent(&self, id: &str) -> Result<AgentView> {
+        self.read(|reply| Read::Agent(id.to_owned(), reply)).await?
+    }
+
     /// Sends a message: committed, and there for its receivers.
     pub async fn send_message(&self, new: NewMessage) -> Result<Sent> {
         match self.bus(BusRequest::Send { uuid: Uuid::new_v4(), new: Box::new(new) }).await? {

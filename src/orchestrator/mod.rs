@@ -6,6 +6,7 @@ mod census;
 mod closing;
 mod commands;
 pub mod comparing;
+pub mod context;
 mod dispatcher;
 pub mod health;
 pub mod history;

@@ -1,4 +1,4 @@
-//! The store: one `SQLite` file for sessions, commands, runs, messages and events, and beside it the output of the
+//! The store: one `SQLite` file for sessions, commands, runs, messages, contexts and events, and beside it the output of the
 //! sessions in segment files. It hides `SQLite`, and knows nothing of what the records mean.
 //!
 //! Several servers may share one state directory (every client starts its own). Each holds a lock
@@ -8,6 +8,7 @@
 
 mod archive;
 mod bus;
+mod context;
 mod events;
 mod runs;
 mod samples;
@@ -32,6 +33,7 @@ use crate::model::{Command, Record, Session};
 
 pub use archive::SegmentArchive;
 pub use bus::StoredBus;
+pub use context::Contexts;
 pub use events::Stretch;
 pub use runs::StoredRun;
 pub use samples::{Of, Samples};
@@ -194,6 +196,12 @@ struct Transaction<'c> {
 impl<'c> Transaction<'c> {
     fn begin(connection: &'c Connection) -> rusqlite::Result<Self> {
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        Ok(Self { connection })
+    }
+
+    /// One that sees the store as it is now, whatever others write.
+    fn begin_reading(connection: &'c Connection) -> rusqlite::Result<Self> {
+        connection.prepare_cached("BEGIN")?.execute([])?;
         Ok(Self { connection })
     }
 

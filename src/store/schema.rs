@@ -44,6 +44,11 @@ CREATE TABLE samples (
     cpu INTEGER NOT NULL, cpu_max INTEGER NOT NULL, memory INTEGER NOT NULL, memory_max INTEGER NOT NULL,
     members INTEGER NOT NULL, commands INTEGER NOT NULL, failed INTEGER NOT NULL,
     PRIMARY KEY (resolution, at, session)) STRICT, WITHOUT ROWID;
+CREATE TABLE contexts (
+    session TEXT PRIMARY KEY, changes INTEGER NOT NULL, messages INTEGER NOT NULL, bytes INTEGER NOT NULL,
+    tokens INTEGER NOT NULL, left_messages INTEGER NOT NULL, left_tokens INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE context_messages (
+    session TEXT NOT NULL, number INTEGER NOT NULL, record TEXT NOT NULL, PRIMARY KEY (session, number)) STRICT;
 "];
 
 /// Another server may be writing: its commits take well under a millisecond, so the first looks at the lock

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, params};
 
-use super::{Failure, output_directory};
+use super::{Failure, context, output_directory};
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::SessionId;
 
@@ -61,6 +61,7 @@ impl Sweeper {
         let commands = commands_of(&connection, &serde_json::to_string(sessions)?)?;
         let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         delete_commands(&transaction, &commands)?;
+        context::drop_orphans(&transaction)?;
         Ok(transaction.commit()?)
     }
 
@@ -155,6 +156,7 @@ fn forget(
         .query_map([&wanted], |row| row.get(0))?
         .collect::<std::result::Result<_, _>>()?;
     delete_commands(&transaction, &commands)?;
+    context::drop_orphans(&transaction)?;
     transaction.commit()?;
     Ok(gone.into_iter().map(SessionId::from_text).collect())
 }

@@ -7,8 +7,8 @@ use crate::clock::Timestamp;
 use crate::id::RunId;
 use crate::limits;
 use crate::model::{
-    Command, Dialect, Event, EventKind, OnFailure, Priority, Run, RunResources, Session, Status, Strategy,
-    Task, TaskState, TaskStatus, Workplace, fixtures,
+    Command, ContextMessage, ContextRole, ContextTotals, Dialect, Event, EventKind, Kept, OnFailure,
+    Priority, Run, RunResources, Session, Status, Strategy, Task, TaskState, TaskStatus, Workplace, fixtures,
 };
 use crate::term::log::{Archive, Chunk, OutputLog};
 
@@ -146,6 +146,45 @@ fn the_oldest_ended_sessions_go_and_live_ones_stay() {
     assert!(restored.sessions.iter().all(|session| session.name != "oldest"));
     assert_eq!(restored.sessions.len(), 7);
     assert_eq!(restored.commands.len(), 7);
+    let _ = fs::remove_dir_all(directory);
+}
+
+#[test]
+fn a_context_goes_with_its_session_and_a_late_change_is_none() {
+    let directory = directory();
+    let (mut store, _) = Store::open(&directory).expect("opens");
+    let sessions = [session("one", Status::Terminated), session("two", Status::Idle)];
+    let of = |session: &Session| Record::Session(Box::new(session.clone()));
+    store.commit(&sessions.iter().map(of).collect::<Vec<_>>()).expect("commits");
+    let mut contexts = Contexts::open(&directory).expect("opens");
+    let message = ContextMessage {
+        number: 1,
+        place: 1,
+        role: ContextRole::User,
+        content: "hello".to_owned(),
+        tokens: 1,
+        added_at: Timestamp(1),
+        is_summary: false,
+        kept: Kept::Whole,
+    };
+    let totals =
+        ContextTotals { changes: 1, messages: 1, bytes: 5, tokens: 1, left_messages: 1, left_tokens: 1 };
+    for session in &sessions {
+        assert!(contexts.write(&session.id, std::slice::from_ref(&message), &totals).expect("writes"));
+    }
+    let other = ContextMessage { content: "late".to_owned(), ..message.clone() };
+    assert!(!contexts.write(&sessions[0].id, &[other], &totals).expect("is late"));
+    assert_eq!(contexts.read(&sessions[0].id).expect("reads"), (totals, vec![message.clone()]));
+    assert_eq!(contexts.totals(&sessions[0].id).expect("reads"), (totals, 10));
+
+    let removed = sessions[0].id.clone();
+    store.commit(&[Record::Removed(removed.clone())]).expect("commits");
+    let late =
+        contexts.write(&removed, std::slice::from_ref(&message), &ContextTotals { changes: 2, ..totals });
+    assert_eq!(late.expect_err("is gone").code, ErrorCode::SessionNotFound);
+    store.sweeper().remove(std::slice::from_ref(&removed)).expect("removes");
+    assert_eq!(contexts.read(&removed).expect("reads"), (ContextTotals::default(), Vec::new()));
+    assert_eq!(contexts.totals(&sessions[1].id).expect("reads"), (totals, 5));
     let _ = fs::remove_dir_all(directory);
 }
 

@@ -5,13 +5,15 @@
 //! The way of a byte: `marks` takes our own marks out, `redact` the secrets, `log` keeps the rest
 //! raw; `text` (on `vt` and `grid`) and `screen` make it readable on request, `excerpt` within a
 //! budget that `tokens` measures, `condense` in fewer words. `diagnosis` says what went wrong from the result,
-//! `recognise` what a known tool says of it, `changes` what is new since another.
+//! `recognise` what a known tool says of it, `changes` what is new since another, `essence` which lines of a
+//! text are worth keeping.
 //! `keys` is the way back: what a key sends.
 
 pub mod changes;
 pub mod condense;
 pub mod diagnosis;
 mod errors;
+pub mod essence;
 pub mod excerpt;
 mod fill;
 mod filter;

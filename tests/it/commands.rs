@@ -107,7 +107,7 @@ fn the_ladder_ends_what_ignores_signals() {
         "command_execute",
         json!({
             "sessionId": session, "command": "sh -c 'trap \"\" INT TERM HUP; while :; do sleep 0.1; done'",
-            "timeout": 200, "onTimeout": "interrupt", "wait": "50s",
+            "timeout": 3_000, "onTimeout": "interrupt", "wait": "50s",
         }),
     );
     assert_eq!(

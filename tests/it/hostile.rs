@@ -46,6 +46,8 @@ fn valid(tool: &str, session: &str) -> Map<String, Value> {
         }
         "agent_deregister" | "message_receive" => json!({"agentId": "nobody"}),
         "message_send" => json!({"to": "nobody", "payload": 1}),
+        "agent_execute" => json!({"sessionId": session, "prompt": "hello", "command": "cat"}),
+        "context_add" => json!({"sessionId": session, "role": "user", "content": "hello"}),
         _ => json!({"sessionId": session}),
     };
     arguments.as_object().expect("an object").clone()

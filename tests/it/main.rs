@@ -8,6 +8,7 @@
 )]
 #![expect(clippy::needless_pass_by_value, reason = "a test hands its JSON over as it writes it")]
 
+mod agents;
 mod architecture;
 mod attribution;
 mod breaches;
@@ -17,6 +18,7 @@ mod cli;
 mod commands;
 mod condensing;
 mod confined;
+mod contexts;
 mod diagnose;
 mod endings;
 mod events;

@@ -68,6 +68,9 @@ async fn list(call: &Call, arguments: Arguments) -> Result<Answer> {
             if agent.queue_depth > 0 {
                 let _ = write!(text, " · {} messages", agent.queue_depth);
             }
+            if agent.queued_commands > 0 {
+                let _ = write!(text, " · {} commands", agent.queued_commands);
+            }
             if let Some(progress) = agent.progress {
                 let _ = write!(text, " · {progress} %");
             }

@@ -14,6 +14,7 @@ use crate::limits;
 use crate::model::{Session, Status};
 
 pub(crate) mod deregister;
+pub(crate) mod execute;
 pub(crate) mod list;
 pub(crate) mod register;
 
@@ -38,6 +39,9 @@ struct Item {
     /// Messages that it has not acknowledged.
     #[serde(skip_serializing_if = "is_default")]
     queue_depth: usize,
+    /// Commands that wait in its session.
+    #[serde(skip_serializing_if = "is_default")]
+    queued_commands: usize,
     /// Percent of the tasks that were given to its session, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     progress: Option<f64>,
@@ -58,6 +62,7 @@ impl Item {
             capabilities: agent.capabilities.clone(),
             message_types: agent.message_types.clone(),
             queue_depth: view.waiting,
+            queued_commands: view.queued,
             progress: percentage,
         }
     }

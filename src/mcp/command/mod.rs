@@ -53,7 +53,7 @@ impl JsonSchema for CommandText {
 #[derive(Debug, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a field of the wire, left out when false")]
-struct CommandView {
+pub(super) struct CommandView {
     command_id: String,
     /// Left out where the caller named it.
     #[serde(skip_serializing_if = "is_default")]
@@ -105,7 +105,7 @@ struct CommandView {
     reason: String,
     /// The number of the try, from the second on.
     #[serde(skip_serializing_if = "Option::is_none")]
-    attempt: Option<u32>,
+    pub(super) attempt: Option<u32>,
 }
 
 impl CommandView {
@@ -142,8 +142,13 @@ impl CommandView {
         }
     }
 
+    /// The same for a caller who did not name the session.
+    pub(super) fn with_session(command: &Command, excerpt: Excerpt) -> Self {
+        Self { session_id: command.session.to_string(), ..Self::of(command, excerpt, None) }
+    }
+
     /// Output first, or a line that names the failure before it; then one line with what matters.
-    fn text(&self, command: &Command) -> String {
+    pub(super) fn text(&self, command: &Command) -> String {
         let mut text = String::new();
         if let Some(failure) = failure(command) {
             text.push_str(&failure);
@@ -208,7 +213,7 @@ fn question(line: &str) -> String {
 }
 
 /// The kind of failure, of a command that ended other than its caller wished.
-fn failure(command: &Command) -> Option<String> {
+pub(super) fn failure(command: &Command) -> Option<String> {
     if !command.is_ended() || command.is_success() {
         return None;
     }
@@ -260,10 +265,10 @@ fn signal_name(signal: i32) -> String {
 
 /// What to show of a command's output.
 #[derive(Clone, Copy)]
-struct Shown {
-    since: Option<u64>,
-    condense: Condense,
-    budget_tokens: usize,
+pub(super) struct Shown {
+    pub(super) since: Option<u64>,
+    pub(super) condense: Condense,
+    pub(super) budget_tokens: usize,
 }
 
 /// What to show of one command's output among several results, each of which gets the same share. Of one
@@ -308,7 +313,7 @@ fn cut<T: Serialize>(
     omitted
 }
 
-async fn excerpt(call: &Call, command: &Command, shown: Shown) -> Result<Excerpt> {
+pub(super) async fn excerpt(call: &Call, command: &Command, shown: Shown) -> Result<Excerpt> {
     if command.output_from.is_none() {
         return Ok(Excerpt { cursor: shown.since.unwrap_or(0), ..Excerpt::default() });
     }
@@ -325,7 +330,7 @@ async fn excerpt(call: &Call, command: &Command, shown: Shown) -> Result<Excerpt
 
 /// Waits until there is something to tell of a command: its end, that it asks for input, or that it
 /// outlived its timeout and runs on. Gives the record as it is then, or when the time is over.
-async fn settled(call: &Call, watch: &mut CommandWatch, deadline: Instant) -> Command {
+pub(super) async fn settled(call: &Call, watch: &mut CommandWatch, deadline: Instant) -> Command {
     // Whoever asks about a command that outlived its timeout earlier wants to know of its end.
     let was_left = has_left(&watch.borrow());
     let is_settled = |command: &Command| is_settled(command) && !(was_left && is_only_left(command));
@@ -362,7 +367,7 @@ fn has_left(command: &Command) -> bool {
     command.timed_out && !command.is_ended() && command.on_timeout == OnTimeout::Leave
 }
 
-fn deadline(call: &Call, asked: Option<Duration>) -> Instant {
+pub(super) fn deadline(call: &Call, asked: Option<Duration>) -> Instant {
     Instant::now() + call.longest_wait(asked)
 }
 

@@ -72,8 +72,7 @@ async fn followed(call: &Call, id: &str, asked: Option<Duration>) -> Result<Comm
 }
 
 fn view(command: &Command, excerpt: Excerpt, parsed: Option<Parsed>) -> CommandView {
-    let session_id = command.session.to_string();
-    CommandView { session_id, parsed, ..CommandView::of(command, excerpt, None) }
+    CommandView { parsed, ..CommandView::with_session(command, excerpt) }
 }
 
 async fn status(call: &Call, arguments: Arguments) -> Result<Answer> {

@@ -43,6 +43,7 @@ pub(in crate::orchestrator) enum Read {
     Runs(oneshot::Sender<watch::Receiver<u64>>),
     Bus(oneshot::Sender<watch::Receiver<u64>>),
     Agents(oneshot::Sender<Vec<AgentView>>),
+    Agent(String, oneshot::Sender<Result<AgentView>>),
     Recoveries(oneshot::Sender<watch::Receiver<u64>>),
     Recovery(SessionId, oneshot::Sender<Option<RecoveryReport>>),
     Circuits(Option<String>, oneshot::Sender<Vec<CircuitView>>),
@@ -121,6 +122,9 @@ impl Dispatcher {
             }
             Read::Agents(reply) => {
                 let _ = reply.send(self.engine.agents().collect());
+            }
+            Read::Agent(id, reply) => {
+                let _ = reply.send(self.engine.agent(&id));
             }
             Read::Recoveries(reply) => {
                 let _ = reply.send(self.recoveries.subscribe());
