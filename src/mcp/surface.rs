@@ -16,7 +16,8 @@ use tracing::Instrument;
 use super::answer::Answer;
 use super::arguments::{Reader, nearest, shortened};
 use super::call::{Call, Defaults, Reporter};
-use super::tools::{Offered, TOOLS, Tool, offer};
+use super::tools::{Offered, Tool, all, offer};
+use super::toolset::Selection;
 use super::traffic::Traffic;
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits;
@@ -31,7 +32,7 @@ pub struct Surface {
 struct Shared {
     orchestrator: Orchestrator,
     defaults: Arc<Defaults>,
-    tools: &'static [&'static Tool],
+    tools: Vec<&'static Tool>,
     offered: OnceLock<Vec<Offered>>,
     permits: Arc<Semaphore>,
     open: AtomicUsize,
@@ -59,15 +60,15 @@ impl Drop for Open<'_> {
 }
 
 impl Surface {
-    /// The tools of this version in front of `orchestrator`.
-    pub fn new(orchestrator: Orchestrator, defaults: Defaults) -> Self {
-        Self::with_tools(orchestrator, defaults, TOOLS)
+    /// The selected tools in front of `orchestrator`.
+    pub fn new(orchestrator: Orchestrator, defaults: Defaults, selection: &Selection) -> Self {
+        Self::with_tools(orchestrator, defaults, selection.tools())
     }
 
     pub(crate) fn with_tools(
         orchestrator: Orchestrator,
         defaults: Defaults,
-        tools: &'static [&'static Tool],
+        tools: Vec<&'static Tool>,
     ) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -100,6 +101,11 @@ impl Surface {
     /// The tool of this name; the error names the nearest one.
     pub(crate) fn tool(&self, name: &str) -> Result<&Offered> {
         self.offered().iter().find(|offered| offered.tool.name == name).ok_or_else(|| {
+            if all().any(|tool| tool.name == name) {
+                return Error::invalid(format!(
+                    "tool '{name}' is not offered: --toolsets or --read-only leaves it out"
+                ));
+            }
             let nearest = nearest(name, self.shared.tools.iter().map(|tool| tool.name));
             let meant = nearest.map_or_else(String::new, |name| format!("; did you mean '{name}'?"));
             Error::invalid(format!("unknown tool '{}'{meant}", shortened(name)))
@@ -271,7 +277,7 @@ pub(crate) mod tests {
             agent_command: String::new(),
             result_tokens: limits::RESULT_TOKENS,
         };
-        Surface::with_tools(Orchestrator::new(settings), defaults, &[&FAKE])
+        Surface::with_tools(Orchestrator::new(settings), defaults, vec![&FAKE])
     }
 
     async fn call(surface: &Surface, behaviour: &str) -> Result<Answer> {

@@ -27,6 +27,7 @@ mod limits;
 mod load;
 mod matrix;
 mod messages;
+mod offer;
 mod output;
 mod performance;
 mod prompts;
