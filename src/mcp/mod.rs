@@ -19,6 +19,7 @@ mod metrics;
 mod notices;
 mod performance;
 mod progress;
+mod resource;
 mod schema;
 mod serve;
 mod server;

@@ -117,6 +117,11 @@ impl Surface {
         self.shared.closing.cancel();
     }
 
+    /// Returns when that was done.
+    pub(crate) async fn closed(&self) {
+        self.shared.closing.cancelled().await;
+    }
+
     /// Makes one call without a connection; dropping the future is cancelling the call.
     pub async fn call_directly(&self, name: &str, arguments: Option<Map<String, Value>>) -> Result<Answer> {
         let origin = Origin {
@@ -128,24 +133,39 @@ impl Surface {
         self.call(name, arguments, origin).await
     }
 
-    /// Serves one call.
+    /// Serves one call of a tool.
     pub(crate) async fn call(
         &self,
         name: &str,
         arguments: Option<Map<String, Value>>,
         origin: Origin,
     ) -> Result<Answer> {
-        let shared = &*self.shared;
         let offered = self.tool(name)?;
+        let tool = offered.tool;
+        self.admit(tool.name, origin, async |call| {
+            let reader = Reader { tool: tool.name, schema: &offered.full, later: tool.later };
+            (tool.run)(&call, reader.read(arguments)?).await
+        })
+        .await
+    }
+
+    /// Serves whatever may take its time. `what` names it in the log.
+    pub(crate) async fn admit<T>(
+        &self,
+        what: &'static str,
+        origin: Origin,
+        work: impl AsyncFnOnce(Arc<Call>) -> Result<T>,
+    ) -> Result<T> {
+        let shared = &*self.shared;
         let open = shared.open.fetch_add(1, Ordering::Relaxed);
         let _open = Open(&shared.open);
         if open >= limits::CALLS_AT_ONCE + limits::CALLS_WAITING {
             return Err(Error::new(ErrorCode::Overloaded, format!("{open} calls are open already"))
                 .with_hint("wait for answers before calling again"));
         }
-        let span = tracing::info_span!("call", tool = offered.tool.name, id = %origin.id);
+        let span = tracing::info_span!("call", what, id = %origin.id);
         let (cancelled, closing) = (origin.cancelled.clone(), &shared.closing);
-        let served = AssertUnwindSafe(self.serve(offered, arguments, origin)).catch_unwind();
+        let served = AssertUnwindSafe(self.serve(origin, work)).catch_unwind();
         async {
             tokio::select! {
                 biased;
@@ -161,19 +181,11 @@ impl Surface {
         .await
     }
 
-    async fn serve(
-        &self,
-        offered: &Offered,
-        arguments: Option<Map<String, Value>>,
-        origin: Origin,
-    ) -> Result<Answer> {
+    async fn serve<T>(&self, origin: Origin, work: impl AsyncFnOnce(Arc<Call>) -> Result<T>) -> Result<T> {
         let shared = &*self.shared;
         let permit = Arc::clone(&shared.permits).acquire_owned().await.ok();
-        let tool = offered.tool;
         tracing::debug!("served");
-        let reader = Reader { tool: tool.name, schema: &offered.full, later: tool.later };
-        let arguments = reader.read(arguments)?;
-        let call = Call {
+        let call = Arc::new(Call {
             orchestrator: shared.orchestrator.clone(),
             defaults: Arc::clone(&shared.defaults),
             reporter: origin.reporter,
@@ -182,8 +194,8 @@ impl Surface {
             permit: Mutex::new(permit),
             traffic: Arc::clone(&shared.traffic),
             id: origin.id,
-        };
-        let outcome = (tool.run)(&call, arguments).await;
+        });
+        let outcome = work(Arc::clone(&call)).await;
         // A client that does not read its answers gets no more of them: the permit is kept until there is room.
         shared.traffic.may_answer(&call.id).await;
         outcome

@@ -33,6 +33,7 @@ mod performance;
 mod prompts;
 mod protocol;
 mod recovery;
+mod resources;
 mod restart;
 mod run;
 mod sessions;
