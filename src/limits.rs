@@ -214,6 +214,10 @@ pub const NOTICES_AT_ONCE: usize = 20;
 pub const NOTICES_PAUSE: Duration = Duration::from_millis(250);
 /// Sessions and runs in one page of resources: 20 kB.
 pub const RESOURCES_PAGE: usize = 25;
+/// Bytes of one argument of a prompt: a hundred commands of a line each.
+pub const PROMPT_BYTES: usize = 16 << 10;
+/// Tasks that are looked through for the completion of an id.
+pub const COMPLETED_TASKS: usize = 10_000;
 /// Resources that a client subscribes to at once. Each costs a few hundred bytes while nothing changes.
 pub const SUBSCRIPTIONS: usize = 100;
 /// Between two updates of one subscription: at most four in a second.

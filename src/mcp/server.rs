@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CustomRequest, CustomResult, ErrorCode as ProtocolCode,
-    Implementation, JsonObject, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
+    CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult, CustomRequest,
+    CustomResult, ErrorCode as ProtocolCode, GetPromptRequestParams, GetPromptResponse, Implementation,
+    JsonObject, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
     PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse,
     ServerCapabilities, ServerConfig, SubscribeRequestParams, SubscriptionFilter, Tool,
     UnsubscribeRequestParams,
@@ -17,7 +18,9 @@ use serde_json::Value;
 use super::answer::{protocol_error, tool_result};
 use super::arguments::shortened;
 use super::call::{Call, Reporter};
+use super::completion;
 use super::notices::Notices;
+use super::prompt;
 use super::resource::updates::Subscriptions;
 use super::resource::{self, Address};
 use super::surface::{Origin, Surface};
@@ -98,6 +101,8 @@ impl ServerHandler for Server {
         #[expect(deprecated, reason = "clients of the older era are sent log messages")]
         let capabilities = ServerCapabilities::builder()
             .enable_tools()
+            .enable_prompts()
+            .enable_completions()
             .enable_resources()
             .enable_resources_subscribe()
             .enable_logging()
@@ -179,6 +184,38 @@ impl ServerHandler for Server {
         })
         .await
         .map(ReadResourceResponse::from)
+    }
+
+    async fn list_prompts(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListPromptsResult, ErrorData> {
+        one_page(request)?;
+        Ok(ListPromptsResult::with_all_items(prompt::list(&self.surface)))
+    }
+
+    async fn get_prompt(
+        &self,
+        request: GetPromptRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<GetPromptResponse, ErrorData> {
+        let arguments = request.arguments.unwrap_or_default();
+        self.admit("prompts/get", context, async |_| prompt::get(&self.surface, &request.name, arguments))
+            .await
+            .map(GetPromptResponse::from)
+    }
+
+    async fn complete(
+        &self,
+        request: CompleteRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CompleteResult, ErrorData> {
+        self.admit("completion/complete", context, async |call| {
+            let names = completion::names(&self.surface, &request.r#ref, &request.argument)?;
+            completion::complete(&call, names, &request.argument.value).await
+        })
+        .await
     }
 
     async fn subscribe(

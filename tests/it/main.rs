@@ -22,6 +22,7 @@ mod endings;
 mod events;
 mod faults;
 mod graphs;
+mod guides;
 mod hostile;
 mod limits;
 mod load;
