@@ -15,6 +15,7 @@ mod diagnose;
 mod error;
 mod events;
 mod health;
+mod instructions;
 mod message;
 mod metrics;
 mod notices;

@@ -19,6 +19,7 @@ use super::answer::{protocol_error, tool_result};
 use super::arguments::shortened;
 use super::call::{Call, Reporter};
 use super::completion;
+use super::instructions::instructions;
 use super::notices::Notices;
 use super::prompt;
 use super::resource::updates::Subscriptions;
@@ -27,27 +28,19 @@ use super::surface::{Origin, Surface};
 use crate::error::Error;
 use crate::limits;
 
-/// What a model knows before it looks at any tool.
-const INSTRUCTIONS: &str = "\
-shellherd gives you real terminals. A session is one shell that keeps its directory, environment and jobs; \
-create one with session_create, run commands in it with command_execute, close it with session_close.\n\
-\n\
-Parallel work: one session for each job. Start each command with background:true, which answers at once with a \
-commandId, then wait with command_status {commandIds:[…]}. Tools that only read or wait can be called in one turn \
-and run side by side.\n\
-Graphs of tasks: task_distribute runs tasks with dependencies, several at once, in sessions of its own; wait with \
-task_status {runId, wait}.\n\
-Long commands: a call answers after at most 45 s. running:true is not a failure: the command goes on; continue \
-with command_status {commandId, wait, since: cursor}.\n\
-Cursors: every byte of a session's output has a number. Pass the cursor of one answer as `since` to get only what \
-came later. truncated:true means that lines were left out; read them with session_output {since: omittedFrom} or \
-{range}.\n\
-Input: awaitingInput:true means that the command asks for something (prompt says what); answer with session_input. \
-Keys and full-screen programs: session_input {keys}, session_output {mode:\"screen\"}. Stop a command with \
-command_signal.\n\
-Failures: a command that failed is an error result with its full output. Any other error is JSON with code, \
-message, and a hint that names the next call. retryable:true means that the same call may succeed later.\n\
-Durations are milliseconds, or texts such as \"30s\". A sessionId may also be a session's unique name.";
+/// Requests whose parameters do not fit rmcp's types arrive as custom ones: what each takes.
+const PARAMETERS: [(&str, &str); 7] = [
+    ("resources/read", "uri"),
+    ("resources/subscribe", "uri"),
+    ("resources/unsubscribe", "uri"),
+    ("prompts/get", "name, arguments"),
+    (
+        "completion/complete",
+        "ref: {type: ref/prompt, name} or {type: ref/resource, uri}, argument: {name, value}",
+    ),
+    ("logging/setLevel", "level: debug, info, notice, warning, error, critical, alert or emergency"),
+    ("subscriptions/listen", "notifications: {resourceSubscriptions}"),
+];
 
 /// One connection.
 pub(crate) struct Server {
@@ -112,7 +105,7 @@ impl ServerHandler for Server {
                 Implementation::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
                     .with_title("shellherd"),
             )
-            .with_instructions(INSTRUCTIONS)
+            .with_instructions(instructions(|tool| self.surface.offers(tool)))
     }
 
     async fn list_tools(
@@ -255,6 +248,10 @@ impl ServerHandler for Server {
         request: CustomRequest,
         context: RequestContext<RoleServer>,
     ) -> Result<CustomResult, ErrorData> {
+        if let Some((method, takes)) = PARAMETERS.iter().find(|(method, _)| *method == request.method) {
+            let message = format!("the parameters do not fit: {method} takes {{{takes}}}");
+            return Err(ErrorData::invalid_params(message, None));
+        }
         if request.method != "tools/call" {
             return Err(ErrorData::new(ProtocolCode::METHOD_NOT_FOUND, request.method, None));
         }

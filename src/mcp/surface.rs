@@ -98,6 +98,11 @@ impl Surface {
         self.shared.offered.get_or_init(|| self.shared.tools.iter().copied().map(offer).collect())
     }
 
+    /// Whether there is a tool of this name. Makes no schemas.
+    pub(crate) fn offers(&self, name: &str) -> bool {
+        self.shared.tools.iter().any(|tool| tool.name == name)
+    }
+
     /// The tool of this name; the error names the nearest one.
     pub(crate) fn tool(&self, name: &str) -> Result<&Offered> {
         self.offered().iter().find(|offered| offered.tool.name == name).ok_or_else(|| {

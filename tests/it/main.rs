@@ -12,6 +12,7 @@ mod architecture;
 mod attribution;
 mod breaches;
 mod budget;
+mod choices;
 mod cleanup;
 mod cli;
 mod commands;

@@ -111,6 +111,10 @@ fn what_is_not_there_is_told_by_the_protocols_errors() {
     refused("resources/list", json!({"cursor": "elsewhere"}), -32_602, "no cursor 'elsewhere'");
     refused("resources/templates/list", json!({"cursor": "2"}), -32_602, "one page");
     refused("tools/list", json!({"cursor": "2"}), -32_602, "one page");
+    refused("resources/read", json!({}), -32_602, "resources/read takes {uri}");
+    refused("logging/setLevel", json!({"level": "loud"}), -32_602, "emergency}");
+    refused("prompts/get", json!({}), -32_602, "prompts/get takes {name, arguments}");
+    refused("completion/complete", json!({"ref": {"type": "ref/tool"}}), -32_602, "ref/prompt");
     // The newer era has another code for it.
     let params = json!({"uri": "session://nobody/output", "_meta": modern_meta()});
     let answer = client.request("resources/read", params);

@@ -90,7 +90,7 @@ fn items(text: &str) -> Vec<&str> {
 
 /// The prompts whose tools the server offers.
 fn offered(surface: &Surface) -> impl Iterator<Item = &'static Prompt> {
-    let has_tools = |prompt: &&Prompt| prompt.tools.iter().all(|tool| surface.tool(tool).is_ok());
+    let has_tools = |prompt: &&Prompt| prompt.tools.iter().all(|tool| surface.offers(tool));
     PROMPTS.iter().copied().filter(has_tools)
 }
 

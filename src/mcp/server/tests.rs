@@ -71,18 +71,14 @@ fn fake(behaviour: &str) -> Value {
     json!({"name": "fake_tool", "arguments": {"behaviour": behaviour}})
 }
 
-#[test]
-fn the_instructions_are_short_enough_to_be_kept() {
-    assert!(INSTRUCTIONS.len() < 2_048, "{}", INSTRUCTIONS.len());
-}
-
 #[tokio::test]
 async fn the_era_of_initialize_is_served() {
     with_client(async |client| {
         let answer = initialize(client).await;
         assert_eq!(answer["result"]["protocolVersion"], "2025-11-25");
         assert_eq!(answer["result"]["serverInfo"]["name"], "shellherd");
-        assert_eq!(answer["result"]["instructions"], INSTRUCTIONS);
+        let told = answer["result"]["instructions"].as_str().unwrap();
+        assert!(told.starts_with("Failures:") && !told.contains("session_create"), "{told}");
 
         let answer = client.ask("tools/list", json!({})).await;
         assert_eq!(answer["result"]["tools"][0]["name"], "fake_tool");
