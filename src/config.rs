@@ -54,6 +54,10 @@ pub struct Source {
     pub circuit_failures: Option<u32>,
     /// How long it stays open.
     pub circuit_open: Option<Span>,
+    /// The sets of tools that `serve` offers.
+    pub toolsets: Option<Vec<String>>,
+    /// Whether of those it offers only the ones that change nothing.
+    pub read_only: Option<bool>,
 }
 
 /// A duration in the file: a text like `"5m"`, or milliseconds.
@@ -67,7 +71,7 @@ pub enum Span {
 }
 
 /// The keys of the file, for the nearest one to an unknown key.
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 21] = [
     "state-dir",
     "shell",
     "result-tokens",
@@ -87,6 +91,8 @@ const KEYS: [&str; 19] = [
     "recovery-timeout",
     "circuit-failures",
     "circuit-open",
+    "toolsets",
+    "read-only",
 ];
 
 /// What the server runs with.
@@ -130,6 +136,10 @@ pub struct Config {
     pub circuit_failures: u32,
     /// How long it stays open.
     pub circuit_open: Duration,
+    /// The sets of tools that `serve` offers; all when absent.
+    pub toolsets: Option<Vec<String>>,
+    /// Whether of those it offers only the ones that change nothing.
+    pub read_only: bool,
 }
 
 /// Puts the sources together. `variable` reads the environment; `file` is what `--config` named.
@@ -216,6 +226,8 @@ pub fn resolve(
         recovery_timeout: span("recovery-timeout", source.recovery_timeout, limits::RECOVERY_TIMEOUT)?,
         circuit_failures,
         circuit_open: span("circuit-open", source.circuit_open, limits::CIRCUIT_OPEN)?,
+        toolsets: source.toolsets,
+        read_only: source.read_only.unwrap_or(false),
     })
 }
 
@@ -254,6 +266,8 @@ fn over(above: Source, below: Source) -> Source {
         recovery_timeout: above.recovery_timeout.or(below.recovery_timeout),
         circuit_failures: above.circuit_failures.or(below.circuit_failures),
         circuit_open: above.circuit_open.or(below.circuit_open),
+        toolsets: above.toolsets.or(below.toolsets),
+        read_only: above.read_only.or(below.read_only),
     }
 }
 
@@ -272,16 +286,29 @@ fn of_environment(variable: &impl Fn(&str) -> Option<OsString>) -> Result<Source
         stale_after: text("SHELLHERD_STALE_AFTER").map(Span::Text),
         health_interval: text("SHELLHERD_HEALTH_INTERVAL").map(Span::Text),
         agent_command: text("SHELLHERD_AGENT_COMMAND"),
-        redact: text("SHELLHERD_REDACT")
-            .map(|list| list.split(',').filter(|text| !text.is_empty()).map(str::to_owned).collect())
-            .unwrap_or_default(),
+        redact: list(text("SHELLHERD_REDACT")).unwrap_or_default(),
         log: text("SHELLHERD_LOG").or_else(|| text("RUST_LOG")),
         recovery_retries: number("SHELLHERD_RECOVERY_RETRIES", text("SHELLHERD_RECOVERY_RETRIES"))?,
         recovery_delay: text("SHELLHERD_RECOVERY_DELAY").map(Span::Text),
         recovery_timeout: text("SHELLHERD_RECOVERY_TIMEOUT").map(Span::Text),
         circuit_failures: number("SHELLHERD_CIRCUIT_FAILURES", text("SHELLHERD_CIRCUIT_FAILURES"))?,
         circuit_open: text("SHELLHERD_CIRCUIT_OPEN").map(Span::Text),
+        toolsets: list(text("SHELLHERD_TOOLSETS")),
+        read_only: truth("SHELLHERD_READ_ONLY", text("SHELLHERD_READ_ONLY"))?,
     })
+}
+
+fn list(text: Option<String>) -> Option<Vec<String>> {
+    text.map(|list| list.split(',').filter(|text| !text.is_empty()).map(str::to_owned).collect())
+}
+
+fn truth(name: &str, text: Option<String>) -> Result<Option<bool>> {
+    text.map(|text| match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => Err(Error::invalid(format!("{name} must be true or false, not \"{text}\""))),
+    })
+    .transpose()
 }
 
 fn number<T: std::str::FromStr>(name: &str, text: Option<String>) -> Result<Option<T>> {
@@ -400,6 +427,17 @@ mod tests {
         assert_eq!(config.state_dir, Path::new("/nowhere/.local/state/shellherd"));
         assert_eq!(config.result_tokens, limits::RESULT_TOKENS);
         assert_eq!(config.command_timeout, limits::COMMAND_TIMEOUT);
+    }
+
+    #[test]
+    fn what_is_offered_comes_from_any_source() {
+        let config =
+            check(Source::default(), &[("SHELLHERD_TOOLSETS", "core,tasks")], "read-only = true").unwrap();
+        assert_eq!(config.toolsets.unwrap(), ["core", "tasks"]);
+        assert!(config.read_only);
+        let config = check(Source::default(), &[("SHELLHERD_READ_ONLY", "0")], "read-only = true").unwrap();
+        assert_eq!((config.toolsets, config.read_only), (None, false));
+        assert!(check(Source::default(), &[("SHELLHERD_READ_ONLY", "perhaps")], "").is_err());
     }
 
     #[test]

@@ -233,6 +233,16 @@ pub const EVENTS_PAUSE: Duration = Duration::from_millis(50);
 pub const NOTICES_AT_ONCE: usize = 20;
 /// Between two times that a client is sent some.
 pub const NOTICES_PAUSE: Duration = Duration::from_millis(250);
+/// Sessions and runs in one page of resources: 20 kB.
+pub const RESOURCES_PAGE: usize = 25;
+/// Bytes of one argument of a prompt: a hundred commands of a line each.
+pub const PROMPT_BYTES: usize = 16 << 10;
+/// Tasks that are looked through for the completion of an id.
+pub const COMPLETED_TASKS: usize = 10_000;
+/// Resources that a client subscribes to at once. Each costs a few hundred bytes while nothing changes.
+pub const SUBSCRIPTIONS: usize = 100;
+/// Between two updates of one subscription: at most four in a second.
+pub const UPDATE_PAUSE: Duration = Duration::from_millis(250);
 /// Webhooks that are registered at once.
 pub const WEBHOOKS: usize = 20;
 /// Bytes of a webhook's URL.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::{Failure, Flags, Outcome, in_runtime, log_to_stderr, print, surface};
 use crate::error::{Error, ErrorCode};
 use crate::limits;
-use crate::mcp::{Signals, Surface, error_json};
+use crate::mcp::{Selection, Signals, Surface, error_json};
 
 /// One tool call of the command line.
 struct Planned {
@@ -22,7 +22,7 @@ pub(super) fn call(words: &[String], flags: Flags) -> Outcome {
     let calls = planned(words)?;
     in_runtime(async {
         let mut signals = Signals::new()?;
-        let surface = surface(config, false);
+        let surface = surface(config, false, &Selection::everything());
         let outcome = tokio::select! {
             outcome = make(&surface, calls) => outcome,
             () = signals.any() => Err(Error::new(ErrorCode::ShuttingDown, "interrupted").into()),

@@ -17,7 +17,7 @@ use tracing_subscriber::EnvFilter;
 use crate::config::{self, Config, Source, Span};
 use crate::error::Error;
 use crate::limits;
-use crate::mcp::{Defaults, Surface};
+use crate::mcp::{Defaults, Selection, Surface};
 use crate::model::{RecoverySettings, TerminalSize};
 use crate::orchestrator::{Orchestrator, Settings};
 
@@ -35,6 +35,8 @@ struct Arguments {
     verb: Option<Verb>,
     #[command(flatten)]
     flags: Flags,
+    #[command(flatten)]
+    offer: Offer,
 }
 
 #[derive(Subcommand)]
@@ -43,6 +45,8 @@ enum Verb {
     Serve {
         #[command(flatten)]
         flags: Flags,
+        #[command(flatten)]
+        offer: Offer,
     },
     /// Make tool calls, one after the other, in a server of their own, and print the results
     Call {
@@ -130,8 +134,24 @@ struct Flags {
     log: Option<String>,
 }
 
+/// What a server offers its client.
+#[derive(Args, Default)]
+struct Offer {
+    /// The sets of tools to offer: core, commands, tasks, monitor, agents, ops [default: all of them]
+    #[arg(long, value_name = "SETS", value_delimiter = ',')]
+    toolsets: Option<Vec<String>>,
+    /// Offer only tools that change nothing
+    #[arg(long)]
+    read_only: bool,
+}
+
 impl Flags {
+    /// The configuration of a verb that offers nothing to anybody.
     fn resolve(self) -> Result<Config, Error> {
+        self.resolve_with(Offer::default())
+    }
+
+    fn resolve_with(self, offer: Offer) -> Result<Config, Error> {
         let file = self.config;
         let source = Source {
             state_dir: self.state_dir,
@@ -148,6 +168,8 @@ impl Flags {
             agent_command: self.agent_command,
             redact: self.redact,
             log: self.log,
+            toolsets: offer.toolsets,
+            read_only: offer.read_only.then_some(true),
             ..Source::default()
         };
         let config = config::resolve(source, file.as_deref(), |name| {
@@ -160,9 +182,9 @@ impl Flags {
 
 /// Runs the binary with the process's arguments.
 pub fn main() -> ExitCode {
-    let Arguments { verb, flags } = Arguments::parse();
-    let outcome = match verb.unwrap_or(Verb::Serve { flags }) {
-        Verb::Serve { flags } => serve(flags),
+    let Arguments { verb, flags, offer } = Arguments::parse();
+    let outcome = match verb.unwrap_or(Verb::Serve { flags, offer }) {
+        Verb::Serve { flags, offer } => serve(flags, offer),
         Verb::Call { calls, flags } => call::call(&calls, flags),
         Verb::Run { options, flags } => run::run(&options, flags),
         Verb::Schemas { check, directory } => schemas::schemas(&directory, check),
@@ -220,16 +242,19 @@ impl From<tokio::task::JoinError> for Failure {
 
 type Outcome = Result<ExitCode, Failure>;
 
-fn serve(flags: Flags) -> Outcome {
-    let config = flags.resolve()?;
+fn serve(flags: Flags, offer: Offer) -> Outcome {
+    let config = flags.resolve_with(offer)?;
+    let selection = Selection::new(config.toolsets.as_deref(), config.read_only)?;
     log_to_stderr(&config.log)?;
     // Within a task, what wakes it costs no system call; what `block_on` is given is woken by one.
-    in_runtime(async { TaskTracker::new().spawn(crate::mcp::serve(surface(config, false))).await })???;
+    in_runtime(async {
+        TaskTracker::new().spawn(crate::mcp::serve(surface(config, false, &selection))).await
+    })???;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Must be called within the runtime. Runs are `attended` by whoever ends with the server.
-fn surface(config: Config, attended: bool) -> Surface {
+fn surface(config: Config, attended: bool, selection: &Selection) -> Surface {
     let size = TerminalSize::default();
     let recovery = RecoverySettings {
         retries: config.recovery_retries,
@@ -259,7 +284,7 @@ fn surface(config: Config, attended: bool) -> Surface {
         health_interval: config.health_interval,
         redact: config.redact,
     };
-    Surface::new(Orchestrator::new(settings), defaults)
+    Surface::new(Orchestrator::new(settings), defaults, selection)
 }
 
 fn in_runtime<T>(what: impl Future<Output = T>) -> io::Result<T> {
@@ -310,7 +335,7 @@ mod tests {
         assert_eq!(arguments.flags.rows, Some(7));
         let arguments = Arguments::try_parse_from(["shellherd", "serve", "--state-dir", "/x"]).unwrap();
         assert!(
-            matches!(arguments.verb, Some(Verb::Serve { flags }) if flags.state_dir == Some("/x".into()))
+            matches!(arguments.verb, Some(Verb::Serve { flags, .. }) if flags.state_dir == Some("/x".into()))
         );
     }
 }

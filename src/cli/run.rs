@@ -22,7 +22,7 @@ use super::{Failure, Flags, in_runtime, log_to_stderr, print, surface};
 use crate::engine::request::{CancelMode, TaskQuery};
 use crate::error::{Error, ErrorCode};
 use crate::limits;
-use crate::mcp::{Signals, Surface};
+use crate::mcp::{Selection, Signals, Surface};
 use crate::model::{Session, Status};
 use crate::orchestrator::Orchestrator;
 use file::TaskFile;
@@ -81,7 +81,7 @@ pub(super) fn run(options: &Options, flags: Flags) -> super::Outcome {
     }
     in_runtime(async {
         let mut signals = Signals::new()?;
-        let surface = surface(config, true);
+        let surface = surface(config, true, &Selection::everything());
         let outcome = work_off(&surface, &file, options, &mut signals).await;
         settle(surface.orchestrator(), &mut signals).await;
         if tokio::time::timeout(limits::SHUTDOWN, surface.orchestrator().shutdown()).await.is_err() {

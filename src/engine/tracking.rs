@@ -162,6 +162,11 @@ impl Engine {
         let key = self.resolve_run(selector)?;
         self.schedule.run(key).map(RunEntry::view).ok_or_else(|| tasks::unknown(selector))
     }
+
+    /// Every run in memory, oldest first.
+    pub fn run_views(&self) -> impl Iterator<Item = RunView> {
+        self.schedule.runs().map(|(_, entry)| entry.view())
+    }
 }
 
 fn not_found(id: String) -> TaskView {

@@ -1,6 +1,7 @@
 //! What a call gives back, in both forms that clients show to a model: a text, and structured content.
 //! Each alone is complete. An error is a text only. Knows no tool.
 
+use rmcp::ErrorData;
 use rmcp::model::{CallToolResult, ContentBlock};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -94,6 +95,23 @@ pub(crate) fn tool_result(outcome: Result<Answer>) -> CallToolResult {
             result
         }
         Err(error) => CallToolResult::error(vec![ContentBlock::text(error_json(&error).to_string())]),
+    }
+}
+
+/// The protocol's form of an error outside of tools. What is not there has a code of its own.
+pub(crate) fn protocol_error(error: &Error) -> ErrorData {
+    let message = match &error.hint {
+        Some(hint) => format!("{} ({hint})", error.message),
+        None => error.message.clone(),
+    };
+    let data = Some(error_json(error)["error"].take());
+    let is = |codes: &[ErrorCode]| codes.contains(&error.code);
+    if is(&[ErrorCode::SessionNotFound, ErrorCode::RunNotFound, ErrorCode::AmbiguousName]) {
+        ErrorData::resource_not_found(message, data)
+    } else if is(&[ErrorCode::InvalidArgument, ErrorCode::LimitExceeded]) {
+        ErrorData::invalid_params(message, data)
+    } else {
+        ErrorData::internal_error(message, data)
     }
 }
 

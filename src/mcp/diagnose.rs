@@ -32,10 +32,10 @@ const SHORT_OUTPUT_TOKENS: usize = 4_000;
 
 pub(crate) const TOOL: Tool = Tool {
     name: "diagnose",
-    title: "Find out what is wrong",
-    description: "Says what went wrong in a session (its last command's failure, a prompt, a hang, a dead shell), \
+    title: "Diagnose what failed",
+    description: "Says why something failed or hangs in a session (its last command's failure, a prompt, a dead shell), \
         or in all of them, worst first; problem is an error message, or words like \"slow\". Changes nothing. Each \
-        recommendation is a call to a tool, ready to be made.",
+        recommendation is a call that helps to repair it, ready to be made.",
     effect: Effect::Reads,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Report>,

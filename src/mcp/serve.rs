@@ -10,6 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::notices::Notices;
+use super::resource::updates::Subscriptions;
 use super::server::Server;
 use super::surface::Surface;
 use super::transport::Lines;
@@ -67,12 +68,17 @@ pub(crate) async fn serve_pipes(
     let traffic = surface.traffic().clone();
     let lines = Lines::new(reader, writer, traffic.clone(), end_of_input.clone());
     let notices = Arc::new(Notices::new());
-    let server = Server { surface: surface.clone(), notices: Arc::clone(&notices) };
+    let subscriptions = Arc::new(Subscriptions::new());
+    let server = Server {
+        surface: surface.clone(),
+        notices: Arc::clone(&notices),
+        subscriptions: Arc::clone(&subscriptions),
+    };
     let serving = async {
         match rmcp::service::serve_server_with_ct(server, lines, connection.clone()).await {
             Ok(running) => {
                 let telling = async {
-                    notices.follow(&surface).await;
+                    tokio::join!(notices.follow(&surface), subscriptions.follow(&surface));
                     std::future::pending::<()>().await;
                 };
                 tokio::select! {

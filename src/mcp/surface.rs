@@ -16,7 +16,8 @@ use tracing::Instrument;
 use super::answer::Answer;
 use super::arguments::{Reader, nearest, shortened};
 use super::call::{Call, Defaults, Reporter};
-use super::tools::{Offered, TOOLS, Tool, offer};
+use super::tools::{Offered, Tool, all, offer};
+use super::toolset::Selection;
 use super::traffic::Traffic;
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits;
@@ -31,7 +32,7 @@ pub struct Surface {
 struct Shared {
     orchestrator: Orchestrator,
     defaults: Arc<Defaults>,
-    tools: &'static [&'static Tool],
+    tools: Vec<&'static Tool>,
     offered: OnceLock<Vec<Offered>>,
     permits: Arc<Semaphore>,
     open: AtomicUsize,
@@ -59,15 +60,15 @@ impl Drop for Open<'_> {
 }
 
 impl Surface {
-    /// The tools of this version in front of `orchestrator`.
-    pub fn new(orchestrator: Orchestrator, defaults: Defaults) -> Self {
-        Self::with_tools(orchestrator, defaults, TOOLS)
+    /// The selected tools in front of `orchestrator`.
+    pub fn new(orchestrator: Orchestrator, defaults: Defaults, selection: &Selection) -> Self {
+        Self::with_tools(orchestrator, defaults, selection.tools())
     }
 
     pub(crate) fn with_tools(
         orchestrator: Orchestrator,
         defaults: Defaults,
-        tools: &'static [&'static Tool],
+        tools: Vec<&'static Tool>,
     ) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -97,9 +98,19 @@ impl Surface {
         self.shared.offered.get_or_init(|| self.shared.tools.iter().copied().map(offer).collect())
     }
 
+    /// Whether there is a tool of this name. Makes no schemas.
+    pub(crate) fn offers(&self, name: &str) -> bool {
+        self.shared.tools.iter().any(|tool| tool.name == name)
+    }
+
     /// The tool of this name; the error names the nearest one.
     pub(crate) fn tool(&self, name: &str) -> Result<&Offered> {
         self.offered().iter().find(|offered| offered.tool.name == name).ok_or_else(|| {
+            if all().any(|tool| tool.name == name) {
+                return Error::invalid(format!(
+                    "tool '{name}' is not offered: --toolsets or --read-only leaves it out"
+                ));
+            }
             let nearest = nearest(name, self.shared.tools.iter().map(|tool| tool.name));
             let meant = nearest.map_or_else(String::new, |name| format!("; did you mean '{name}'?"));
             Error::invalid(format!("unknown tool '{}'{meant}", shortened(name)))
@@ -109,6 +120,11 @@ impl Surface {
     /// Ends all calls; later ones are refused.
     pub(crate) fn close(&self) {
         self.shared.closing.cancel();
+    }
+
+    /// Returns when that was done.
+    pub(crate) async fn closed(&self) {
+        self.shared.closing.cancelled().await;
     }
 
     /// Makes one call without a connection; dropping the future is cancelling the call.
@@ -122,24 +138,39 @@ impl Surface {
         self.call(name, arguments, origin).await
     }
 
-    /// Serves one call.
+    /// Serves one call of a tool.
     pub(crate) async fn call(
         &self,
         name: &str,
         arguments: Option<Map<String, Value>>,
         origin: Origin,
     ) -> Result<Answer> {
-        let shared = &*self.shared;
         let offered = self.tool(name)?;
+        let tool = offered.tool;
+        self.admit(tool.name, origin, async |call| {
+            let reader = Reader { tool: tool.name, schema: &offered.full, later: tool.later };
+            (tool.run)(&call, reader.read(arguments)?).await
+        })
+        .await
+    }
+
+    /// Serves whatever may take its time. `what` names it in the log.
+    pub(crate) async fn admit<T>(
+        &self,
+        what: &'static str,
+        origin: Origin,
+        work: impl AsyncFnOnce(Arc<Call>) -> Result<T>,
+    ) -> Result<T> {
+        let shared = &*self.shared;
         let open = shared.open.fetch_add(1, Ordering::Relaxed);
         let _open = Open(&shared.open);
         if open >= limits::CALLS_AT_ONCE + limits::CALLS_WAITING {
             return Err(Error::new(ErrorCode::Overloaded, format!("{open} calls are open already"))
                 .with_hint("wait for answers before calling again"));
         }
-        let span = tracing::info_span!("call", tool = offered.tool.name, id = %origin.id);
+        let span = tracing::info_span!("call", what, id = %origin.id);
         let (cancelled, closing) = (origin.cancelled.clone(), &shared.closing);
-        let served = AssertUnwindSafe(self.serve(offered, arguments, origin)).catch_unwind();
+        let served = AssertUnwindSafe(self.serve(origin, work)).catch_unwind();
         async {
             tokio::select! {
                 biased;
@@ -155,19 +186,11 @@ impl Surface {
         .await
     }
 
-    async fn serve(
-        &self,
-        offered: &Offered,
-        arguments: Option<Map<String, Value>>,
-        origin: Origin,
-    ) -> Result<Answer> {
+    async fn serve<T>(&self, origin: Origin, work: impl AsyncFnOnce(Arc<Call>) -> Result<T>) -> Result<T> {
         let shared = &*self.shared;
         let permit = Arc::clone(&shared.permits).acquire_owned().await.ok();
-        let tool = offered.tool;
         tracing::debug!("served");
-        let reader = Reader { tool: tool.name, schema: &offered.full, later: tool.later };
-        let arguments = reader.read(arguments)?;
-        let call = Call {
+        let call = Arc::new(Call {
             orchestrator: shared.orchestrator.clone(),
             defaults: Arc::clone(&shared.defaults),
             reporter: origin.reporter,
@@ -176,8 +199,8 @@ impl Surface {
             permit: Mutex::new(permit),
             traffic: Arc::clone(&shared.traffic),
             id: origin.id,
-        };
-        let outcome = (tool.run)(&call, arguments).await;
+        });
+        let outcome = work(Arc::clone(&call)).await;
         // A client that does not read its answers gets no more of them: the permit is kept until there is room.
         shared.traffic.may_answer(&call.id).await;
         outcome
@@ -271,7 +294,7 @@ pub(crate) mod tests {
             agent_command: String::new(),
             result_tokens: limits::RESULT_TOKENS,
         };
-        Surface::with_tools(Orchestrator::new(settings), defaults, &[&FAKE])
+        Surface::with_tools(Orchestrator::new(settings), defaults, vec![&FAKE])
     }
 
     async fn call(surface: &Surface, behaviour: &str) -> Result<Answer> {

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::call::Call;
+use super::toolset::Toolset;
 use super::{
     agent, circuit, command, context, diagnose, error, events, health, message, metrics, performance,
     progress, schema, session, task, webhook,
@@ -50,55 +51,86 @@ pub(crate) enum Effect {
     Ends,
     /// Runs what the caller wrote: anything may come of it, beyond this machine too.
     Runs,
+    /// As [`Self::Adds`], and from then on tells something beyond this machine.
+    Tells,
 }
 
-/// Every tool of this version.
-pub(crate) const TOOLS: &[&Tool] = &[
-    &session::create::TOOL,
-    &session::list::TOOL,
-    &session::status::TOOL,
-    &session::update::TOOL,
-    &session::input::TOOL,
-    &session::output::TOOL,
-    &session::logs::TOOL,
-    &session::reset::TOOL,
-    &session::close::TOOL,
-    &session::cleanup::TOOL,
-    &session::stats::TOOL,
-    &command::execute::TOOL,
-    &command::status::TOOL,
-    &command::batch::TOOL,
-    &command::broadcast::TOOL,
-    &command::signal::TOOL,
-    &task::distribute::TOOL,
-    &task::status::TOOL,
-    &task::cancel::TOOL,
-    &task::retry::TOOL,
-    &task::control::TOOL,
-    &performance::monitor::TOOL,
-    &performance::history::TOOL,
-    &performance::tune::TOOL,
-    &metrics::export::TOOL,
-    &progress::TOOL,
-    &agent::register::TOOL,
-    &agent::deregister::TOOL,
-    &agent::list::TOOL,
-    &agent::execute::TOOL,
-    &message::send::TOOL,
-    &message::receive::TOOL,
-    &context::add::TOOL,
-    &context::get::TOOL,
-    &context::compress::TOOL,
-    &events::poll::TOOL,
-    &webhook::register::TOOL,
-    &webhook::list::TOOL,
-    &webhook::delete::TOOL,
-    &health::check::TOOL,
-    &error::recover::TOOL,
-    &circuit::status::TOOL,
-    &circuit::reset::TOOL,
-    &diagnose::TOOL,
+/// Every tool of this version, by the set that it is in.
+pub(crate) const SETS: &[(Toolset, &[&Tool])] = &[
+    (
+        Toolset::Core,
+        &[
+            &session::create::TOOL,
+            &session::list::TOOL,
+            &session::status::TOOL,
+            &session::input::TOOL,
+            &session::output::TOOL,
+            &session::close::TOOL,
+            &command::execute::TOOL,
+            &command::status::TOOL,
+            &command::signal::TOOL,
+        ],
+    ),
+    (Toolset::Commands, &[&command::batch::TOOL, &command::broadcast::TOOL]),
+    (
+        Toolset::Tasks,
+        &[
+            &task::distribute::TOOL,
+            &task::status::TOOL,
+            &task::cancel::TOOL,
+            &task::retry::TOOL,
+            &task::control::TOOL,
+            &progress::TOOL,
+        ],
+    ),
+    (
+        Toolset::Monitor,
+        &[
+            &session::logs::TOOL,
+            &session::stats::TOOL,
+            &performance::monitor::TOOL,
+            &performance::history::TOOL,
+            &metrics::export::TOOL,
+            &events::poll::TOOL,
+            &health::check::TOOL,
+            &diagnose::TOOL,
+        ],
+    ),
+    (
+        Toolset::Agents,
+        &[
+            &agent::register::TOOL,
+            &agent::deregister::TOOL,
+            &agent::list::TOOL,
+            &agent::execute::TOOL,
+            &message::send::TOOL,
+            &message::receive::TOOL,
+            &context::add::TOOL,
+            &context::get::TOOL,
+            &context::compress::TOOL,
+        ],
+    ),
+    (
+        Toolset::Ops,
+        &[
+            &session::update::TOOL,
+            &session::reset::TOOL,
+            &session::cleanup::TOOL,
+            &error::recover::TOOL,
+            &circuit::status::TOOL,
+            &circuit::reset::TOOL,
+            &performance::tune::TOOL,
+            &webhook::register::TOOL,
+            &webhook::list::TOOL,
+            &webhook::delete::TOOL,
+        ],
+    ),
 ];
+
+/// Every tool of this version.
+pub(crate) fn all() -> impl Iterator<Item = &'static Tool> {
+    SETS.iter().flat_map(|(_, tools)| tools.iter().copied())
+}
 
 /// A tool with its schemas.
 pub(crate) struct Offered {
@@ -132,6 +164,7 @@ fn annotations(effect: Effect) -> ToolAnnotations {
         Effect::Destroys => (true, false, false),
         Effect::Ends => (true, true, false),
         Effect::Runs => (true, false, true),
+        Effect::Tells => (false, false, true),
     };
     ToolAnnotations::new()
         .read_only(false)
@@ -142,9 +175,7 @@ fn annotations(effect: Effect) -> ToolAnnotations {
 
 /// Every tool as its file under `tool-schemas/` has it: the name, and the text of the file.
 pub fn schema_files() -> Vec<(&'static str, String)> {
-    TOOLS
-        .iter()
-        .copied()
+    all()
         .map(|tool| {
             let published = offer(tool).published;
             let file = json!({
@@ -213,7 +244,7 @@ mod tests {
     #[test]
     fn published_tools_are_small_and_plain() {
         let mut bytes = 0;
-        for tool in TOOLS {
+        for tool in all() {
             let published = offer(tool).published;
             assert!(tool.name.len() <= 24, "{}", tool.name);
             assert!(tool.description.len() < 2_048, "{}", tool.name);
@@ -238,6 +269,15 @@ mod tests {
     }
 
     #[test]
+    fn every_tool_is_in_one_set() {
+        let mut names: Vec<&str> = all().map(|tool| tool.name).collect();
+        names.sort_unstable();
+        assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");
+        let sets: Vec<Toolset> = SETS.iter().map(|(set, _)| *set).collect();
+        assert_eq!(sets, Toolset::ALL);
+    }
+
+    #[test]
     fn the_checked_in_schemas_are_up_to_date() {
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tool-schemas");
         let stale = stale_schema_files(&directory).unwrap();
@@ -246,7 +286,7 @@ mod tests {
 
     #[test]
     fn what_comes_later_is_not_offered_now() {
-        for tool in TOOLS {
+        for tool in all() {
             let full = offer(tool).full;
             for later in tool.later {
                 assert!(full["properties"].get(later).is_none(), "{}: {later}", tool.name);

@@ -22,6 +22,7 @@ pub mod stats;
 mod stream;
 pub mod tasks;
 mod waiting;
+pub mod watching;
 pub mod webhooks;
 mod worker;
 

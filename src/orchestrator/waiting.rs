@@ -31,16 +31,19 @@ impl Orchestrator {
         wait: Duration,
     ) -> Result<bool> {
         let access = self.access(session.as_str()).await?;
-        let mut named = match command {
+        let last = access.last_command.as_ref();
+        // A command that was accepted a moment ago may begin before the wait does: its output counts from there.
+        let begins = last.filter(|last| {
+            matches!(until, Until::Match(_)) && last.output_from.is_none() && !last.is_ended()
+        });
+        let mut named = match command.or(begins.map(|command| &command.id)) {
             Some(id) => Some(self.command(id.as_str()).await?),
             None => None,
         };
         let come = async {
             let begin = match &mut named {
                 Some(watch) => begin(watch).await,
-                None if matches!(until, Until::Match(_)) => {
-                    access.last_command.as_ref().and_then(|command| command.output_from)
-                }
+                None if matches!(until, Until::Match(_)) => last.and_then(|command| command.output_from),
                 None => None,
             };
             let since = since.or(begin).unwrap_or_else(|| access.output.end());

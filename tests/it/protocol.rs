@@ -22,7 +22,7 @@ fn hello(version: &str) -> Value {
     json!({"protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "it", "version": "0"}})
 }
 
-fn modern_meta() -> Value {
+pub fn modern_meta() -> Value {
     json!({
         "io.modelcontextprotocol/protocolVersion": MODERN,
         "io.modelcontextprotocol/clientInfo": {"name": "it", "version": "0"},
@@ -140,9 +140,9 @@ pub fn misfits(path: &str, schema: &Value, value: &Value) -> Vec<String> {
     let known = ["type", "properties", "required", "items", "enum", "additionalProperties", "description"];
     let mut wrong = Vec::new();
     if let Some(bad) = schema.as_object().and_then(|schema| {
-        schema
-            .keys()
-            .find(|key| !known.contains(&key.as_str()) && !["minimum", "maximum"].contains(&key.as_str()))
+        schema.keys().find(|key| {
+            !known.contains(&key.as_str()) && !["minimum", "maximum", "minItems"].contains(&key.as_str())
+        })
     }) {
         wrong.push(format!("{path}: the checker does not know the keyword {bad}"));
     }
@@ -161,6 +161,9 @@ pub fn misfits(path: &str, schema: &Value, value: &Value) -> Vec<String> {
     }
     if schema["enum"].as_array().is_some_and(|words| !words.contains(value)) {
         wrong.push(format!("{path}: {value} is none of {}", schema["enum"]));
+    }
+    if value.as_array().is_some_and(|items| (items.len() as u64) < schema["minItems"].as_u64().unwrap_or(0)) {
+        wrong.push(format!("{path} has too few items"));
     }
     if let (Some(items), Some(of_each)) = (value.as_array(), schema.get("items")) {
         let items = items.iter().enumerate();

@@ -22,7 +22,7 @@ use crate::model::{OnTimeout, ResourceLimits, Retries, WhenBusy};
 pub(crate) const TOOL: Tool = Tool {
     name: "command_execute",
     title: "Run a command",
-    description: "Runs a command in a session's shell, any text: several lines, heredocs, pipes. Directory and \
+    description: "Runs a command in a session's shell, or starts one that runs on in the background. Any text: several lines, heredocs, pipes. Directory and \
         variables that it sets remain. Returns output (its own only), exitCode and success; a command that fails is an \
         error result with the same fields. The call blocks at most wait (default 45 s); then, and at once with \
         background, it answers running:true with commandId and cursor, and the command goes on: follow it with \

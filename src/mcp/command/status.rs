@@ -20,10 +20,10 @@ use crate::term::excerpt::Excerpt;
 pub(crate) const TOOL: Tool = Tool {
     name: "command_status",
     title: "Follow commands",
-    description: "Shows commands that were started before, with their output as command_execute shows it. With wait it \
-        blocks until each has ended or asks for input, or the time is over; without, it answers at once. since (a \
-        cursor) gives only what was printed later. Several commandIds give results, one for each; a failure among \
-        them does not make the call an error.",
+    description: "Waits for commands that were started in the background, or shows how they are, with their output as \
+        command_execute shows it. With wait it blocks until each has ended or asks for input, or the time is over; \
+        without, it answers at once. since (a cursor) gives only what was printed later. Several commandIds give \
+        results, one for each; a failure among them does not make the call an error.",
     effect: Effect::Reads,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Status>,

@@ -20,7 +20,7 @@ pub(crate) const TOOL: Tool = Tool {
     title: "Read a context",
     description: "Gives the messages that context_add kept of a session, in their order, as context_compress left them: all, \
         the last few (recent), or what fits into maxTokens: system messages first, then the latest. original gives every \
-        message as it came. Pass cursor and offset of one answer as since and offset to read on.",
+        message as it came. What did not fit is read on with offset and since.",
     effect: Effect::Reads,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Context>,

@@ -12,7 +12,7 @@ use super::remedy::Remedy;
 use super::*;
 use crate::clock::Timestamp;
 use crate::mcp::arguments::Reader;
-use crate::mcp::tools::{TOOLS, offer};
+use crate::mcp::tools::{all, offer};
 use crate::model::fixtures;
 use crate::model::{CommandState, EndReason, Ending};
 use crate::orchestrator::Usage;
@@ -51,7 +51,7 @@ fn failed(
 
 /// The tool takes the arguments as they are: none is unknown, missing, or read as something else.
 fn can_be_made(remedy: &Remedy) {
-    let tool = TOOLS.iter().find(|tool| tool.name == remedy.tool);
+    let tool = all().find(|tool| tool.name == remedy.tool);
     let tool = tool.unwrap_or_else(|| panic!("there is no tool for {remedy:?}"));
     let schema = offer(tool).full;
     let reader = Reader { tool: tool.name, schema: &schema, later: tool.later };

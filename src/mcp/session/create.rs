@@ -26,8 +26,8 @@ use crate::model::{
 pub(crate) const TOOL: Tool = Tool {
     name: "session_create",
     title: "Create a session",
-    description: "Starts a shell on a terminal of its own and returns when it is at its prompt. \
-        The session keeps directory, environment and jobs between commands. \
+    description: "Opens a new terminal with a fresh shell and returns when it is at its prompt. \
+        The session keeps its directory, environment and jobs between commands. \
         Use one session for each job that runs at the same time. Returns sessionId.",
     effect: Effect::Adds,
     input: schema::of_arguments::<Arguments>,

@@ -27,7 +27,7 @@ const LABELS_SHARE: usize = 8;
 pub(crate) const TOOL: Tool = Tool {
     name: "session_list",
     title: "List sessions",
-    description: "Lists sessions, ended ones too, with status, cpu (percent of a core) and memory (MB) of everything \
+    description: "Lists and finds sessions, ended ones too, with status (idle, active…), cpu (percent of a core) and memory (MB) of everything \
         in them. All arguments are optional: query is searched in name and workingDirectory, name is a glob, \
         metadata is {path: value} with dots in paths.",
     effect: Effect::Reads,

@@ -20,7 +20,7 @@ use crate::model::{Status, constraint};
 pub(crate) const TOOL: Tool = Tool {
     name: "session_update",
     title: "Change a session",
-    description: "Changes a session's name, metadata (merged; null removes a key), capabilities, constraints, terminal \
+    description: "Renames or changes a session: name, metadata (merged; null removes a key), capabilities, constraints, terminal \
         size, or environment (exported before the next command). Of the statuses only completed and terminated can \
         be set: they end the session.",
     effect: Effect::Sets,

@@ -48,6 +48,7 @@ pub(in crate::orchestrator) enum Read {
     Recovery(SessionId, oneshot::Sender<Option<RecoveryReport>>),
     Circuits(Option<String>, oneshot::Sender<Vec<CircuitView>>),
     Run(String, oneshot::Sender<Result<RunView>>),
+    RunViews(oneshot::Sender<Vec<RunView>>),
     Plan(Box<NewRun>, Workplace, oneshot::Sender<Result<Plan>>),
     Tasks(TaskQuery, usize, oneshot::Sender<Result<TaskReport>>),
     Progress(TaskQuery, usize, oneshot::Sender<Result<Progress>>),
@@ -142,6 +143,9 @@ impl Dispatcher {
             }
             Read::Run(selector, reply) => {
                 let _ = reply.send(self.engine.run_view(&selector));
+            }
+            Read::RunViews(reply) => {
+                let _ = reply.send(self.engine.run_views().collect());
             }
             Read::Plan(new, workplace, reply) => {
                 let _ = reply.send(self.engine.plan(clock::now(), *new, workplace));
