@@ -21,7 +21,8 @@ impl Orchestrator {
     /// Waits for something of a session's output, at most `wait`. Returns whether it came.
     ///
     /// What counts lies behind `since`; without one, it is the output of `command` if one is named, for a
-    /// pattern the output of the command that runs or ran last, and else whatever comes from now on.
+    /// pattern the output of the command that runs or ran last, and else whatever comes from now on. When a
+    /// command is named, its end is the end of the wait.
     pub async fn wait_output(
         &self,
         session: &SessionId,
@@ -47,12 +48,13 @@ impl Orchestrator {
                 None => None,
             };
             let since = since.or(begin).unwrap_or_else(|| access.output.end());
+            let followed = named.clone().filter(|_| command.is_some());
             match (until, named) {
                 (Until::Exit, Some(mut watch)) => watch.wait_for(Command::is_ended).await.is_ok(),
                 (Until::Exit, None) => self.exit(session, &access).await,
-                (Until::Output, _) => output_behind(&access, since).await,
+                (Until::Output, _) => output_behind(&access, since, followed).await,
                 (Until::Quiet(pause), _) => quiet(&access, pause).await,
-                (Until::Match(pattern), _) => matching(&access, since, &pattern).await,
+                (Until::Match(pattern), _) => matching(&access, since, &pattern, followed).await,
                 (Until::Idle, _) => self.idle(session, &access).await,
             }
         };
@@ -112,7 +114,19 @@ async fn begin(watch: &mut CommandWatch) -> Option<u64> {
     begun.ok().and_then(|command| command.output_from)
 }
 
-async fn output_behind(access: &Access, since: u64) -> bool {
+/// Where the output of a command that is followed ends, as soon as it does.
+async fn end_of(followed: &mut Option<CommandWatch>) -> u64 {
+    let ended = match followed {
+        Some(watch) => watch.wait_for(Command::is_ended).await.ok().map(|command| command.output_to),
+        None => None,
+    };
+    match ended {
+        Some(to) => to.unwrap_or(0),
+        None => std::future::pending().await,
+    }
+}
+
+async fn output_behind(access: &Access, since: u64, mut followed: Option<CommandWatch>) -> bool {
     let mut end = access.output.subscribe();
     let mut watch = access.watch.clone();
     loop {
@@ -120,6 +134,7 @@ async fn output_behind(access: &Access, since: u64) -> bool {
             return true;
         }
         tokio::select! {
+            to = end_of(&mut followed) => return to > since,
             changed = end.changed() => if changed.is_err() { return false },
             ended = watch.wait_for(|session| !session.status.is_live()) => {
                 drop(ended);
@@ -137,7 +152,7 @@ async fn quiet(access: &Access, pause: Duration) -> bool {
 }
 
 /// A line behind `since` that matches; the unfinished last line counts as it stands.
-async fn matching(access: &Access, since: u64, pattern: &Regex) -> bool {
+async fn matching(access: &Access, since: u64, pattern: &Regex, mut followed: Option<CommandWatch>) -> bool {
     let mut end = access.output.subscribe();
     let mut watch = access.watch.clone();
     let size = access.output.size();
@@ -164,6 +179,7 @@ async fn matching(access: &Access, since: u64, pattern: &Regex) -> bool {
             return true;
         }
         tokio::select! {
+            last = end_of(&mut followed) => if to >= last { return false },
             changed = end.changed() => if changed.is_err() { return false },
             ended = watch.wait_for(|session| !session.status.is_live()) => {
                 drop(ended);

@@ -54,7 +54,7 @@ fn a_compilers_errors_are_told_with_their_places() {
         "errors": [{"file": "src/lib.rs", "line": 3, "column": 5, "message": "cannot find value `missing` in this scope [E0425]"}],
     });
     assert_eq!((&outcome.structured["parsed"], outcome.exit()), (&parsed, Some(101)), "{}", outcome.text);
-    assert!(outcome.text.contains(" · cargo: 1 errors"), "{}", outcome.text);
+    assert!(outcome.text.contains(" · cargo: 1 error"), "{}", outcome.text);
     let status = client.call("command_status", json!({"commandId": outcome.command()}));
     assert_eq!(status.structured["parsed"], parsed);
     // Words of a compiler in another program's mouth are nothing.

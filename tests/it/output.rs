@@ -146,6 +146,28 @@ fn a_reader_waits_for_output() {
     client.ended(&id);
 }
 
+/// With a progress token a wait may be long: only the end of the command can be why this one is short.
+#[test]
+fn a_wait_for_what_a_command_never_prints_ends_with_it() {
+    let scratch = Scratch::new("reader");
+    let (mut client, session) = bash();
+    let flag = Flag::in_(&scratch);
+    let id = client.start_command(&session, &format!("echo once; {}", flag.awaited()));
+    let wait = json!({"until": "match", "pattern": "never", "timeout": "1h"});
+    let arguments = json!({"sessionId": session, "commandId": id, "wait": wait});
+    let params =
+        json!({"name": "session_output", "arguments": arguments, "_meta": {"progressToken": "reading"}});
+    let while_it_runs = client.send("tools/call", params.clone());
+    client.status(&session);
+    flag.raise();
+    let afterwards = client.send("tools/call", params);
+    for call in [while_it_runs, afterwards] {
+        let reading = client.outcome(call);
+        assert_eq!(reading.structured["timedOut"], true, "{reading:?}");
+        assert_eq!(reading.output(), "once\n");
+    }
+}
+
 #[test]
 fn logs_show_output_and_events_in_order() {
     let (mut client, session) = bash();

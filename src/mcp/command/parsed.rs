@@ -74,8 +74,8 @@ impl Parsed {
     pub(in crate::mcp) fn fact(&self) -> String {
         let errors = self.errors.len() as u64 + self.omitted_errors;
         let figures = [
-            (errors, "errors"),
-            (self.warnings, "warnings"),
+            (errors, if errors == 1 { "error" } else { "errors" }),
+            (self.warnings, if self.warnings == 1 { "warning" } else { "warnings" }),
             (self.passed, "passed"),
             (self.failed, "failed"),
             (self.skipped, "skipped"),

@@ -108,7 +108,7 @@ struct Reading {
     omitted_from: Option<u64>,
     #[serde(flatten)]
     condensed: Option<Saved>,
-    /// What was waited for did not come in time.
+    /// What was waited for did not come in time, or before the command's end.
     #[serde(skip_serializing_if = "is_default")]
     timed_out: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
