@@ -320,7 +320,7 @@ pub const LIMIT_PAUSE: Duration = Duration::from_millis(500);
 /// The same where the number of processes is bounded: a thousand more come in half a second.
 pub const PROCESS_PAUSE: Duration = Duration::from_millis(100);
 /// The lowest bound on open files that can be set: shells keep theirs at ten and above.
-pub const LEAST_OPEN_FILES: u64 = 32;
+pub const LEAST_OPEN_FILES: u32 = 32;
 /// How often the health of everything is looked at, unless configured.
 pub const HEALTH_EVERY: Duration = Duration::from_secs(30);
 /// The shortest pause between two such looks: one reads a file of every process on the machine.

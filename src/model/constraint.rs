@@ -13,8 +13,8 @@ use crate::model::{Bounds, ResourceLimits};
 enum Constraint {
     Memory(u64),
     CpuTime(Duration),
-    Processes(u64),
-    OpenFiles(u64),
+    Processes(u32),
+    OpenFiles(u32),
     Timeout(Duration),
     Niceness(i32),
 }
@@ -35,7 +35,7 @@ const PRIORITIES: [(&str, i32); 4] = [("lowest", 19), ("low", 10), ("normal", 0)
 fn parse(text: &str) -> Result<Option<Constraint>> {
     let Some((name, value)) = text.split_once(':') else { return Ok(None) };
     let (name, value) = (name.trim().to_ascii_lowercase(), value.trim().to_ascii_lowercase());
-    let count = |least: u64| value.parse().ok().filter(|count| *count >= least);
+    let count = |least: u32| value.parse().ok().filter(|count| *count >= least);
     let duration = || parse_duration(&value).filter(|it| !it.is_zero() && *it <= limits::LONGEST);
     let constraint = match name.as_str() {
         "max-memory" => parse_size(&value).filter(|bytes| *bytes > 0).map(Constraint::Memory),

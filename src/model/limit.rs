@@ -12,9 +12,14 @@ pub struct ResourceLimits {
     /// Milliseconds of CPU time of the whole tree.
     pub cpu_ms: Option<u64>,
     /// Processes at once, the session's shell included where they are a session's.
-    pub processes: Option<u64>,
+    pub processes: Option<u32>,
     /// Files that any one process may have open at once.
-    pub open_files: Option<u64>,
+    pub open_files: Option<u32>,
+}
+
+/// The smaller of two bounds, where there are two.
+fn tighter<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
+    a.into_iter().chain(b).min()
 }
 
 impl ResourceLimits {
@@ -26,7 +31,6 @@ impl ResourceLimits {
     /// Both at once: of each pair the tighter.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
-        let tighter = |a: Option<u64>, b: Option<u64>| a.into_iter().chain(b).min();
         Self {
             memory_bytes: tighter(self.memory_bytes, other.memory_bytes),
             cpu_ms: tighter(self.cpu_ms, other.cpu_ms),

@@ -43,7 +43,8 @@ impl Slot {
     }
 
     /// Lets no process of the session have more files open than this, for good.
-    pub fn bound_open_files(&self, most: u64) -> io::Result<()> {
+    pub fn bound_open_files(&self, most: u32) -> io::Result<()> {
+        let most = u64::from(most);
         self.members().into_iter().try_for_each(|pid| {
             let hard =
                 procfs::open_files_limit(pid).and_then(|(_, hard)| hard).map_or(most, |it| it.min(most));
@@ -54,7 +55,8 @@ impl Slot {
 
     /// The same for what the shell starts from now on, until [`Slot::lift_open_files`]. The shell has the
     /// bound as well, and a process may lift its own as far as its session lets it.
-    pub fn bound_open_files_for_now(&self, most: u64) -> Option<FileBound> {
+    pub fn bound_open_files_for_now(&self, most: u32) -> Option<FileBound> {
+        let most = u64::from(most);
         let shell = self.shells().pop()?;
         let (before, hard) = procfs::open_files_limit(shell)?;
         let set = before.map_or(most, |it| it.min(most));

@@ -91,10 +91,10 @@ pub(in crate::mcp) struct Limits {
     /// ms
     max_cpu_time: Option<Milliseconds>,
     #[schemars(range(min = 1))]
-    max_processes: Option<u64>,
+    max_processes: Option<u32>,
     /// In one process
     #[schemars(range(min = limits::LEAST_OPEN_FILES))]
-    max_open_files: Option<u64>,
+    max_open_files: Option<u32>,
 }
 
 impl ExitCodes {

@@ -310,8 +310,8 @@ fn of_command(
             Reason::Timeout => Some(command.timeout_ms),
             Reason::MemoryLimit => command.limits.memory_bytes,
             Reason::CpuLimit => command.limits.cpu_ms,
-            Reason::ProcessLimit => command.limits.processes,
-            Reason::FileLimit => command.limits.open_files,
+            Reason::ProcessLimit => command.limits.processes.map(u64::from),
+            Reason::FileLimit => command.limits.open_files.map(u64::from),
             Reason::SessionLost | Reason::ServerRestart => None,
         };
         let finding = Finding::new(Kind::Ended(reason), format!("`{text}` {words}"));

@@ -146,9 +146,9 @@ struct Limits {
     #[serde(skip_serializing_if = "Option::is_none")]
     max_cpu_time: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    max_processes: Option<u64>,
+    max_processes: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    max_open_files: Option<u64>,
+    max_open_files: Option<u32>,
 }
 
 #[derive(Clone, Debug, Serialize, JsonSchema)]

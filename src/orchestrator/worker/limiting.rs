@@ -104,10 +104,10 @@ impl Usage {
 /// The first limit that is passed.
 fn passed(limits: &ResourceLimits, usage: Usage, by: Offender) -> Option<Breach> {
     let pairs = [
-        (Limit::Processes, limits.processes, usage.processes),
+        (Limit::Processes, limits.processes.map(u64::from), usage.processes),
         (Limit::Memory, limits.memory_bytes, usage.memory_bytes),
         (Limit::CpuTime, limits.cpu_ms, usage.cpu_ms),
-        (Limit::OpenFiles, limits.open_files, usage.open_files),
+        (Limit::OpenFiles, limits.open_files.map(u64::from), usage.open_files),
     ];
     pairs.into_iter().find_map(|(limit, allowed, measured)| {
         let allowed = allowed.filter(|allowed| measured > *allowed)?;
