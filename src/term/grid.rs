@@ -174,12 +174,12 @@ impl Grid {
 
     pub(super) fn up(&mut self, count: usize) {
         let top = if self.row >= self.region.0 { self.region.0 } else { 0 };
-        self.row = self.row.saturating_sub(count).max(top);
+        self.move_to_row(self.row.saturating_sub(count).max(top));
     }
 
     pub(super) fn down(&mut self, count: usize) {
         let bottom = if self.row <= self.region.1 { self.region.1 } else { self.height - 1 };
-        self.row = (self.row + count).min(bottom);
+        self.move_to_row((self.row + count).min(bottom));
     }
 
     pub(super) fn left(&mut self, count: usize) {
@@ -196,6 +196,8 @@ impl Grid {
 
     pub(super) fn move_to_row(&mut self, row: usize) {
         self.row = row.min(self.height - 1);
+        // Where the next character would have wrapped, it does not any more.
+        self.move_to_column(self.column);
     }
 
     pub(super) fn save_cursor(&mut self) {

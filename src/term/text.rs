@@ -419,13 +419,15 @@ mod tests {
         }
 
         /// On a screen that never scrolls, the text is what an emulator shows. Left out is what the
-        /// emulator does differently from xterm: DCH near the edge, and ED 1 in the second row.
+        /// emulator does differently from xterm: DCH near the edge, ED 1 in the second row, and EL 0 behind a full
+        /// row, of which xterm erases the last character.
         #[test]
         fn simple_editing_agrees_with_an_emulator(
             operations in prop::collection::vec(prop_oneof![
                 "[a-z]{1,15}", Just("\r".to_string()), Just("\u{8}".to_string()),
                 "[1-9]".prop_map(|n| format!("\x1b[{n}A")), "[1-9]".prop_map(|n| format!("\x1b[{n}C")),
-                "[1-9]".prop_map(|n| format!("\x1b[{n}D")), "[0-2]".prop_map(|n| format!("\x1b[{n}K")),
+                "[1-9]".prop_map(|n| format!("\x1b[{n}D")), "[12]".prop_map(|n| format!("\x1b[{n}K")),
+                Just("\r\x1b[K".to_string()),
                 "[1-9]".prop_map(|n| format!("\x1b[{n}X")), "[1-9]".prop_map(|n| format!("\x1b[{n}@")), Just("\x1b[J".to_string()),
                 "[1-9];[1-9]".prop_map(|n| format!("\x1b[{n}H")), Just("\x1b7".to_string()),
                 Just("\x1b8".to_string()), "[1-3]".prop_map(|n| format!("\x1b[{n}L")),
