@@ -97,12 +97,10 @@ impl ErrorCode {
     /// Whether the same call, unchanged, may succeed later.
     pub fn is_retryable(self) -> bool {
         match self {
-            Self::SessionBusy
-            | Self::Overloaded
-            | Self::Timeout
-            | Self::StorageFailed
-            | Self::CircuitOpen => true,
-            Self::InvalidArgument
+            Self::SessionBusy | Self::Overloaded | Self::Timeout | Self::CircuitOpen => true,
+            // What the call was for may have begun.
+            Self::StorageFailed
+            | Self::InvalidArgument
             | Self::SessionNotFound
             | Self::CommandNotFound
             | Self::TaskNotFound

@@ -319,6 +319,10 @@ pub const PROCESS_GRACE: Duration = Duration::from_millis(50);
 pub const LIMIT_PAUSE: Duration = Duration::from_millis(500);
 /// The same where the number of processes is bounded: a thousand more come in half a second.
 pub const PROCESS_PAUSE: Duration = Duration::from_millis(100);
+/// The lowest bound on memory that can be set, in bytes: a shell alone takes half of it.
+pub const LEAST_MEMORY: u64 = 8 << 20;
+/// The lowest bound on CPU time that can be set: clean shells start in less.
+pub const LEAST_CPU_TIME: Duration = Duration::from_millis(100);
 /// The lowest bound on open files that can be set: shells keep theirs at ten and above.
 pub const LEAST_OPEN_FILES: u32 = 32;
 /// How often the health of everything is looked at, unless configured.

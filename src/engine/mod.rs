@@ -302,7 +302,7 @@ impl Engine {
             Request::Recover(request) => {
                 self.recover(now, &request, step).map(|report| Reply::Recovery(Box::new(report)))
             }
-            Request::ResetCircuit(key) => Ok(self.reset_circuit(&key)),
+            Request::ResetCircuit(key) => Ok(self.reset_circuit(now, &key)),
             Request::Close { sessions, mode, grace, reason } => {
                 let reason = reason.unwrap_or_else(|| "closed".to_owned());
                 for session in &sessions {

@@ -157,7 +157,8 @@ async fn case(call: &Call, session: &Session, asked: Asked, output_tokens: usize
         }
         Some(_) | None => None,
     };
-    let found = look::of_session(&observed, usage, output.as_deref(), asked, clock::now().wall);
+    let stale_after = call.orchestrator.stale_after();
+    let found = look::of_session(&observed, usage, output.as_deref(), asked, clock::now().wall, stale_after);
     Ok(Case { observed, found })
 }
 

@@ -38,8 +38,10 @@ fn parse(text: &str) -> Result<Option<Constraint>> {
     let count = |least: u32| value.parse().ok().filter(|count| *count >= least);
     let duration = || parse_duration(&value).filter(|it| !it.is_zero() && *it <= limits::LONGEST);
     let constraint = match name.as_str() {
-        "max-memory" => parse_size(&value).filter(|bytes| *bytes > 0).map(Constraint::Memory),
-        "max-cpu-time" => duration().map(Constraint::CpuTime),
+        "max-memory" => {
+            parse_size(&value).filter(|bytes| *bytes >= limits::LEAST_MEMORY).map(Constraint::Memory)
+        }
+        "max-cpu-time" => duration().filter(|it| *it >= limits::LEAST_CPU_TIME).map(Constraint::CpuTime),
         "max-processes" => count(1).map(Constraint::Processes),
         "max-open-files" => count(limits::LEAST_OPEN_FILES).map(Constraint::OpenFiles),
         "timeout" => duration().map(Constraint::Timeout),

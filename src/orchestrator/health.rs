@@ -40,6 +40,11 @@ pub struct Load {
 }
 
 impl Orchestrator {
+    /// A running command without output and without CPU for this long is stale.
+    pub fn stale_after(&self) -> Duration {
+        self.inner.settings.stale_after
+    }
+
     /// Looks at everything, or at one session and what all depend on.
     pub async fn health(&self, selector: Option<&str>) -> Result<HealthReport> {
         let (census, _) = self.read(|reply| Read::Subjects(Vec::new(), reply)).await?;

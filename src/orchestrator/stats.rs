@@ -30,9 +30,9 @@ pub struct SessionStats {
     pub average_memory: u64,
     /// Tasks of runs that are over.
     pub processed_tasks: usize,
-    /// Fresh shells that were put in place, or were to be.
+    /// Attempts at bringing sessions back, resets included.
     pub recovery_attempts: u64,
-    /// Sessions among those that live again.
+    /// Recoveries that went well.
     pub recovered: u64,
     /// The share of the commands that failed, from 0 to 1.
     pub failure_rate: f64,
@@ -68,11 +68,11 @@ fn figures(now: Timestamp, sessions: &[Session], stale: &HashSet<&SessionId>) ->
         executed += session.commands_executed;
         failed += session.commands_failed;
         stats.recovery_attempts += u64::from(session.retry_count);
-        let is_ailing = matches!(session.status, Status::Recovering | Status::Timeout);
+        stats.recovered += u64::from(session.recoveries);
+        let is_ailing = session.stopped || matches!(session.status, Status::Recovering | Status::Timeout);
         if session.status.is_live() {
             live += 1;
             uptime += now.since(session.created_at);
-            stats.recovered += u64::from(session.retry_count > 0 && session.status != Status::Recovering);
             if stale.contains(&session.id) {
                 stats.stale += 1;
             } else if !is_ailing {
@@ -108,7 +108,7 @@ mod tests {
             one(Status::Idle, 400_000),
             Session { id: SessionId::from_text("ses_stale"), ..one(Status::Active, 800_000) },
             one(Status::Active, 600_000),
-            Session { retry_count: 2, ..one(Status::Timeout, 600_000) },
+            Session { retry_count: 2, recoveries: 1, ..one(Status::Timeout, 600_000) },
             Session { retry_count: 3, kind: SessionKind::Director, ..one(Status::Error, 9_000_000) },
         ];
         let stats = figures(now, &sessions, &HashSet::from([&sessions[1].id]));

@@ -85,7 +85,7 @@ impl Store {
         }
         self.write(records).map_err(|error| {
             Error::new(ErrorCode::StorageFailed, format!("cannot write to the store: {error}"))
-                .with_hint("free disk space in the state directory; the call may have taken effect: look with session_list")
+                .with_hint("free disk space in the state directory; what the call was for may have begun: look with session_status before you call again")
         })
     }
 

@@ -13,7 +13,7 @@ use crate::engine::sessions::Fresh;
 use crate::engine::{EffectKind, Engine, Exit, Step};
 use crate::id::SessionId;
 use crate::limits;
-use crate::model::{EndReason, FailureCategory, Status};
+use crate::model::{EndReason, EventKind, FailureCategory, Status};
 
 /// What is interrupted in vain has been killed by then, and its shell has had time to notice.
 const INTERRUPT_TIME: Duration =
@@ -373,6 +373,9 @@ impl Engine {
         let Some(entry) = self.sessions.get_mut(id) else { return };
         let Some(mut course) = entry.recovery.course.take() else { return };
         course.report.recovered = Some(recovered);
+        if !recovered && entry.closing.is_some() {
+            course.report.actions.push("the session was closed meanwhile".to_owned());
+        }
         course.report.strategy = course.at.strategy().unwrap_or(course.report.strategy);
         if recovered {
             entry.recovery.back_at = Some(now.moment);
@@ -383,7 +386,13 @@ impl Engine {
             entry.session.recoveries += u32::from(course.report.attempts > 0);
             step.sessions.insert(id.clone());
         }
+        let told = EventKind::Recovery {
+            strategy: course.report.strategy.as_str().to_owned(),
+            attempt: course.report.attempts,
+            outcome: if recovered { "recovered" } else { "not recovered" }.to_owned(),
+        };
         entry.recovery.last = Some(course.report);
+        self.note(now, id, told, step);
         if let (true, Some(key)) = (recovered, &course.key) {
             self.circuits.trial_succeeded(key);
         }

@@ -355,9 +355,19 @@ impl Engine {
         }
     }
 
-    pub(super) fn reset_circuit(&mut self, key: &str) -> Reply {
+    pub(super) fn reset_circuit(&mut self, now: Now, key: &str) -> Reply {
         let key = self.circuit_key(key);
         self.circuits.succeeded(&key);
+        let held: Vec<SessionId> = self
+            .sessions
+            .iter()
+            .filter(|(_, entry)| entry.recovery.course.is_none() && entry.recovery.timer.is_some())
+            .map(|(id, _)| id.clone())
+            .filter(|id| self.culprit(id).as_ref() == Some(&key))
+            .collect();
+        for id in &held {
+            self.wake(now, id, now.moment);
+        }
         Reply::Done
     }
 

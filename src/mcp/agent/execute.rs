@@ -123,7 +123,7 @@ fn request(call: &Call, arguments: Arguments) -> Result<(Place, NewCommand)> {
             delay_ms: arguments.retry_delay.map_or(1_000, |Milliseconds(delay)| delay),
             backoff: 2.0,
         }),
-        limits: arguments.resource_limits.map(Into::into).unwrap_or_default(),
+        limits: Limits::checked(arguments.resource_limits)?,
         ..NewCommand::line(command)
     };
     Ok((place, new))

@@ -12,7 +12,7 @@ use crate::engine::request::NewCommand;
 use crate::error::Result;
 use crate::limits;
 use crate::mcp::answer::Answer;
-use crate::mcp::arguments::typed;
+use crate::mcp::arguments::{refusal, typed};
 use crate::mcp::call::Call;
 use crate::mcp::check;
 use crate::mcp::schema::{self, Bytes, Condensing, Milliseconds, Variable};
@@ -108,14 +108,28 @@ impl ExitCodes {
     }
 }
 
-impl From<Limits> for ResourceLimits {
-    fn from(given: Limits) -> Self {
-        Self {
-            memory_bytes: given.max_memory.map(|Bytes(bytes)| bytes),
-            cpu_ms: given.max_cpu_time.map(|Milliseconds(milliseconds)| milliseconds),
+impl Limits {
+    /// What was given, unless nothing could live with it.
+    pub(in crate::mcp) fn checked(given: Option<Self>) -> Result<ResourceLimits> {
+        let Some(given) = given else { return Ok(ResourceLimits::default()) };
+        let least_ms = u64::try_from(limits::LEAST_CPU_TIME.as_millis()).unwrap_or(u64::MAX);
+        let memory = given.max_memory.map(|Bytes(bytes)| bytes);
+        let cpu_ms = given.max_cpu_time.map(|Milliseconds(milliseconds)| milliseconds);
+        if memory.is_some_and(|bytes| bytes < limits::LEAST_MEMORY) {
+            let least = limits::LEAST_MEMORY >> 20;
+            let field = "resourceLimits.maxMemory";
+            return Err(refusal(field, format!("'{field}' is at least {least}m: a shell takes that much")));
+        }
+        if cpu_ms.is_some_and(|given_ms| given_ms < least_ms) {
+            let field = "resourceLimits.maxCpuTime";
+            return Err(refusal(field, format!("'{field}' is at least {least_ms} ms")));
+        }
+        Ok(ResourceLimits {
+            memory_bytes: memory,
+            cpu_ms,
             processes: given.max_processes,
             open_files: given.max_open_files,
-        }
+        })
     }
 }
 
@@ -134,7 +148,7 @@ struct Tries {
 
 fn request(arguments: Arguments) -> Result<NewCommand> {
     let directory = arguments.working_directory.as_deref();
-    let limits = arguments.resource_limits;
+    let limits = Limits::checked(arguments.resource_limits)?;
     Ok(NewCommand {
         text: check::filled("command", arguments.command)?,
         timeout: arguments.timeout.map(Into::into),
@@ -150,7 +164,7 @@ fn request(arguments: Arguments) -> Result<NewCommand> {
             delay_ms: tries.delay.map_or(1_000, |Milliseconds(delay)| delay),
             backoff: tries.backoff.unwrap_or(2.0),
         }),
-        limits: limits.map(Into::into).unwrap_or_default(),
+        limits,
     })
 }
 

@@ -236,6 +236,10 @@ pub(super) fn failure(command: &Command) -> Option<String> {
             format!("command failed: {id} ended its shell with exit code {code}")
         }
         (None, Some(Ending::Exited(code))) => match command.signal() {
+            Some(signal @ 19..=22) => format!(
+                "command stopped, not ended, by {}: `fg` lets it go on, `kill -9 %+` ends it (exit code {code})",
+                signal_name(signal)
+            ),
             Some(signal) => format!("command killed: {} (exit code {code})", signal_name(signal)),
             None => format!("command failed: exit code {code}"),
         },
@@ -244,7 +248,7 @@ pub(super) fn failure(command: &Command) -> Option<String> {
 }
 
 fn signal_name(signal: i32) -> String {
-    const NAMES: [(i32, &str); 13] = [
+    const NAMES: [(i32, &str); 20] = [
         (1, "SIGHUP"),
         (2, "SIGINT"),
         (3, "SIGQUIT"),
@@ -253,11 +257,18 @@ fn signal_name(signal: i32) -> String {
         (7, "SIGBUS"),
         (8, "SIGFPE"),
         (9, "SIGKILL"),
+        (10, "SIGUSR1"),
         (11, "SIGSEGV"),
+        (12, "SIGUSR2"),
         (13, "SIGPIPE"),
         (14, "SIGALRM"),
         (15, "SIGTERM"),
+        (19, "SIGSTOP"),
+        (20, "SIGTSTP"),
+        (21, "SIGTTIN"),
+        (22, "SIGTTOU"),
         (24, "SIGXCPU"),
+        (25, "SIGXFSZ"),
     ];
     let named = NAMES.iter().find(|(number, _)| *number == signal);
     named.map_or_else(|| format!("signal {signal}"), |(_, name)| (*name).to_owned())

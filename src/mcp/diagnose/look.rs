@@ -12,9 +12,8 @@ use crate::model::{Command, CommandState, EndReason, Status};
 use crate::orchestrator::{Observation, Usage};
 use crate::term::diagnosis::{self, Category, Diagnosis};
 
-/// A running command is stuck when it was silent, and used no processor, for this long.
-const STALE: Duration = Duration::from_secs(300);
-/// The same for a caller who says that something is slow or stuck.
+/// For a caller who says that something is slow or stuck, a command is when it was silent, and used no
+/// processor, for this long.
 const SUSPECTED_STALE: Duration = Duration::from_secs(10);
 /// Percent of a core under which a process does nothing.
 const NO_CPU: f64 = 1.0;
@@ -24,6 +23,9 @@ const HIGH_CPU: f64 = 90.0;
 const BUSY: Duration = Duration::from_secs(10);
 /// Bytes from which on a session is large.
 const HIGH_MEMORY: u64 = 1 << 30;
+/// The same for a caller who asks about them.
+const SUSPECTED_CPU: f64 = 10.0;
+const SUSPECTED_MEMORY: u64 = 100 << 20;
 /// Longer problems are messages, not words about one.
 const WORDS_BYTES: usize = 200;
 
@@ -32,6 +34,8 @@ const WORDS_BYTES: usize = 200;
 pub(super) enum Kind {
     /// The shell is dead.
     SessionError,
+    /// A signal holds the shell.
+    Stopped,
     /// A command runs on after its timeout.
     TimedOut,
     /// A command runs, silent and idle.
@@ -67,6 +71,7 @@ impl Kind {
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::SessionError => "session_error",
+            Self::Stopped => "stopped",
             Self::TimedOut | Self::Ended(Reason::Timeout) => "timeout",
             Self::Stale => "stale",
             Self::AwaitingInput => "awaiting_input",
@@ -87,7 +92,7 @@ impl Kind {
     /// What of a session it is about.
     pub(super) fn component(self) -> &'static str {
         match self {
-            Self::SessionError | Self::Starting => "session",
+            Self::SessionError | Self::Stopped | Self::Starting => "session",
             Self::HighMemory | Self::HighCpu => "resources",
             Self::TimedOut
             | Self::Stale
@@ -240,14 +245,17 @@ fn hides_failure(text: &str) -> bool {
     is_piped && !shows
 }
 
-/// What is the matter with a session, worst first. `output` is that of its last command, if it was asked for.
+/// What is the matter with a session, worst first. `output` is that of its last command, if it was asked for;
+/// a command that is silent and uses no processor is stuck after `stale_after`.
 pub(super) fn of_session(
     observed: &Observation,
     usage: Option<Usage>,
     output: Option<&str>,
     asked: Asked,
     now: Timestamp,
+    stale_after: Duration,
 ) -> Vec<Finding> {
+    let stale_after = if asked.stuck { stale_after.min(SUSPECTED_STALE) } else { stale_after };
     let mut found = Vec::new();
     let session = &observed.session;
     match session.status {
@@ -268,8 +276,12 @@ pub(super) fn of_session(
         }
         Status::Idle | Status::Active | Status::Timeout | Status::Completed | Status::Terminated => {}
     }
+    if session.stopped {
+        let message = "a signal stopped the shell: nothing happens in it until it goes on";
+        found.push(Finding::new(Kind::Stopped, message));
+    }
     if let Some(command) = &observed.last_command {
-        of_command(&mut found, observed, command, usage, asked, now);
+        of_command(&mut found, observed, command, usage, now, stale_after);
         if let Some(output) = output {
             let exit = command.exit_code().filter(|exit| *exit != 0);
             found.extend(diagnosis::diagnose(output, exit).into_iter().map(|told| Finding::of(told, exit)));
@@ -287,8 +299,8 @@ fn of_command(
     observed: &Observation,
     command: &Command,
     usage: Option<Usage>,
-    asked: Asked,
     now: Timestamp,
+    stale_after: Duration,
 ) {
     let text = shortened(&command.text);
     if command.state == CommandState::Ended {
@@ -336,7 +348,7 @@ fn of_command(
     } else if let Some(prompt) = &command.awaiting_input {
         let waits = finding(Kind::AwaitingInput, "waits for input".to_owned());
         found.push(Finding { evidence: shortened(prompt.trim()), value: None, ..waits });
-    } else if is_idle && silent >= if asked.stuck { SUSPECTED_STALE } else { STALE } {
+    } else if is_idle && silent >= stale_after {
         let silent = spoken(milliseconds(silent));
         found.push(finding(Kind::Stale, format!("has printed nothing for {silent} and uses no processor")));
     } else {
@@ -346,14 +358,15 @@ fn of_command(
 
 #[expect(clippy::cast_precision_loss, reason = "rounded to megabytes")]
 fn of_usage(found: &mut Vec<Finding>, usage: Usage, asked: Asked) {
-    if asked.memory || usage.memory >= HIGH_MEMORY {
+    let processes = if usage.processes == 1 { "process takes" } else { "processes take" };
+    if usage.memory >= if asked.memory { SUSPECTED_MEMORY } else { HIGH_MEMORY } {
         let megabytes = (usage.memory as f64 / f64::from(1 << 20)).round();
-        let message = format!("{} processes take {megabytes} MB of memory", usage.processes);
+        let message = format!("{} {processes} {megabytes} MB of memory", usage.processes);
         found.push(Finding { value: Some(megabytes.into()), ..Finding::new(Kind::HighMemory, message) });
     }
-    if asked.cpu || (usage.cpu >= HIGH_CPU && usage.over >= BUSY) {
+    if (asked.cpu && usage.cpu >= SUSPECTED_CPU) || (usage.cpu >= HIGH_CPU && usage.over >= BUSY) {
         let percent = usage.cpu.round();
-        let message = format!("{} processes take {percent} % of a core", usage.processes);
+        let message = format!("{} {processes} {percent} % of a core", usage.processes);
         found.push(Finding { value: Some(percent.into()), ..Finding::new(Kind::HighCpu, message) });
     }
 }

@@ -48,6 +48,9 @@ pub(super) fn remedies(finding: &Finding, place: &Place<'_>) -> Vec<Remedy> {
             ),
             on_session(place, "read how it ended", "session_logs", json!({"lines": 30})),
         ],
+        Kind::Stopped => {
+            vec![on_session(place, "let it go on, or start its shell again", "error_recover", json!({}))]
+        }
         Kind::TimedOut | Kind::Stale => vec![
             on_session(place, "see what it shows", "session_output", json!({"mode": "screen"})),
             on_session(

@@ -198,10 +198,12 @@ fn observed(change: impl FnOnce(&mut Session, &mut Command)) -> Observation {
     Observation { session, last_command: Some(command), foreground: None, queued: 0, output_cursor: 0 }
 }
 
+const STALE: Duration = Duration::from_secs(300);
+
 fn seen(observed: &Observation, cpu: f64, output: Option<&str>, problem: &str, at: i64) -> Vec<&'static str> {
     let over = Duration::from_millis(u64::try_from(at).unwrap());
-    let usage = Usage { cpu, over, memory: 5 << 20, processes: 2 };
-    let found = of_session(observed, Some(usage), output, Asked::of(problem), Timestamp(at));
+    let usage = Usage { cpu, over, memory: 200 << 20, processes: 2 };
+    let found = of_session(observed, Some(usage), output, Asked::of(problem), Timestamp(at), STALE);
     found.iter().map(|finding| finding.kind.as_str()).collect()
 }
 
@@ -216,6 +218,8 @@ fn a_session_is_seen_as_it_is() {
     assert_eq!(seen(&running, 95.0, None, "", 20_000), ["high_cpu", "running"]);
     assert_eq!(seen(&running, 95.0, None, "", 5_000), ["running"], "a moment says nothing");
     assert_eq!(seen(&running, 95.0, None, "high load", 5_000), ["high_cpu", "running"]);
+    let stopped = observed(|session, _| session.stopped = true);
+    assert_eq!(seen(&stopped, 0.0, None, "", 20_000), ["stopped", "running"]);
     let asking = observed(|_, command| command.awaiting_input = Some("Password: ".to_owned()));
     assert_eq!(seen(&asking, 0.0, None, "", 900_000), ["awaiting_input"]);
     let late = observed(|session, command| {

@@ -173,7 +173,7 @@ async fn create(call: &Call, arguments: Arguments) -> Result<Answer> {
         metadata: check::metadata(arguments.metadata)?,
         capabilities: arguments.capabilities,
         constraints: arguments.constraints,
-        limits: arguments.resource_limits.map(Into::into).unwrap_or_default(),
+        limits: Limits::checked(arguments.resource_limits)?,
         monitor: arguments.monitor.map(MonitorSettings::monitor).transpose()?,
         command_timeout: arguments.command_timeout.map(Into::into),
         idle_timeout: arguments.idle_timeout.map(Into::into),

@@ -81,7 +81,7 @@ impl Stats {
         };
         format!(
             "{} sessions ({}; {}): {} healthy, {} stale\nof live ones on average: up {}, {} MB\n{} tasks over, \
-             {} recoveries of which {} sessions live, failure rate {}",
+             {} attempts at recovery, {} went well, failure rate {}",
             self.total_sessions,
             counts(&self.by_type),
             counts(&self.by_status),

@@ -168,7 +168,7 @@ impl Spec {
             session: self.session_id.map(SessionId::from_text),
             weight: self.weight.unwrap_or(1),
             ok_exit_codes: ExitCodes::accepted(self.ok_exit_codes),
-            limits: self.resource_limits.map(Into::into).unwrap_or_default(),
+            limits: Limits::checked(self.resource_limits)?,
             metadata: check::metadata(self.metadata)?,
         })
     }
