@@ -135,6 +135,24 @@ impl Look {
     }
 }
 
+/// How far a line is indented, and the set of its delimiters. Lines of one sort (calls, rows, prose) share it
+/// even where no two share a template.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Outline {
+    indent: usize,
+    delimiters: u128,
+}
+
+impl Outline {
+    pub(super) fn of(line: &str) -> Self {
+        let bytes = line.as_bytes();
+        let class = |byte: &&u8| CLASS[usize::from(**byte)];
+        let indent = bytes.iter().take_while(|byte| class(byte) == BLANK).count();
+        let delimiters = bytes.iter().filter(|byte| class(byte) == DELIMITER);
+        Self { indent, delimiters: delimiters.fold(0, |set, byte| set | 1 << byte) }
+    }
+}
+
 /// How the template of `line` reads, with the word at `open` left open too.
 pub(super) fn pattern(line: &str, open: Option<usize>) -> String {
     let mut text = String::new();
