@@ -33,7 +33,7 @@ const PLANTED: [(usize, &str); 3] = [
     (96, "AssertionError: PLANTED-TAIL expected the ledger to balance"),
 ];
 
-/// A rare line that no word marks as trouble. It is visible unless there are more rare lines than fit.
+/// A rare line that no word marks as trouble.
 const QUIET: (usize, &str) = (63, "PLANTED-QUIET the moon rose over the seventh lighthouse");
 
 struct Log {
@@ -149,6 +149,9 @@ fn measure(log: &Log, wrong: &mut Vec<String>) -> Row {
     for excerpt in &shown {
         if visible(&excerpt.text) < PLANTED.len() {
             fail("a planted line is not visible");
+        }
+        if !excerpt.text.contains(QUIET.1) {
+            fail("the rare line is not visible");
         }
         if excerpt.text.len() > text.len()
             || excerpt.condensed.is_some_and(|saved| saved.tokens > saved.raw_tokens)

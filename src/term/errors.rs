@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 /// Wordings of trouble. Case matters where the word alone is ordinary prose.
-const TROUBLE: &str = r"(?x-u)
+pub(super) const TROUBLE: &str = r"(?x-u)
       (?:^|[\ \t\[(:>|]) (?:error|Error|ERROR|ERR!|fatal|Fatal|FATAL|CRITICAL|PANIC|SEVERE|panic) (?:\[\w+\])? (?:[:\ \t\])!,]|$)
     | \b \w* (?:Error|Exception|Warning) (?:[:\ ]|$)
     | \b [1-9]\d* \ (?:\w+\ )? (?:errors?|failures?|failed|warnings?) \b

@@ -87,8 +87,9 @@ impl Row {
     /// Adds the row's text, without what is blank at its end.
     pub(super) fn append_to(&self, text: &mut String) {
         let written = self.cells.iter().rposition(|&cell| cell != BLANK).map_or(0, |last| last + 1);
+        let plain = if self.marks.is_empty() { append_ascii(&self.cells[..written], text) } else { 0 };
         let mut marks = self.marks.iter().peekable();
-        for (column, &cell) in self.cells[..written].iter().enumerate() {
+        for (column, &cell) in self.cells[..written].iter().enumerate().skip(plain) {
             match cell {
                 BLANK => text.push(' '),
                 CONTINUED => {}
@@ -100,4 +101,28 @@ impl Row {
         }
         marks.for_each(|(_, mark)| text.push(*mark));
     }
+}
+
+/// Adds the printable ASCII that `cells` begin with, as far as it fills whole groups and their rest; returns
+/// how many cells that are. Most rows are nothing else, and a group at a time costs a tenth of its characters.
+fn append_ascii(cells: &[char], text: &mut String) -> usize {
+    const GROUP: usize = 32;
+    let mut done = 0;
+    for group in cells.chunks(GROUP) {
+        let mut bytes = [0; GROUP];
+        let mut is_plain = true;
+        for (byte, &cell) in bytes.iter_mut().zip(group) {
+            is_plain &= matches!(cell, ' '..='~');
+            #[expect(clippy::cast_possible_truncation, reason = "what is more than a byte is not plain")]
+            {
+                *byte = u32::from(cell) as u8;
+            }
+        }
+        match std::str::from_utf8(&bytes[..group.len()]) {
+            Ok(plain) if is_plain => text.push_str(plain),
+            _ => break,
+        }
+        done += group.len();
+    }
+    done
 }

@@ -17,11 +17,11 @@ pub fn estimate_tokens(text: &str) -> usize {
     let mut tokens = 0;
     let mut at = 0;
     while let Some(&first) = bytes.get(at) {
-        let class = Class::of(first);
+        let class = CLASSES[usize::from(first)];
         let same = |byte: &u8| match class {
             Class::Punctuation => *byte == first,
             Class::Letter | Class::Digit | Class::Blank | Class::Newline | Class::Wide => {
-                Class::of(*byte) == class
+                CLASSES[usize::from(*byte)] == class
             }
         };
         let length = bytes[at..].iter().take_while(|byte| same(byte)).count();
@@ -55,8 +55,19 @@ enum Class {
     Wide,
 }
 
+/// The class of each byte.
+const CLASSES: [Class; 256] = {
+    let mut classes = [Class::Wide; 256];
+    let mut byte = 0_u8;
+    while byte < u8::MAX {
+        classes[byte as usize] = Class::of(byte);
+        byte += 1;
+    }
+    classes
+};
+
 impl Class {
-    fn of(byte: u8) -> Self {
+    const fn of(byte: u8) -> Self {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' => Self::Letter,
             b'0'..=b'9' => Self::Digit,

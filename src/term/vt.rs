@@ -134,7 +134,7 @@ impl Parser {
     fn ground(&mut self, rest: &[u8], first: u8, actions: &mut impl Actions) -> usize {
         match first {
             0x20..=0x7e => {
-                let length = rest.iter().position(|byte| !matches!(byte, 0x20..=0x7e)).unwrap_or(rest.len());
+                let length = printable(rest);
                 actions.ascii(&rest[..length]);
                 length
             }
@@ -252,6 +252,17 @@ impl Parser {
             }
         }
     }
+}
+
+/// Length of the run of printable ASCII at the beginning, looked for a group of bytes at a time.
+fn printable(bytes: &[u8]) -> usize {
+    const GROUP: usize = 16;
+    let is_printable = |byte: &u8| matches!(byte, 0x20..=0x7e);
+    // No early end within a group: so it is compared at once.
+    let is_whole = |group: &&[u8; GROUP]| group.iter().fold(true, |all, byte| all & is_printable(byte));
+    let groups = bytes.as_chunks::<GROUP>().0.iter().take_while(is_whole).count();
+    let rest = &bytes[groups * GROUP..];
+    bytes.len() - rest.len() + rest.iter().take_while(|byte| is_printable(byte)).count()
 }
 
 /// Whether `bytes` are the beginning of one UTF-8 character.

@@ -1,8 +1,9 @@
 //! What remains of the lines that have passed: the ones to show, and for each gap between them how many
 //! lines of which fold it has.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
+use super::scan::Outline;
 use super::templates::Fold;
 
 /// Lines kept at a time, and their bytes. Beyond that the least important are folded.
@@ -37,6 +38,8 @@ pub(super) struct Line {
     pub(super) reasons: u8,
     pub(super) fold: Fold,
     pub(super) tokens: usize,
+    /// Of a line that is kept only because it is rare.
+    pub(super) outline: Option<Outline>,
 }
 
 impl Line {
@@ -110,8 +113,9 @@ pub(super) struct Digest {
 }
 
 impl Digest {
-    pub(super) fn keep(&mut self, line: Line) {
+    pub(super) fn keep(&mut self, mut line: Line) {
         self.bytes += line.text.len();
+        line.outline = line.section.is_none().then(|| Outline::of(&line.text));
         self.kept.insert(line.number, (line, Gap::default()));
         if self.kept.len() > LINES || self.bytes > BYTES {
             self.make_room();
@@ -142,13 +146,33 @@ impl Digest {
         before.append(behind);
     }
 
-    /// Folds the quarter of the lines that is least important, the latest first.
+    /// The kept lines, the most important first. Of rare lines those are, of whose outline there are few: where
+    /// nearly every line is rare, as in prose, they are what stands out.
+    pub(super) fn by_importance(&self) -> Vec<&Line> {
+        let mut outlines: HashMap<Outline, usize> = HashMap::new();
+        for outline in self.kept.values().filter_map(|(line, _)| line.outline) {
+            *outlines.entry(outline).or_default() += 1;
+        }
+        let mut lines: Vec<(u8, usize, u64, &Line)> = self
+            .kept
+            .values()
+            .map(|(line, _)| {
+                let alike = line.outline.and_then(|outline| outlines.get(&outline)).copied().unwrap_or(0);
+                // Of the end the last lines matter most.
+                let is_tail = line.section == Some(Section::Tail);
+                let order = if is_tail { u64::MAX - line.number } else { line.number };
+                (line.rank, alike, order, line)
+            })
+            .collect();
+        lines.sort_unstable_by_key(|&(rank, alike, order, _)| (rank, alike, order));
+        lines.into_iter().map(|(_, _, _, line)| line).collect()
+    }
+
+    /// Folds the quarter of the lines that is least important.
     fn make_room(&mut self) {
-        let mut lines: Vec<(u8, u64)> =
-            self.kept.values().map(|(line, _)| (line.rank, line.number)).collect();
-        lines.sort_unstable();
-        lines.drain(..lines.len() * 3 / 4);
-        lines.into_iter().rev().for_each(|(_, number)| self.drop_line(number));
+        let lines = self.by_importance();
+        let least: Vec<u64> = lines[lines.len() * 3 / 4..].iter().map(|line| line.number).collect();
+        least.into_iter().rev().for_each(|number| self.drop_line(number));
     }
 }
 

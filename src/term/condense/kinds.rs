@@ -3,6 +3,7 @@
 
 use std::sync::LazyLock;
 
+use memchr::memmem::Finder;
 use regex::Regex;
 
 use crate::term::errors;
@@ -31,13 +32,19 @@ const SUMMARY: &str = r"(?x-u)
 ";
 
 /// Begins a traceback whose last line says what happened.
-const TRACEBACK: &str = "Traceback (most recent call last)";
+static TRACEBACK: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("Traceback (most recent call last)"));
 
 /// What `line` tells of.
 pub(super) fn kind(line: &str) -> Kind {
     static SUMMARIES: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(SUMMARY).ok());
+    static MARKED: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(&format!("(?:{})|(?:{SUMMARY})", errors::TROUBLE)).ok());
     // What a traceback is about, its last line says.
-    if line.is_empty() || line.contains(TRACEBACK) {
+    if line.is_empty() || TRACEBACK.find(line.as_bytes()).is_some() {
+        return Kind::Plain;
+    }
+    // Most lines are neither, which one search tells.
+    if MARKED.as_ref().is_some_and(|marked| !marked.is_match(line)) {
         return Kind::Plain;
     }
     if errors::is_trouble(line) {
@@ -70,7 +77,7 @@ impl Block {
     /// The block that `line` begins.
     pub(super) fn begun_by(line: &str, kind: Kind) -> Option<Self> {
         let start = line.trim_start();
-        if start.contains(TRACEBACK) {
+        if TRACEBACK.find(start.as_bytes()).is_some() {
             return Some(Self::Traceback);
         }
         if start.starts_with("goroutine ") || start.starts_with("stack backtrace:") {

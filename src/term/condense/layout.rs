@@ -27,10 +27,11 @@ pub(super) fn lay_out(
 ) -> Condensed {
     let wanted = measure.section_tokens.iter().sum::<usize>() + measure.fold_tokens;
     let share = |tokens: usize, percent: usize| tokens * budget_tokens.min(wanted) / wanted * percent / 100;
+    let lines = digest.by_importance();
     let mut laid_out = Condensed::default();
     for percent in ATTEMPTS {
         let sections = measure.section_tokens.map(|tokens| share(tokens, percent));
-        let shown = choose(digest, &sections);
+        let shown = choose(&lines, &sections);
         let mut page = Page {
             templates,
             fold_templates: measure.fold_templates,
@@ -60,20 +61,12 @@ pub(super) fn lay_out(
     laid_out
 }
 
-/// The most important lines of each section within its budget, then of all with what the others left.
-fn choose(digest: &Digest, sections: &[usize; 6]) -> BTreeSet<u64> {
-    let mut lines: Vec<&Line> = digest.kept.values().map(|(line, _)| line).collect();
-    // Of the end the last lines matter most.
-    lines.sort_by_key(|line| match line.section() {
-        Section::Tail => (line.rank, u64::MAX - line.number),
-        Section::Head | Section::Error | Section::Warning | Section::Summary | Section::Rare => {
-            (line.rank, line.number)
-        }
-    });
+/// The first lines of each section within its budget, then of all with what the others left.
+fn choose(lines: &[&Line], sections: &[usize; 6]) -> BTreeSet<u64> {
     let mut left = *sections;
     let mut shown = BTreeSet::new();
     let mut passed = Vec::new();
-    for line in lines {
+    for &line in lines {
         let left = &mut left[line.section() as usize];
         match left.checked_sub(cost(line)) {
             Some(rest) => {

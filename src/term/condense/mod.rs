@@ -178,7 +178,8 @@ impl Condenser {
         } else {
             seen.reasons
         };
-        let line = Line { number: self.number, text, section, rank, reasons, fold: seen.fold, tokens };
+        let fold = seen.fold;
+        let line = Line { number: self.number, text, section, rank, reasons, fold, tokens, outline: None };
         self.pending.push_back(line);
         if self.pending.len() > self.measure.tail_lines.max(self.measure.block_lines) {
             self.settle_first();

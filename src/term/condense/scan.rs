@@ -17,9 +17,9 @@ const PATTERN_BYTES: usize = 160;
 /// Digits of a number that may be a status or a code.
 const SLOT_DIGITS: usize = 3;
 /// Runs of digits between letters, from which on a word is an id.
-const ID_RUNS: usize = 4;
+const ID_RUNS: u64 = 4;
 /// Hexadecimal digits that make a hash.
-const HASH_DIGITS: usize = 7;
+const HASH_DIGITS: u64 = 7;
 
 const BLANK: u8 = 1;
 const DELIMITER: u8 = 2;
@@ -135,6 +135,24 @@ impl Look {
     }
 }
 
+/// How far a line is indented, and the set of its delimiters. Lines of one sort (calls, rows, prose) share it
+/// even where no two share a template.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Outline {
+    indent: usize,
+    delimiters: u128,
+}
+
+impl Outline {
+    pub(super) fn of(line: &str) -> Self {
+        let bytes = line.as_bytes();
+        let class = |byte: &&u8| CLASS[usize::from(**byte)];
+        let indent = bytes.iter().take_while(|byte| class(byte) == BLANK).count();
+        let delimiters = bytes.iter().filter(|byte| class(byte) == DELIMITER);
+        Self { indent, delimiters: delimiters.fold(0, |set, byte| set | 1 << byte) }
+    }
+}
+
 /// How the template of `line` reads, with the word at `open` left open too.
 pub(super) fn pattern(line: &str, open: Option<usize>) -> String {
     let mut text = String::new();
@@ -222,33 +240,66 @@ fn mask(flags: u8, word: &[u8]) -> Option<&'static str> {
     if flags & DIGIT == 0 {
         return None;
     }
-    let (mut digits, mut hex, mut dashes, mut colons, mut letters, mut runs) = (0, 0, 0, 0, 0, 0);
-    let mut was_digit = false;
-    for byte in word {
-        let is_digit = byte.is_ascii_digit();
-        runs += usize::from(is_digit && !was_digit);
-        was_digit = is_digit;
-        digits += usize::from(is_digit);
-        hex += usize::from(byte.is_ascii_hexdigit());
-        dashes += usize::from(*byte == b'-');
-        colons += usize::from(*byte == b':');
-        letters += usize::from(byte.is_ascii_alphabetic());
-    }
-    if digits == word.len() {
+    let [digits, hex, dashes, colons, letters] = tallied(word);
+    let length = word.len() as u64;
+    if digits == length {
         return None;
     }
     if word.len() == 36 && dashes == 4 && hex == 32 {
         return Some("<uuid>");
     }
     let body = word.strip_prefix(b"0x").unwrap_or(word);
-    if body.len() < word.len() && hex + 1 == word.len() || hex == word.len() && hex >= HASH_DIGITS {
+    if body.len() < word.len() && hex + 1 == length || hex == length && hex >= HASH_DIGITS {
         return Some("<hex>");
     }
     // 12:34:56.789, 2024-05-06, 2024-05-06T12:34:56Z
     if letters <= 2 && (colons >= 2 || dashes >= 2 && word.len() >= 8) && word[0].is_ascii_digit() {
         return Some("<time>");
     }
-    (letters >= 2 && runs >= ID_RUNS && dashes < runs && !word.contains(&b'.')).then_some("<id>")
+    if letters < 2 || word.contains(&b'.') {
+        return None;
+    }
+    let runs = word.chunk_by(|a, b| a.is_ascii_digit() == b.is_ascii_digit());
+    let runs = runs.filter(|run| run[0].is_ascii_digit()).count() as u64;
+    (runs >= ID_RUNS && dashes < runs).then_some("<id>")
+}
+
+/// Counters in one number: so many bits for each.
+const TALLY_BITS: usize = 12;
+
+/// What each byte adds to the counters of [`tallied`].
+const TALLY: [u64; 256] = {
+    let mut tally = [0; 256];
+    let mut byte = 0_u8;
+    while byte < 0x80 {
+        let counted = [
+            byte.is_ascii_digit(),
+            byte.is_ascii_hexdigit(),
+            byte == b'-',
+            byte == b':',
+            byte.is_ascii_alphabetic(),
+        ];
+        let mut counter = 0;
+        while counter < counted.len() {
+            tally[byte as usize] |= (counted[counter] as u64) << (counter * TALLY_BITS);
+            counter += 1;
+        }
+        byte += 1;
+    }
+    tally
+};
+
+/// How many digits, hexadecimal digits, dashes, colons and letters a word has, all counted at once.
+fn tallied(word: &[u8]) -> [u64; 5] {
+    const MOST: usize = (1 << TALLY_BITS) - 1;
+    let mut counts = [0; 5];
+    for piece in word.chunks(MOST) {
+        let sum: u64 = piece.iter().map(|byte| TALLY[usize::from(*byte)]).sum();
+        for (counter, count) in counts.iter_mut().enumerate() {
+            *count += sum >> (counter * TALLY_BITS) & MOST as u64;
+        }
+    }
+    counts
 }
 
 fn is_path(word: &[u8]) -> bool {

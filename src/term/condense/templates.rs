@@ -5,6 +5,7 @@
 //! Templates that differ in one word only, of which there are many, are one with that word left open.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
 
 use super::kinds::{Kind, kind};
 use super::scan::{Look, SLOT, pattern};
@@ -88,16 +89,53 @@ struct Value {
 #[derive(Debug)]
 struct Skeleton {
     templates: usize,
-    /// While there are few templates: the lines that are rare.
-    lines: Vec<u64>,
+    /// While there are few templates: the first line that is rare, and the others. Most have no others, and
+    /// so allocate nothing.
+    first: u64,
+    others: Vec<u64>,
     fold: Fold,
 }
+
+/// Hashes what is a hash already. It has a secret, so that no output can be made to slow the tables down.
+#[derive(Clone, Copy, Debug)]
+struct Keyed(u64);
+
+impl BuildHasher for Keyed {
+    type Hasher = Self;
+
+    fn build_hasher(&self) -> Self {
+        *self
+    }
+}
+
+impl Hasher for Keyed {
+    fn write_u64(&mut self, value: u64) {
+        let product = u128::from(self.0 ^ value) * u128::from(SPREAD);
+        #[expect(clippy::cast_possible_truncation, reason = "its two halves")]
+        {
+            self.0 = product as u64 ^ (product >> 64) as u64;
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// An odd number with no pattern in its bits.
+const SPREAD: u64 = 0x9fb2_1c65_1e98_df25;
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Templates {
-    known: HashMap<u64, Template>,
-    skeletons: HashMap<u64, Skeleton>,
+    known: HashMap<u64, Template, Keyed>,
+    skeletons: HashMap<u64, Skeleton, Keyed>,
     patterns: Vec<(String, u64)>,
     look: Look,
     /// So many templates leave a word open.
@@ -108,9 +146,10 @@ pub(super) struct Templates {
 
 impl Templates {
     pub(super) fn new(open_after: usize) -> Self {
+        let keyed = Keyed(RandomState::new().hash_one(SPREAD));
         Self {
-            known: HashMap::new(),
-            skeletons: HashMap::new(),
+            known: HashMap::with_hasher(keyed),
+            skeletons: HashMap::with_hasher(keyed),
             patterns: vec![(String::new(), 0)],
             look: Look::default(),
             open_after,
@@ -196,20 +235,24 @@ impl Templates {
         for (place, hash) in self.look.skeletons() {
             let skeleton = self.skeletons.entry(hash).or_insert_with(|| Skeleton {
                 templates: 0,
-                lines: Vec::new(),
+                first: number,
+                others: Vec::new(),
                 fold: Fold::OTHER,
             });
             skeleton.templates += usize::from(seen.ordinal == 1);
             if skeleton.templates < self.open_after {
-                skeleton.lines.push(number);
+                if skeleton.first != number {
+                    skeleton.others.push(number);
+                }
                 continue;
             }
             if skeleton.fold == Fold::OTHER {
                 skeleton.fold = add_pattern(&mut self.patterns, || pattern(line, Some(place)), 0);
             }
             let fold = skeleton.fold;
-            let lines = std::mem::take(&mut skeleton.lines);
-            self.released.extend(lines.into_iter().map(|line| Release { line, fold, is_whole: true }));
+            let first = Some(std::mem::take(&mut skeleton.first)).filter(|&line| line > 0);
+            let lines = first.into_iter().chain(std::mem::take(&mut skeleton.others));
+            self.released.extend(lines.map(|line| Release { line, fold, is_whole: true }));
             if found.is_none_or(|(templates, _)| templates < skeleton.templates) {
                 found = Some((skeleton.templates, fold));
             }
@@ -287,7 +330,7 @@ impl Slot {
 }
 
 /// Forgets the rarest, until half of the room is free.
-fn forget<T>(known: &mut HashMap<u64, T>, room: usize, count: impl Fn(&T) -> u64) {
+fn forget<T>(known: &mut HashMap<u64, T, Keyed>, room: usize, count: impl Fn(&T) -> u64) {
     let mut least = 1;
     while known.len() > room / 2 {
         known.retain(|_, entry| count(entry) > least);

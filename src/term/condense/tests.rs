@@ -108,6 +108,54 @@ fn many_that_differ_in_a_word_are_alike_and_few_are_not() {
     assert_eq!(text.matches("Unpacking lib").count(), 5, "{text}");
 }
 
+#[test]
+fn of_more_rare_lines_than_fit_those_are_shown_that_stand_out() {
+    let words = |n: usize, count: usize| -> Vec<String> {
+        (0..count).map(|word| letters(n * 7919 + word * 104_729)).collect()
+    };
+    let prose = |n: usize| format!("    {}\n", words(n, 9).join(" "));
+    let call = |n: usize| format!("{}({}) = {}\n", letters(n), words(n, 6).join(", "), letters(n * 17));
+    for text in [(0..2_000).map(prose).collect::<String>(), (0..2_000).map(call).collect()] {
+        let planted = "the moon rose over the seventh lighthouse";
+        for at in [300, 1_250, 1_900] {
+            let shown = auto(&with(&text, at, planted));
+            assert!(shown.lines().any(|line| line == planted), "{shown}");
+            assert!(shown.lines().count() > 50, "the rest of the room is for the others: {shown}");
+        }
+    }
+}
+
+#[test]
+fn lines_planted_in_recorded_logs_are_shown() {
+    let planted = [
+        (4, "src/vault/door.rs:41:7: error: cannot find the key of the vault in this scope"),
+        (50, "FATAL replica gamma refused the handover: checksum mismatch"),
+        (63, "the moon rose over the seventh lighthouse"),
+        (96, "AssertionError: expected the ledger to balance"),
+    ];
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/logs");
+    let mut condensed_logs = 0;
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        if entry.path().extension().is_none_or(|ending| ending != "gz") {
+            continue;
+        }
+        let mut raw = Vec::new();
+        let file = std::fs::File::open(entry.path()).unwrap();
+        std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(file), &mut raw).unwrap();
+        let text = crate::term::text::render(&raw, 40, 120).text;
+        let lines = text.lines().count();
+        let text = planted.iter().rev().fold(text, |text, (at, line)| with(&text, lines * at / 100, line));
+        for way in [Condense::Auto, Condense::Aggressive] {
+            let Some(condensed) = condensed(way, &text) else { continue };
+            condensed_logs += 1;
+            for (_, line) in planted {
+                assert!(condensed.text.lines().any(|shown| shown == line), "{line} of {:?}", entry.path());
+            }
+        }
+    }
+    assert!(condensed_logs >= 60, "{condensed_logs}");
+}
+
 /// A word for a number.
 fn letters(number: usize) -> String {
     let letter = |digit: usize| char::from(b"abcdefghijklmnopqrstuvwxyz"[digit % 26]);
