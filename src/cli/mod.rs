@@ -1,7 +1,9 @@
 //! The command line: which configuration, which runtime, and which of the library's doors to knock at.
 
 mod call;
+mod completions;
 mod doctor;
+mod man;
 mod run;
 mod schemas;
 
@@ -10,7 +12,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use tokio_util::task::TaskTracker;
 use tracing_subscriber::EnvFilter;
 
@@ -77,6 +79,10 @@ enum Verb {
         #[command(flatten)]
         flags: Flags,
     },
+    /// Print a script that completes the command line in a shell
+    Completions { shell: completions::Shell },
+    /// Print the manual page
+    Man,
     /// Outlives a killed server for a moment, to end what it started
     #[command(hide = true)]
     Guard { hard: u64, base: u64, directory: PathBuf },
@@ -189,6 +195,8 @@ pub fn main() -> ExitCode {
         Verb::Run { options, flags } => run::run(&options, flags),
         Verb::Schemas { check, directory } => schemas::schemas(&directory, check),
         Verb::Doctor { flags } => doctor::doctor(flags),
+        Verb::Completions { shell } => completions::completions(shell, &Arguments::command()),
+        Verb::Man => man::man(&Arguments::command()),
         Verb::Guard { hard, base, directory } => return crate::pty::guard::main(hard, base, &directory),
     };
     outcome.unwrap_or_else(|failure| {
@@ -311,7 +319,12 @@ fn log_to_stderr(filter: &str) -> Result<(), Error> {
 
 /// Writes a line to stdout. A reader that went away is no failure of what was done.
 fn print(line: &str) -> io::Result<()> {
-    match writeln!(io::stdout().lock(), "{line}") {
+    print_whole(format!("{line}\n").as_bytes())
+}
+
+/// Writes a text to stdout, as [`print`] does.
+fn print_whole(text: &[u8]) -> io::Result<()> {
+    match io::stdout().lock().write_all(text) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written,
     }
@@ -319,8 +332,6 @@ fn print(line: &str) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -32,6 +32,8 @@ const HOMES: &[(&str, &str)] = &[
     ("ureq", "webhook"),
     ("ring", "webhook"),
     ("clap", "cli"),
+    ("clap_complete", "cli"),
+    ("clap_mangen", "cli"),
     ("indicatif", "cli"),
     ("quick_junit", "cli"),
     ("serde_saphyr", "cli"),

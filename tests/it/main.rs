@@ -33,6 +33,7 @@ mod matrix;
 mod messages;
 mod offer;
 mod output;
+mod packaging;
 mod performance;
 mod prompts;
 mod protocol;
