@@ -11,9 +11,12 @@ mod entry;
 mod event;
 mod forgetting;
 pub mod health;
+mod heritage;
 mod history;
+mod idling;
 mod placement;
 mod recovery;
+pub(crate) mod refusals;
 pub mod report;
 pub mod request;
 pub mod samples;
@@ -21,6 +24,7 @@ mod schedule;
 mod selector;
 mod sessions;
 mod settings;
+mod starting;
 mod stopping;
 mod tasks;
 #[cfg(test)]
@@ -50,7 +54,7 @@ pub use event::{Exit, WorkerEvent, WorkerEventKind};
 use recovery::Circuits;
 use report::{Accepted, RecoveryReport, RunView};
 use request::{
-    BusRequest, CancelMode, CloseMode, NewCommand, NewRun, NewSession, RecoveryRequest, RunChange,
+    BusRequest, CancelMode, CloseMode, NewCommand, NewRun, NewSession, RecoveryRequest, Resources, RunChange,
     SessionChange, TaskQuery,
 };
 pub use schedule::{Estimates, Load};
@@ -82,6 +86,13 @@ pub enum Request {
         selector: String,
         /// What changes.
         change: Box<SessionChange>,
+    },
+    /// Start a session that was made to be started later.
+    StartSession {
+        /// Which one.
+        selector: String,
+        /// What it is to have.
+        resources: Resources,
     },
     /// Put a fresh shell in place.
     ResetSession {
@@ -296,6 +307,9 @@ impl Engine {
             Request::UpdateSession { selector, change } => self
                 .update_session(now, &selector, *change, step)
                 .map(|session| Reply::Session(Box::new(session))),
+            Request::StartSession { selector, resources } => self
+                .start_session(&selector, resources, step)
+                .map(|session| Reply::Session(Box::new(session))),
             Request::ResetSession { selector } => {
                 self.reset_session(now, &selector, step).map(|session| Reply::Session(Box::new(session)))
             }
@@ -354,6 +368,7 @@ impl Engine {
             WorkerEventKind::Relocated { from, to } => self.relocated(now, &session, &from, to, step),
             WorkerEventKind::Stopped(is_stopped) => self.shell_stopped(now, &session, is_stopped, step),
             WorkerEventKind::Prompt { directory } => self.prompt(now, &session, directory, step),
+            WorkerEventKind::Exported(exported) => self.has_exported(&session, exported, step),
             WorkerEventKind::Busy => self.busy(now, &session, step),
             WorkerEventKind::Typed { bytes, secret } => {
                 self.activity(now, &session, EventKind::Input { bytes, secret }, step);

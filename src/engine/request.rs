@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::id::{MessageId, SessionId};
 use crate::model::{
-    Address, FailureCategory, Monitor, OnFailure, OnTimeout, Priority, Profile, RecoveryPolicy,
+    Address, FailureCategory, Monitor, Needs, OnFailure, OnTimeout, Priority, Profile, RecoveryPolicy,
     RecoveryStrategy, ResourceLimits, Retries, RunResources, SessionKind, Status, Strategy, Task,
     TerminalSize, WhenBusy,
 };
@@ -53,6 +53,43 @@ pub struct NewSession {
     pub command: Option<String>,
     /// How it is recovered when nobody asks; not at all when absent.
     pub recovery: Option<RecoveryPolicy>,
+    /// Whether it waits for `session_start`.
+    pub is_deferred: bool,
+    /// Exported in its shell from the first prompt on, over what start-up files export.
+    pub exported: BTreeMap<String, String>,
+    /// The session that it takes over from.
+    pub heir_of: Option<Heritage>,
+}
+
+/// What a new session takes from another one, in whatever state that is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heritage {
+    /// The other.
+    pub of: SessionId,
+    /// Its variables.
+    pub variables: Inherited,
+    /// Its output.
+    pub output: bool,
+}
+
+/// Which variables of another session; secret ones only while this server knows them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inherited {
+    /// Those that are named like secrets: nobody else has them.
+    Secrets,
+    /// Those that it was given.
+    Given,
+    /// Those, and what was exported in it.
+    All,
+}
+
+/// What a session is to have when it starts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Resources {
+    /// The most memory for all that runs in it, in bytes.
+    pub memory_bytes: Option<u64>,
+    /// The rest.
+    pub needs: Needs,
 }
 
 /// A change of a session's settings; `None` leaves a setting as it is.
@@ -74,6 +111,8 @@ pub struct SessionChange {
     pub cols: Option<u16>,
     /// Variables exported in the shell before its next command.
     pub env: BTreeMap<String, String>,
+    /// Where its next shells start.
+    pub directory: Option<PathBuf>,
 }
 
 /// A command to run.

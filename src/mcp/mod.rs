@@ -30,6 +30,7 @@ mod server;
 mod session;
 mod surface;
 mod task;
+mod template;
 mod tools;
 mod toolset;
 mod traffic;

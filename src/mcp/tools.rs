@@ -14,7 +14,7 @@ use super::call::Call;
 use super::toolset::Toolset;
 use super::{
     agent, circuit, command, context, diagnose, error, events, health, message, metrics, performance,
-    progress, schema, session, task, webhook,
+    progress, schema, session, task, template, webhook,
 };
 use crate::error::Result;
 
@@ -116,6 +116,14 @@ pub(crate) const SETS: &[(Toolset, &[&Tool])] = &[
             &session::update::TOOL,
             &session::reset::TOOL,
             &session::cleanup::TOOL,
+            &session::start::TOOL,
+            &session::clone::TOOL,
+            &session::migrate::TOOL,
+            &session::snapshot::TOOL,
+            &session::restore::TOOL,
+            &template::create::TOOL,
+            &template::list::TOOL,
+            &template::delete::TOOL,
             &error::recover::TOOL,
             &circuit::status::TOOL,
             &circuit::reset::TOOL,

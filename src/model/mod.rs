@@ -10,6 +10,7 @@ pub mod event_view;
 pub(crate) mod fixtures;
 pub mod glob;
 pub mod limit;
+pub mod merge;
 pub mod message;
 pub mod record;
 pub mod recovery;
@@ -18,6 +19,7 @@ pub mod sample;
 pub mod secret;
 pub mod session;
 pub mod task;
+pub mod template;
 pub mod webhook;
 
 pub use agent::Agent;
@@ -26,14 +28,16 @@ pub use context::{ContextMessage, ContextRole, ContextStrategy, ContextTotals, K
 pub use event::{Event, EventFilter, EventKind, EventType, Placement, PlacementRule};
 pub use event_view::EventView;
 pub use limit::{Bounds, Breach, Limit, Offender, ResourceLimits};
+pub use merge::merge;
 pub use message::{Address, Message};
 pub use record::Record;
 pub use recovery::{CircuitState, FailureCategory, RecoveryPolicy, RecoverySettings, RecoveryStrategy};
 pub use run::{OnFailure, Run, RunResources, Strategy, Workplace};
 pub use sample::{Resolution, Sample};
-pub use session::{Dialect, Monitor, OnCritical, Profile, Session, SessionKind, Status, TerminalSize};
+pub use session::{Dialect, Monitor, Needs, OnCritical, Profile, Session, SessionKind, Status, TerminalSize};
 pub use task::{
     Condition, Dependency, Priority, Task, TaskDetail, TaskKind, TaskReason, TaskRetries, TaskState,
     TaskStatus,
 };
+pub use template::{Snapshot, Template};
 pub use webhook::{SigningSecret, Webhook};

@@ -186,6 +186,22 @@ pub struct Monitor {
     pub on_critical: OnCritical,
 }
 
+/// What a caller said that a session needs of the machine. Shown to whoever shares it out; nothing is held to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Needs {
+    /// Hundredths of a processor.
+    pub cpu_percent: Option<u32>,
+    /// Bytes of disk.
+    pub disk_bytes: Option<u64>,
+}
+
+impl Needs {
+    /// Whether nothing was said.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// The record of a session: settings as given, state as observed. Committed on every change.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Session {
@@ -211,6 +227,13 @@ pub struct Session {
     pub working_directory: PathBuf,
     /// Variables added to the server's environment. Values of secret-looking names are redacted in the store.
     pub env: BTreeMap<String, String>,
+    /// What was exported in its shell when last seen that neither the server nor `env` has. What is named like a
+    /// secret is left out, and is lost to a later server.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub exported: BTreeMap<String, String>,
+    /// The session whose output its own goes on from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored_from: Option<SessionId>,
     /// The terminal's size.
     pub size: TerminalSize,
     /// The caller's own labels.
@@ -222,6 +245,9 @@ pub struct Session {
     /// What everything in it together may use, beside what the constraints say.
     #[serde(default)]
     pub limits: ResourceLimits,
+    /// What its caller said that it needs.
+    #[serde(default, skip_serializing_if = "Needs::is_none")]
+    pub needs: Needs,
     /// How its health is looked after when nobody asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub monitor: Option<Monitor>,
@@ -236,7 +262,7 @@ pub struct Session {
     pub output_bytes: u64,
     /// The shell's process id while one lives.
     pub pid: Option<u32>,
-    /// How many shells the session has had; a reset starts the next.
+    /// How many shells the session has had; a reset starts the next. None before `session_start`.
     pub generation: u32,
     /// When it was created.
     pub created_at: Timestamp,
@@ -267,6 +293,11 @@ pub struct Session {
 }
 
 impl Session {
+    /// Whether it was made to be started later, and has not been.
+    pub fn is_unstarted(&self) -> bool {
+        self.generation == 0 && self.status.is_live()
+    }
+
     /// What holds for all that runs in it: what was asked for, and what the constraints say.
     pub fn bounds(&self) -> Bounds {
         let by_constraints = constraint::bounds(&self.constraints);

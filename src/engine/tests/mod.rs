@@ -12,6 +12,7 @@ mod forgetting;
 mod graphs;
 mod histories;
 mod laws;
+mod lineage;
 mod messages;
 mod properties;
 mod recovery;

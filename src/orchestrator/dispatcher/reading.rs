@@ -12,9 +12,9 @@ use crate::engine::report::{AgentView, CircuitView, Plan, Progress, RecoveryRepo
 use crate::engine::request::{NewRun, TaskQuery};
 use crate::engine::{Defaults, Ended, Tuning};
 use crate::error::{Error, ErrorCode, Result};
-use crate::id::{CommandId, SessionId};
+use crate::id::{CommandId, SessionId, SnapshotId};
 use crate::limits;
-use crate::model::{Command, Event, Session, Webhook, Workplace};
+use crate::model::{Command, Event, Session, Snapshot, Template, Webhook, Workplace};
 use crate::orchestrator::CommandWatch;
 use crate::orchestrator::census::{Census, Subject, Trees};
 use crate::orchestrator::health::HealthReport;
@@ -54,6 +54,8 @@ pub(in crate::orchestrator) enum Read {
     Progress(TaskQuery, usize, oneshot::Sender<Result<Progress>>),
     History(u64, oneshot::Sender<Result<Stretch>>),
     Webhooks(oneshot::Sender<Result<Vec<Webhook>>>),
+    Templates(oneshot::Sender<Result<Vec<Template>>>),
+    Snapshot(SnapshotId, oneshot::Sender<Result<Option<Snapshot>>>),
     HistoryBegin(oneshot::Sender<u64>),
     HistoryGrows(oneshot::Sender<watch::Receiver<u64>>),
     Health(Option<String>, Arc<Trees>, oneshot::Sender<Result<HealthReport>>),
@@ -164,6 +166,12 @@ impl Dispatcher {
             }
             Read::Webhooks(reply) => {
                 let _ = reply.send(self.store.webhooks());
+            }
+            Read::Templates(reply) => {
+                let _ = reply.send(self.store.templates());
+            }
+            Read::Snapshot(id, reply) => {
+                let _ = reply.send(self.store.snapshot(&id));
             }
             Read::HistoryBegin(reply) => {
                 let _ = reply.send(self.history_begin);
