@@ -1,5 +1,6 @@
-//! `session_list` with 1,000 sessions, filtered and ordered: `cargo bench --bench sessions`. The release
-//! build of the server is asked over stdio; beside it stands a bare sort of as many names.
+//! `session_list` with 1,000 sessions, filtered and ordered, beside a bare sort of as many names; and a
+//! command in a warm session of a pool beside one in a session made for it: `cargo bench --bench sessions`.
+//! The release build of the server is asked over stdio.
 
 #![expect(
     clippy::disallowed_methods,
@@ -19,6 +20,35 @@ const SESSIONS: usize = 1_000;
 const ROUNDS: usize = 200;
 
 fn main() {
+    lists();
+    pools();
+}
+
+fn pools() {
+    let mut server = Server::start(&[]);
+    let config = json!({"shell": "bash", "profile": "clean"});
+    server.call("pool_create", &json!({"name": "warm", "size": 4, "config": config}));
+    let warm = median(|| {
+        let begun = Instant::now();
+        let ran = server.call("pool_execute", &json!({"pool": "warm", "command": "true"}));
+        assert_eq!(ran["success"], true, "{ran}");
+        begun.elapsed()
+    });
+    let cold = median(|| {
+        let begun = Instant::now();
+        let made = server.call("session_create", &config);
+        let session = &made["sessionId"];
+        server.call("command_execute", &json!({"sessionId": session, "command": "true"}));
+        let took = begun.elapsed();
+        server.call("session_close", &json!({"sessionId": session, "mode": "emergency"}));
+        took
+    });
+    let (times, cold, warm) =
+        (cold.as_secs_f64() / warm.as_secs_f64(), milliseconds(cold), milliseconds(warm));
+    println!("true in a warm pool: {warm:.2} ms; in a session made for it: {cold:.2} ms ({times:.1} times)");
+}
+
+fn lists() {
     let mut server = Server::start(&[]);
     let name = |number: usize| format!("worker-{:03}", number * 7_919 % SESSIONS);
     for number in 0..SESSIONS {

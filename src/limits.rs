@@ -69,6 +69,12 @@ pub const POOL_IDLE: Duration = Duration::from_secs(60);
 pub const POOL_START: Duration = Duration::from_secs(30);
 /// Pooled sessions in a row that may fail to start before the tasks that wait for one are given up.
 pub const POOL_FAILURES: u32 = 3;
+/// Pools of warm sessions at once.
+pub const POOLS: usize = 50;
+/// Sessions that one of them keeps warm.
+pub const POOL_SIZE: usize = 100;
+/// Sessions, and globs over them, that run what names another one.
+pub const AFFINITY_TARGETS: usize = 100;
 /// A task that became ready less than this after one of lower priority goes before it all the same.
 pub const AGEING: Duration = Duration::from_secs(60);
 /// The timeout of a task that names none. What hangs must not hold up a run for ever.

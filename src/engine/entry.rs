@@ -36,6 +36,8 @@ pub(super) struct Entry {
     pub(super) active_at: Moment,
     /// The pending look at whether it has been idle for too long.
     pub(super) timer: Option<TimerKey>,
+    /// The pending look at the sessions that run its tasks.
+    pub(super) affinity_timer: Option<TimerKey>,
     /// The pending end of what passes a limit in it.
     pub(super) limit_timer: Option<TimerKey>,
     pub(super) recovery: Recovery,
@@ -64,6 +66,7 @@ impl Entry {
             active_at: now.moment,
             timer: None,
             recovery: Recovery::default(),
+            affinity_timer: None,
             limit_timer: None,
         }
     }

@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use crate::id::{MessageId, SessionId};
 use crate::model::{
-    Address, FailureCategory, Monitor, Needs, OnFailure, OnTimeout, Priority, Profile, RecoveryPolicy,
-    RecoveryStrategy, ResourceLimits, Retries, RunResources, SessionKind, Status, Strategy, Task,
-    TerminalSize, WhenBusy,
+    Address, AffinityStrategy, Dialect, FailureCategory, Monitor, Needs, OnFailure, OnTimeout, Priority,
+    Profile, RecoveryPolicy, RecoveryStrategy, ResourceLimits, Retries, RunResources, SessionKind, Status,
+    Strategy, Task, TerminalSize, WhenBusy,
 };
 
 /// A session to create. Absent settings take the server's defaults.
@@ -81,6 +81,38 @@ pub enum Inherited {
     Given,
     /// Those, and what was exported in it.
     All,
+}
+
+/// Which sessions run what names another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewAffinity {
+    /// The other.
+    pub selector: String,
+    /// Sessions, and globs over names and ids; none for itself.
+    pub targets: Vec<String>,
+    /// Which of them is chosen.
+    pub strategy: AffinityStrategy,
+    /// Between two looks at whether they are well.
+    pub check_every: Duration,
+}
+
+/// Warm sessions to be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewPool {
+    /// Its name.
+    pub name: String,
+    /// How many sessions it has, always.
+    pub size: usize,
+    /// What each is like.
+    pub new: NewSession,
+    /// The program of each, absolute.
+    pub shell: PathBuf,
+    /// How to talk to it.
+    pub dialect: Dialect,
+    /// Where each starts, absolute and there.
+    pub directory: PathBuf,
+    /// Where the ids come from.
+    pub uuid: Uuid,
 }
 
 /// What a session is to have when it starts.

@@ -75,6 +75,7 @@ impl Engine {
             capabilities: new.capabilities,
             constraints: new.constraints,
             limits: new.limits,
+            affinity: None,
             needs: Needs::default(),
             monitor: new.monitor,
             stopped: false,
@@ -392,14 +393,19 @@ impl Engine {
 
     /// Refuses one more shell than the server keeps.
     pub(super) fn check_room(&self) -> Result<()> {
+        self.check_room_for(1)
+    }
+
+    /// The same for several.
+    pub(super) fn check_room_for(&self, more: usize) -> Result<()> {
         let counts = |entry: &&Entry| entry.has_worker || entry.session.is_unstarted();
         let live = self.sessions.values().filter(counts).count();
-        if live < limits::SESSIONS {
+        if live + more <= limits::SESSIONS {
             return Ok(());
         }
         Err(Error::new(
             ErrorCode::LimitExceeded,
-            format!("{live} sessions are live, which is the most this server keeps"),
+            format!("{live} sessions are live, and {} are the most this server keeps", limits::SESSIONS),
         )
         .with_hint("close some with session_close"))
     }

@@ -21,6 +21,7 @@ mod message;
 mod metrics;
 mod notices;
 mod performance;
+mod pool;
 mod progress;
 mod prompt;
 mod resource;

@@ -14,7 +14,7 @@ use super::call::Call;
 use super::toolset::Toolset;
 use super::{
     agent, circuit, command, context, diagnose, error, events, health, message, metrics, performance,
-    progress, schema, session, task, template, webhook,
+    pool, progress, schema, session, task, template, webhook,
 };
 use crate::error::Result;
 
@@ -81,6 +81,11 @@ pub(crate) const SETS: &[(Toolset, &[&Tool])] = &[
             &task::retry::TOOL,
             &task::control::TOOL,
             &progress::TOOL,
+            &session::affinity::TOOL,
+            &pool::create::TOOL,
+            &pool::execute::TOOL,
+            &pool::status::TOOL,
+            &pool::delete::TOOL,
         ],
     ),
     (

@@ -31,6 +31,7 @@ pub(crate) fn session(name: &str) -> Session {
         capabilities: Vec::new(),
         constraints: Vec::new(),
         limits: ResourceLimits::default(),
+        affinity: None,
         needs: Needs::default(),
         exported: BTreeMap::new(),
         restored_from: None,

@@ -1,5 +1,6 @@
 //! Plain data: what a session, a command, a task and an event are, and how their states may change.
 
+pub mod affinity;
 pub mod agent;
 pub mod command;
 pub mod constraint;
@@ -22,6 +23,7 @@ pub mod task;
 pub mod template;
 pub mod webhook;
 
+pub use affinity::{Affinity, AffinityStrategy};
 pub use agent::Agent;
 pub use command::{Command, CommandState, EndReason, Ending, OnTimeout, Retries, WhenBusy};
 pub use context::{ContextMessage, ContextRole, ContextStrategy, ContextTotals, Kept};

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::clock::Timestamp;
 use crate::id::{CommandId, SessionId};
-use crate::model::{Bounds, RecoveryPolicy, ResourceLimits, constraint};
+use crate::model::{Affinity, Bounds, RecoveryPolicy, ResourceLimits, constraint};
 
 /// What a session is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -245,6 +245,9 @@ pub struct Session {
     /// What everything in it together may use, beside what the constraints say.
     #[serde(default)]
     pub limits: ResourceLimits,
+    /// The sessions that run the tasks that name this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub affinity: Option<Affinity>,
     /// What its caller said that it needs.
     #[serde(default, skip_serializing_if = "Needs::is_none")]
     pub needs: Needs,
@@ -329,6 +332,31 @@ mod tests {
             assert_eq!(from.successors().contains(&Status::Terminated), !from.is_final(), "{from:?}");
             assert!(!from.successors().contains(&from), "{from:?} follows itself");
             assert!(!from.successors().contains(&Status::Initializing), "{from:?} starts again");
+        }
+    }
+
+    /// Rows are statuses before, columns after, in the order of `ALL`: `x` may follow.
+    #[test]
+    fn every_pair_is_decided() {
+        let table = [
+            "initializing .xxx.xxx x",
+            "idle         ..xx.xxx x",
+            "active       .x.xxxxx x",
+            "recovering   .xx..xxx x",
+            "timeout      .x.x.xxx x",
+            "error        ...x...x x",
+            "completed    ........ -",
+            "terminated   ........ -",
+        ];
+        for (from, row) in Status::ALL.into_iter().zip(table) {
+            let columns: Vec<&str> = row.split_whitespace().collect();
+            assert_eq!(columns[0], from.as_str());
+            for (to, column) in Status::ALL.into_iter().zip(columns[1].chars()) {
+                assert_eq!(from.successors().contains(&to), column == 'x', "{from:?} to {to:?}");
+                let settable = columns[2] == "x"
+                    && (to == Status::Terminated || (to == Status::Completed && from != Status::Error));
+                assert_eq!(from.settable().contains(&to), settable, "{from:?} set to {to:?}");
+            }
         }
     }
 

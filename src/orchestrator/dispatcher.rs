@@ -349,6 +349,7 @@ impl Dispatcher {
             | Reply::RunView(_)
             | Reply::Sessions(_)
             | Reply::Bus(_)
+            | Reply::Pool(_)
             | Reply::Recovery(_)
             | Reply::Done => Vec::new(),
         };

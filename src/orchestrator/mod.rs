@@ -14,6 +14,7 @@ mod host;
 mod lineage;
 pub mod monitoring;
 mod output;
+mod pools;
 mod reading;
 mod recorder;
 mod recovery;

@@ -26,11 +26,7 @@ const PLAIN_START: Duration = Duration::from_millis(100);
 impl Orchestrator {
     /// Creates a session and waits for its first prompt (at most [`limits::READY_WAIT`]).
     pub async fn create_session(&self, new: NewSession) -> Result<Session> {
-        let wanted =
-            new.shell.clone().or_else(|| std::env::var("SHELL").ok()).unwrap_or_else(|| "sh".to_owned());
-        let shell = pty::shell::resolve(&wanted)?;
-        let dialect = pty::shell::dialect_of(&shell);
-        let directory = directory(new.directory.as_deref(), new.create_directory)?;
+        let (shell, dialect, directory) = looked_up(&new)?;
         let request = Request::CreateSession {
             uuid: Uuid::new_v4(),
             new: Box::new(new),
@@ -189,7 +185,7 @@ impl Orchestrator {
     }
 
     /// Waits for a starting shell's prompt, or its end.
-    async fn until_settled(&self, id: &SessionId) -> Result<Session> {
+    pub(super) async fn until_settled(&self, id: &SessionId) -> Result<Session> {
         self.until(id, limits::READY_WAIT, |session| {
             !matches!(session.status, Status::Initializing | Status::Recovering)
         })
@@ -246,6 +242,14 @@ pub(super) async fn order<T>(access: &Access, order: impl FnOnce(oneshot::Sender
         tokio::sync::mpsc::error::TrySendError::Closed(_) => closed(),
     })?;
     answer.await.map_err(|_| closed())
+}
+
+/// The program of a new session, how to talk to it, and where it starts.
+pub(super) fn looked_up(new: &NewSession) -> Result<(PathBuf, Dialect, PathBuf)> {
+    let wanted = new.shell.clone().or_else(|| std::env::var("SHELL").ok()).unwrap_or_else(|| "sh".to_owned());
+    let shell = pty::shell::resolve(&wanted)?;
+    let dialect = pty::shell::dialect_of(&shell);
+    Ok((shell, dialect, directory(new.directory.as_deref(), new.create_directory)?))
 }
 
 /// The directory of a new session: there, and a directory.

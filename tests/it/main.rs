@@ -35,6 +35,7 @@ mod messages;
 mod offer;
 mod output;
 mod performance;
+mod pools;
 mod prompts;
 mod protocol;
 mod recovery;

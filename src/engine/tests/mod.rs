@@ -14,6 +14,7 @@ mod histories;
 mod laws;
 mod lineage;
 mod messages;
+mod pools;
 mod properties;
 mod recovery;
 mod runs;

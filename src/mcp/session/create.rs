@@ -39,7 +39,7 @@ pub(crate) const TOOL: Tool = Tool {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct Arguments {
+pub(in crate::mcp) struct Arguments {
     /// A label; two sessions may share one
     name: Option<String>,
     #[serde(rename = "type", default)]
@@ -177,7 +177,7 @@ async fn asked(call: &Call, given: Value) -> Result<Arguments> {
     }
 }
 
-pub(super) fn settings(call: &Call, arguments: Arguments) -> Result<NewSession> {
+pub(in crate::mcp) fn settings(call: &Call, arguments: Arguments) -> Result<NewSession> {
     check_command(arguments.kind, arguments.command.as_deref())?;
     constraint::check(&arguments.constraints)?;
     let defaults = &call.defaults;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::answer::is_default;
 use crate::model::{Session, SessionKind, Status};
 
+pub(crate) mod affinity;
 pub(crate) mod cleanup;
 pub(crate) mod clone;
 pub(crate) mod close;

@@ -8,7 +8,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{Dispatcher, Ground};
 use crate::clock::{self, Timestamp};
-use crate::engine::report::{AgentView, CircuitView, Plan, Progress, RecoveryReport, RunView, TaskReport};
+use crate::engine::report::{
+    AgentView, CircuitView, Plan, PoolView, Progress, RecoveryReport, RunView, TaskReport,
+};
 use crate::engine::request::{NewRun, TaskQuery};
 use crate::engine::{Defaults, Ended, Tuning};
 use crate::error::{Error, ErrorCode, Result};
@@ -44,6 +46,7 @@ pub(in crate::orchestrator) enum Read {
     Bus(oneshot::Sender<watch::Receiver<u64>>),
     Agents(oneshot::Sender<Vec<AgentView>>),
     Agent(String, oneshot::Sender<Result<AgentView>>),
+    Pools(oneshot::Sender<Vec<PoolView>>),
     Recoveries(oneshot::Sender<watch::Receiver<u64>>),
     Recovery(SessionId, oneshot::Sender<Option<RecoveryReport>>),
     Circuits(Option<String>, oneshot::Sender<Vec<CircuitView>>),
@@ -128,6 +131,9 @@ impl Dispatcher {
             }
             Read::Agent(id, reply) => {
                 let _ = reply.send(self.engine.agent(&id));
+            }
+            Read::Pools(reply) => {
+                let _ = reply.send(self.engine.pools().collect());
             }
             Read::Recoveries(reply) => {
                 let _ = reply.send(self.recoveries.subscribe());

@@ -102,6 +102,7 @@ impl Dispatcher {
             | Reply::RunView(_)
             | Reply::Sessions(_)
             | Reply::Bus(_)
+            | Reply::Pool(_)
             | Reply::Done => reply,
         }
     }
