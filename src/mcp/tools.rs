@@ -13,8 +13,8 @@ use super::answer::Answer;
 use super::call::Call;
 use super::toolset::Toolset;
 use super::{
-    agent, circuit, command, context, diagnose, error, events, health, message, metrics, performance,
-    pool, progress, schema, session, task, template, webhook,
+    agent, circuit, command, context, diagnose, error, events, health, message, metrics, performance, pool,
+    progress, schema, session, task, template, webhook,
 };
 use crate::error::Result;
 
