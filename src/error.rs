@@ -22,6 +22,8 @@ pub enum ErrorCode {
     RunNotFound,
     /// No agent has this id.
     AgentNotFound,
+    /// No template has this name.
+    TemplateNotFound,
     /// A name or id prefix fits more than one session.
     AmbiguousName,
     /// The session is running something else.
@@ -72,6 +74,7 @@ impl ErrorCode {
             Self::TaskNotFound => "task_not_found",
             Self::RunNotFound => "run_not_found",
             Self::AgentNotFound => "agent_not_found",
+            Self::TemplateNotFound => "template_not_found",
             Self::AmbiguousName => "ambiguous_name",
             Self::SessionBusy => "session_busy",
             Self::SessionClosed => "session_closed",
@@ -106,6 +109,7 @@ impl ErrorCode {
             | Self::TaskNotFound
             | Self::RunNotFound
             | Self::AgentNotFound
+            | Self::TemplateNotFound
             | Self::AmbiguousName
             | Self::SessionClosed
             | Self::CommandNotRunning

@@ -82,6 +82,12 @@ id!(
     8
 );
 id!(
+    /// Names one snapshot of a session.
+    SnapshotId,
+    "snp_",
+    8
+);
+id!(
     /// Names one message.
     MessageId,
     "msg_",

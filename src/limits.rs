@@ -26,6 +26,14 @@ pub const INPUT_BYTES: usize = 1 << 20;
 pub const NAME_BYTES: usize = 256;
 /// Bytes of a session's metadata as JSON.
 pub const METADATA_BYTES: usize = 64 << 10;
+/// Templates of sessions. A model reads the list of them at once.
+pub const TEMPLATES: usize = 200;
+/// Bytes of one template as JSON: twice the most metadata.
+pub const TEMPLATE_BYTES: usize = 128 << 10;
+/// Snapshots of sessions that the store keeps; then the oldest goes.
+pub const SNAPSHOTS: usize = 1_000;
+/// Bytes of what a session exported that its record keeps, names and values: each commit of it writes them.
+pub const EXPORTED_BYTES: usize = 16 << 10;
 /// Variables in an `env`. The kernel takes about 2 MB of arguments and environment in all.
 pub const ENV_ENTRIES: usize = 1_000;
 /// Bytes of one variable of an `env`; the kernel takes 128 kB for one string.
@@ -61,6 +69,12 @@ pub const POOL_IDLE: Duration = Duration::from_secs(60);
 pub const POOL_START: Duration = Duration::from_secs(30);
 /// Pooled sessions in a row that may fail to start before the tasks that wait for one are given up.
 pub const POOL_FAILURES: u32 = 3;
+/// Pools of warm sessions at once.
+pub const POOLS: usize = 50;
+/// Sessions that one of them keeps warm.
+pub const POOL_SIZE: usize = 100;
+/// Sessions, and globs over them, that run what names another one.
+pub const AFFINITY_TARGETS: usize = 100;
 /// A task that became ready less than this after one of lower priority goes before it all the same.
 pub const AGEING: Duration = Duration::from_secs(60);
 /// The timeout of a task that names none. What hangs must not hold up a run for ever.

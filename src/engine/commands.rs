@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::refusals::{ended, no_commands, unknown, unstarted};
 use super::request::NewCommand;
-use super::sessions::{ended, millis, no_commands, unknown};
+use super::sessions::millis;
 use super::{CommandEntry, EffectKind, Engine, Exit, Run, Step, Turn};
 use crate::clock::Now;
 use crate::error::{Error, ErrorCode, Result};
@@ -63,6 +64,9 @@ impl Engine {
         }
         if !session.status.is_live() || entry.closing.is_some() {
             return Err(ended(session));
+        }
+        if session.is_unstarted() {
+            return Err(unstarted(session));
         }
         if session.dialect == Dialect::Plain {
             return Err(no_commands(&session.shell.display().to_string()));

@@ -20,6 +20,8 @@ pub(super) enum Deadline {
     Expiry(MessageId),
     /// A session's recovery comes to its next move.
     Recovery(SessionId),
+    /// The sessions that run what names this one may not be well.
+    Affinity(SessionId),
     /// What passed a limit has had its grace.
     Limit(SessionId),
 }

@@ -71,8 +71,8 @@ pub struct Spawn {
     pub directory: PathBuf,
     /// Where it starts when that is gone. If this is gone too, what is left of the way to the first.
     pub fallback: PathBuf,
-    /// Whether what is exported in it is kept for the next shell.
-    pub keeps_exports: bool,
+    /// Exported in it from its first prompt on.
+    pub exported: BTreeMap<String, String>,
     /// Whether it gets what the shell before it had exported.
     pub takes_exports: bool,
     /// The terminal's size.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::TimerKey;
 use super::recovery::Recovery;
 use super::schedule::TaskKey;
-use crate::clock::Moment;
+use crate::clock::{Moment, Now};
 use crate::id::CommandId;
 use crate::model::{Command, EndReason, Ending, Session, Status};
 
@@ -16,6 +16,8 @@ pub(super) struct Entry {
     /// Its `env` is redacted; `env` below is not.
     pub(super) session: Session,
     pub(super) env: BTreeMap<String, String>,
+    /// What its shell had exported when last seen, beside `env` and what the server has.
+    pub(super) exported: BTreeMap<String, String>,
     /// Exported before the next command.
     pub(super) exports: BTreeMap<String, String>,
     pub(super) queue: VecDeque<CommandId>,
@@ -34,9 +36,40 @@ pub(super) struct Entry {
     pub(super) active_at: Moment,
     /// The pending look at whether it has been idle for too long.
     pub(super) timer: Option<TimerKey>,
+    /// The pending look at the sessions that run its tasks.
+    pub(super) affinity_timer: Option<TimerKey>,
     /// The pending end of what passes a limit in it.
     pub(super) limit_timer: Option<TimerKey>,
     pub(super) recovery: Recovery,
+}
+
+impl Entry {
+    /// A session without a shell.
+    pub(super) fn new(
+        session: Session,
+        env: BTreeMap<String, String>,
+        exported: BTreeMap<String, String>,
+        now: Now,
+    ) -> Self {
+        Self {
+            session,
+            env,
+            exported,
+            exports: BTreeMap::new(),
+            queue: VecDeque::new(),
+            running: None,
+            has_worker: false,
+            closing: None,
+            restart: false,
+            going: None,
+            cursor: 0,
+            active_at: now.moment,
+            timer: None,
+            recovery: Recovery::default(),
+            affinity_timer: None,
+            limit_timer: None,
+        }
+    }
 }
 
 /// A command, and what belongs to it besides its record.

@@ -1,5 +1,6 @@
 //! What workers report.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::id::{CommandId, SessionId};
@@ -47,6 +48,8 @@ pub enum WorkerEventKind {
         /// Where the shell is.
         directory: Option<PathBuf>,
     },
+    /// The shell has these exported, beside what the server has.
+    Exported(BTreeMap<String, String>),
     /// A program that was typed in has the terminal.
     Busy,
     /// Something was typed in.

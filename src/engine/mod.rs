@@ -2,6 +2,7 @@
 //! out. It knows no clock, no terminal and no store, so every rule here is tested without them.
 
 mod activity;
+mod affinity;
 mod bus;
 mod commands;
 pub mod context;
@@ -11,9 +12,13 @@ mod entry;
 mod event;
 mod forgetting;
 pub mod health;
+mod heritage;
 mod history;
+mod idling;
 mod placement;
+mod pools;
 mod recovery;
+pub(crate) mod refusals;
 pub mod report;
 pub mod request;
 pub mod samples;
@@ -21,6 +26,7 @@ mod schedule;
 mod selector;
 mod sessions;
 mod settings;
+mod starting;
 mod stopping;
 mod tasks;
 #[cfg(test)]
@@ -47,11 +53,13 @@ use deadline::{Deadline, Turn};
 pub use effect::{Effect, EffectKind, Run, Spawn};
 use entry::{CommandEntry, Entry};
 pub use event::{Exit, WorkerEvent, WorkerEventKind};
+use pools::Pools;
+pub use pools::pool_capability;
 use recovery::Circuits;
-use report::{Accepted, RecoveryReport, RunView};
+use report::{Accepted, PoolView, RecoveryReport, RunView};
 use request::{
-    BusRequest, CancelMode, CloseMode, NewCommand, NewRun, NewSession, RecoveryRequest, RunChange,
-    SessionChange, TaskQuery,
+    BusRequest, CancelMode, CloseMode, NewAffinity, NewCommand, NewPool, NewRun, NewSession, RecoveryRequest,
+    Resources, RunChange, SessionChange, TaskQuery,
 };
 pub use schedule::{Estimates, Load};
 use schedule::{RunKey, Schedule, TaskKey};
@@ -82,6 +90,13 @@ pub enum Request {
         selector: String,
         /// What changes.
         change: Box<SessionChange>,
+    },
+    /// Start a session that was made to be started later.
+    StartSession {
+        /// Which one.
+        selector: String,
+        /// What it is to have.
+        resources: Resources,
     },
     /// Put a fresh shell in place.
     ResetSession {
@@ -156,6 +171,12 @@ pub enum Request {
         /// What changes.
         change: RunChange,
     },
+    /// Let other sessions run what names one.
+    SetAffinity(NewAffinity),
+    /// Make a pool.
+    CreatePool(Box<NewPool>),
+    /// End the pool of this name.
+    DeletePool(String),
     /// Something about agents or their messages.
     Bus(BusRequest),
 }
@@ -175,6 +196,8 @@ pub enum Reply {
     Tasks(Vec<(RunId, String)>),
     /// How a run stands now.
     RunView(Box<RunView>),
+    /// The pool as it is now, or was.
+    Pool(Box<PoolView>),
     /// What came of a request about agents.
     Bus(BusReply),
     /// How the recovery stands now.
@@ -257,6 +280,7 @@ pub struct Engine {
     cleans_up: bool,
     schedule: Schedule,
     bus: Bus,
+    pools: Pools,
     circuits: Circuits,
 }
 
@@ -279,6 +303,7 @@ impl Engine {
             cleans_up: false,
             schedule: Schedule::default(),
             bus: Bus::default(),
+            pools: Pools::default(),
         }
     }
 
@@ -295,6 +320,9 @@ impl Engine {
                 .map(|session| Reply::Session(Box::new(session))),
             Request::UpdateSession { selector, change } => self
                 .update_session(now, &selector, *change, step)
+                .map(|session| Reply::Session(Box::new(session))),
+            Request::StartSession { selector, resources } => self
+                .start_session(&selector, resources, step)
                 .map(|session| Reply::Session(Box::new(session))),
             Request::ResetSession { selector } => {
                 self.reset_session(now, &selector, step).map(|session| Reply::Session(Box::new(session)))
@@ -334,6 +362,13 @@ impl Engine {
             Request::ControlRun { run, change } => {
                 self.control_run(now, &run, change, step).map(|view| Reply::RunView(Box::new(view)))
             }
+            Request::SetAffinity(new) => {
+                self.set_affinity(now, &new, step).map(|session| Reply::Session(Box::new(session)))
+            }
+            Request::CreatePool(plan) => self.create_pool(*plan).map(|view| Reply::Pool(Box::new(view))),
+            Request::DeletePool(name) => {
+                self.delete_pool(now, &name, step).map(|view| Reply::Pool(Box::new(view)))
+            }
             Request::Bus(request) => self.bus_request(now, request, step).map(Reply::Bus),
         }
     }
@@ -354,6 +389,7 @@ impl Engine {
             WorkerEventKind::Relocated { from, to } => self.relocated(now, &session, &from, to, step),
             WorkerEventKind::Stopped(is_stopped) => self.shell_stopped(now, &session, is_stopped, step),
             WorkerEventKind::Prompt { directory } => self.prompt(now, &session, directory, step),
+            WorkerEventKind::Exported(exported) => self.has_exported(&session, exported, step),
             WorkerEventKind::Busy => self.busy(now, &session, step),
             WorkerEventKind::Typed { bytes, secret } => {
                 self.activity(now, &session, EventKind::Input { bytes, secret }, step);
@@ -404,9 +440,11 @@ impl Engine {
                 Deadline::PoolStart(session) => self.pool_start_due(now, &session, step),
                 Deadline::Expiry(message) => self.expire(&message, step),
                 Deadline::Recovery(session) => self.recovery_due(now, &session, step),
+                Deadline::Affinity(session) => self.affinity_due(now, &session, step),
                 Deadline::Limit(session) => self.limit_due(&session, step),
             }
         }
+        self.fill_pools(now, step);
         self.dispatch(now, step);
     }
 

@@ -128,7 +128,7 @@ impl Engine {
     fn is_hopeless(&self, entry: &RunEntry, wish: &Wish) -> bool {
         let is_gone = |id: &SessionId| self.session(id).is_none_or(|session| !session.status.is_live());
         match &wish.session {
-            Some(session) => is_gone(session),
+            Some(session) => is_gone(session) && self.stand_ins(session).is_empty(),
             None if !entry.run.sessions.is_empty() => entry.run.sessions.iter().all(is_gone),
             None => {
                 let shell = &entry.run.workplace.shell;
@@ -146,6 +146,10 @@ impl Engine {
     fn suitable(&self, entry: &RunEntry, wish: &Wish, number: u32) -> Option<(SessionId, Placement)> {
         let is_free = |id: &&SessionId| self.is_free(id);
         if let Some(session) = &wish.session {
+            let stand_ins = self.stand_ins(session);
+            if !stand_ins.is_empty() {
+                return self.stand_in(session, stand_ins);
+            }
             let placement = Placement { rule: PlacementRule::Named, free: 1 };
             return Some(session).filter(is_free).map(|id| (id.clone(), placement));
         }
@@ -362,6 +366,7 @@ impl Engine {
 
     /// A session came to its prompt, or is gone: tasks may start, or have to go elsewhere.
     pub(super) fn session_changed(&mut self, id: &SessionId, status: Status) {
+        self.pool_member_changed(id, status);
         if status == Status::Idle {
             if let Some(pooled) = self.schedule.pool.get_mut(id)
                 && !std::mem::replace(&mut pooled.is_ready, true)
@@ -381,7 +386,7 @@ impl Engine {
 
     /// A pooled session had its time to come to its prompt.
     pub(super) fn pool_start_due(&mut self, now: Now, id: &SessionId, step: &mut Step) {
-        if self.schedule.pool.get(id).is_some_and(|pooled| !pooled.is_ready) {
+        if self.schedule.pool.get(id).is_some_and(|pooled| !pooled.is_ready) || self.pools.is_starting(id) {
             let reason = "no prompt came: its start-up files may wait for something";
             self.close(now, id, Status::Terminated, CloseMode::Emergency, None, reason, step);
         }

@@ -1,5 +1,6 @@
 //! What callers are told of runs, tasks and recoveries: plain data, as of one moment.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
@@ -181,6 +182,27 @@ pub struct AgentView {
     pub waiting: usize,
     /// Commands that wait behind the running one of its session.
     pub queued: usize,
+}
+
+/// A pool as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolView {
+    /// Its name.
+    pub name: String,
+    /// How many members it is to have.
+    pub size: usize,
+    /// Those that it has.
+    pub members: Vec<SessionId>,
+    /// Those among them that wait for something to run.
+    pub ready: usize,
+    /// Those that have not been at their prompt.
+    pub starting: usize,
+    /// Members made in place of others.
+    pub replaced: usize,
+    /// Whether several in a row did not start, so that no more are made.
+    pub has_failed: bool,
+    /// Where they work.
+    pub directory: PathBuf,
 }
 
 /// A message on its way.

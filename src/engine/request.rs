@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use crate::id::{MessageId, SessionId};
 use crate::model::{
-    Address, FailureCategory, Monitor, OnFailure, OnTimeout, Priority, Profile, RecoveryPolicy,
-    RecoveryStrategy, ResourceLimits, Retries, RunResources, SessionKind, Status, Strategy, Task,
-    TerminalSize, WhenBusy,
+    Address, AffinityStrategy, Dialect, FailureCategory, Monitor, Needs, OnFailure, OnTimeout, Priority,
+    Profile, RecoveryPolicy, RecoveryStrategy, ResourceLimits, Retries, RunResources, SessionKind, Status,
+    Strategy, Task, TerminalSize, WhenBusy,
 };
 
 /// A session to create. Absent settings take the server's defaults.
@@ -53,6 +53,75 @@ pub struct NewSession {
     pub command: Option<String>,
     /// How it is recovered when nobody asks; not at all when absent.
     pub recovery: Option<RecoveryPolicy>,
+    /// Whether it waits for `session_start`.
+    pub is_deferred: bool,
+    /// Exported in its shell from the first prompt on, over what start-up files export.
+    pub exported: BTreeMap<String, String>,
+    /// The session that it takes over from.
+    pub heir_of: Option<Heritage>,
+}
+
+/// What a new session takes from another one, in whatever state that is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heritage {
+    /// The other.
+    pub of: SessionId,
+    /// Its variables.
+    pub variables: Inherited,
+    /// Its output.
+    pub output: bool,
+}
+
+/// Which variables of another session; secret ones only while this server knows them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inherited {
+    /// Those that are named like secrets: nobody else has them.
+    Secrets,
+    /// Those that it was given.
+    Given,
+    /// Those, and what was exported in it.
+    All,
+}
+
+/// Which sessions run what names another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewAffinity {
+    /// The other.
+    pub selector: String,
+    /// Sessions, and globs over names and ids; none for itself.
+    pub targets: Vec<String>,
+    /// Which of them is chosen.
+    pub strategy: AffinityStrategy,
+    /// Between two looks at whether they are well.
+    pub check_every: Duration,
+}
+
+/// Warm sessions to be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewPool {
+    /// Its name.
+    pub name: String,
+    /// How many sessions it has, always.
+    pub size: usize,
+    /// What each is like.
+    pub new: NewSession,
+    /// The program of each, absolute.
+    pub shell: PathBuf,
+    /// How to talk to it.
+    pub dialect: Dialect,
+    /// Where each starts, absolute and there.
+    pub directory: PathBuf,
+    /// Where the ids come from.
+    pub uuid: Uuid,
+}
+
+/// What a session is to have when it starts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Resources {
+    /// The most memory for all that runs in it, in bytes.
+    pub memory_bytes: Option<u64>,
+    /// The rest.
+    pub needs: Needs,
 }
 
 /// A change of a session's settings; `None` leaves a setting as it is.
@@ -74,6 +143,8 @@ pub struct SessionChange {
     pub cols: Option<u16>,
     /// Variables exported in the shell before its next command.
     pub env: BTreeMap<String, String>,
+    /// Where its next shells start.
+    pub directory: Option<PathBuf>,
 }
 
 /// A command to run.

@@ -1,21 +1,23 @@
 //! The life of a session: created, at its prompt, busy, reset, closed, gone.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use uuid::Uuid;
 
 use super::commands::trim;
+use super::heritage::{kept, known};
 use super::recovery::Recovery;
+use super::refusals::{ended, no_commands, unknown};
 use super::request::{CloseMode, NewCommand, NewSession};
-use super::{Deadline, EffectKind, Engine, Entry, Exit, Spawn, Step};
+use super::{EffectKind, Engine, Entry, Exit, Spawn, Step};
 use crate::clock::Now;
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::SessionId;
 use crate::limits;
 use crate::model::{
-    Command, CommandState, Dialect, EndReason, EventKind, FailureCategory, Session, Status, secret,
+    Command, CommandState, Dialect, EndReason, EventKind, FailureCategory, Needs, Session, Status, secret,
 };
 
 /// What a fresh shell begins with.
@@ -48,6 +50,7 @@ impl Engine {
         if new.command.is_some() && creation.dialect == Dialect::Plain {
             return Err(no_commands(&creation.shell.display().to_string()));
         }
+        let (env, exported) = self.inherited(&new);
         let id = SessionId::unique(creation.uuid, |id| self.sessions.contains_key(&SessionId::from_text(id)));
         let program =
             creation.shell.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
@@ -64,19 +67,23 @@ impl Engine {
             profile: new.profile,
             created_directory: creation.directory.clone(),
             working_directory: creation.directory,
-            env: secret::redacted(&new.env),
+            env: secret::redacted(&env),
+            exported: kept(&exported),
+            restored_from: new.heir_of.filter(|heritage| heritage.output).map(|heritage| heritage.of),
             size: new.size,
             metadata: new.metadata,
             capabilities: new.capabilities,
             constraints: new.constraints,
             limits: new.limits,
+            affinity: None,
+            needs: Needs::default(),
             monitor: new.monitor,
             stopped: false,
             command_timeout_ms: millis(new.command_timeout.unwrap_or(self.defaults.command_timeout)),
             idle_timeout_ms: new.idle_timeout.or(self.defaults.idle_timeout).map(millis),
             output_bytes: new.output_bytes.unwrap_or(self.defaults.output_bytes),
             pid: None,
-            generation: 1,
+            generation: u32::from(!new.is_deferred),
             created_at: now.wall,
             last_activity: now.wall,
             ended_at: None,
@@ -91,8 +98,10 @@ impl Engine {
             recovery: new.recovery,
         };
         self.order.push(id.clone());
-        self.sessions.insert(id.clone(), Entry::new(session, new.env, now));
-        self.spawn(&id, Fresh::AsCreated, step);
+        self.sessions.insert(id.clone(), Entry::new(session, env, exported, now));
+        if !new.is_deferred {
+            self.spawn(&id, Fresh::AsCreated, step);
+        }
         if let Some(text) = new.command {
             let mut command = NewCommand::line(text);
             command.timeout = Some(limits::LONGEST);
@@ -131,9 +140,8 @@ impl Engine {
             session.last_command = running.remove(&id).or(session.last_command);
             self.order.push(id.clone());
             // What was redacted is lost: better unset than set to the redaction.
-            let mut env = session.env.clone();
-            env.retain(|_, value| value != secret::REDACTED);
-            self.sessions.insert(id.clone(), Entry::new(session, env, now));
+            let (env, exported) = (known(&session.env), known(&session.exported));
+            self.sessions.insert(id.clone(), Entry::new(session, env, exported, now));
             if was_live {
                 self.end(now, &id, Status::Terminated, "server_restart", step);
             } else {
@@ -325,22 +333,6 @@ impl Engine {
         self.end(now, id, status, &reason, step);
     }
 
-    pub(super) fn idle_for_long(&mut self, now: Now, id: &SessionId, step: &mut Step) {
-        let Some(entry) = self.sessions.get(id) else { return };
-        let session = &entry.session;
-        let Some(timeout) = session.idle_timeout_ms.map(Duration::from_millis) else { return };
-        if session.status != Status::Idle || entry.going.is_some() {
-            return;
-        }
-        if now.moment >= entry.active_at.after(timeout) {
-            let reason = format!("idle for {} ms", timeout.as_millis());
-            self.note(now, id, EventKind::Decision { reason: format!("closing: {reason}") }, step);
-            self.close(now, id, Status::Terminated, CloseMode::Graceful, None, &reason, step);
-        } else {
-            self.watch_idleness(id);
-        }
-    }
-
     /// Moves a session along its transition table, with an event.
     pub(super) fn set_status(&mut self, now: Now, id: &SessionId, new: Status, step: &mut Step) {
         if let Some(old) = self.transition(now, id, new, step) {
@@ -372,21 +364,6 @@ impl Engine {
         Some(old)
     }
 
-    pub(super) fn watch_idleness(&mut self, id: &SessionId) {
-        let Some(session) = self.session(id) else { return };
-        let Some(timeout) = session.idle_timeout_ms.map(Duration::from_millis) else { return };
-        self.next_number += 1;
-        let number = self.next_number;
-        // One pending look is enough: it puts itself forward while there is activity.
-        if let Some(entry) = self.sessions.get_mut(id)
-            && entry.timer.is_none()
-        {
-            let key = (entry.active_at.after(timeout), number);
-            entry.timer = Some(key);
-            self.deadlines.insert(key, Deadline::Idle(id.clone()));
-        }
-    }
-
     pub(super) fn end(&mut self, now: Now, id: &SessionId, status: Status, reason: &str, step: &mut Step) {
         self.over(now, id, false, step);
         self.unwake(id);
@@ -416,13 +393,19 @@ impl Engine {
 
     /// Refuses one more shell than the server keeps.
     pub(super) fn check_room(&self) -> Result<()> {
-        let live = self.sessions.values().filter(|entry| entry.has_worker).count();
-        if live < limits::SESSIONS {
+        self.check_room_for(1)
+    }
+
+    /// The same for several.
+    pub(super) fn check_room_for(&self, more: usize) -> Result<()> {
+        let counts = |entry: &&Entry| entry.has_worker || entry.session.is_unstarted();
+        let live = self.sessions.values().filter(counts).count();
+        if live + more <= limits::SESSIONS {
             return Ok(());
         }
         Err(Error::new(
             ErrorCode::LimitExceeded,
-            format!("{live} sessions are live, which is the most this server keeps"),
+            format!("{live} sessions are live, and {} are the most this server keeps", limits::SESSIONS),
         )
         .with_hint("close some with session_close"))
     }
@@ -439,6 +422,11 @@ impl Engine {
             session.stopped = false;
             if fresh == Fresh::AsCreated {
                 session.working_directory = session.created_directory.clone();
+                // The first shell has what it inherited.
+                if session.generation > 1 {
+                    session.exported.clear();
+                    entry.exported.clear();
+                }
             }
             entry.exports.clear();
         }
@@ -459,7 +447,7 @@ impl Engine {
             env: entry.env.clone(),
             directory: session.working_directory.clone(),
             fallback: session.created_directory.clone(),
-            keeps_exports: session.recovery.is_some(),
+            exported: if session.generation == 1 { entry.exported.clone() } else { BTreeMap::new() },
             takes_exports: fresh == Fresh::AsItWas,
             size: session.size,
             output_bytes: session.output_bytes,
@@ -470,49 +458,6 @@ impl Engine {
     }
 }
 
-pub(super) fn ended(session: &Session) -> Error {
-    let reason = session.end_reason.as_deref().unwrap_or("it is being closed");
-    let hint = if session.status == Status::Error {
-        "put a fresh shell in place with session_reset; its output is still there in session_output"
-    } else {
-        "make a new one with session_create; its output is still there in session_output"
-    };
-    Error::new(
-        ErrorCode::SessionClosed,
-        format!("session {} is {}: {reason}", session.id, session.status.as_str()),
-    )
-    .with_hint(hint)
-}
-
-pub(super) fn no_commands(program: &str) -> Error {
-    Error::new(ErrorCode::Unsupported, format!("{program} is not a shell whose commands have a known end"))
-        .with_hint("type into it with session_input and read it with session_output")
-}
-
-pub(super) fn unknown() -> Error {
-    Error::new(ErrorCode::Internal, "a resolved session is unknown")
-}
-
 pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-impl Entry {
-    fn new(session: Session, env: BTreeMap<String, String>, now: Now) -> Self {
-        Self {
-            session,
-            env,
-            exports: BTreeMap::new(),
-            queue: VecDeque::new(),
-            running: None,
-            has_worker: false,
-            closing: None,
-            restart: false,
-            going: None,
-            cursor: 0,
-            active_at: now.moment,
-            timer: None,
-            recovery: Recovery::default(),
-            limit_timer: None,
-        }
-    }
 }

@@ -1,14 +1,14 @@
 //! Changes of a session's settings.
 
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
+use super::refusals::{ended, unknown};
 use super::request::{CloseMode, SessionChange};
-use super::sessions::{ended, unknown};
 use super::{EffectKind, Engine, Step};
 use crate::clock::Now;
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits;
-use crate::model::{Session, Status, TerminalSize, secret};
+use crate::model::{Session, Status, TerminalSize, merge, secret};
 
 impl Engine {
     pub(super) fn update_session(
@@ -67,6 +67,9 @@ impl Engine {
                 step.effect(&id, EffectKind::Bound(bounds));
             }
         }
+        if let Some(directory) = change.directory {
+            session.created_directory = directory;
+        }
         session.env.extend(secret::redacted(&change.env));
         entry.env.extend(change.env.clone());
         entry.exports.extend(change.env);
@@ -86,28 +89,6 @@ impl Engine {
         }
         step.sessions.insert(id.clone());
         self.session(&id).cloned().ok_or_else(unknown)
-    }
-}
-
-/// Deep merge (RFC 7396): objects merge, a null removes its key, anything else replaces.
-fn merge(into: &mut Map<String, Value>, from: Map<String, Value>) {
-    for (key, value) in from {
-        match value {
-            Value::Null => {
-                into.shift_remove(&key);
-            }
-            Value::Object(new) => {
-                let mut merged = match into.get_mut(&key) {
-                    Some(Value::Object(old)) => std::mem::take(old),
-                    Some(_) | None => Map::new(),
-                };
-                merge(&mut merged, new);
-                into.insert(key, Value::Object(merged));
-            }
-            Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-                into.insert(key, value);
-            }
-        }
     }
 }
 

@@ -155,9 +155,9 @@ impl Engine {
     /// A session that a caller chose for tasks.
     fn place_for_tasks(&self, selector: &str) -> Result<SessionId> {
         let id = self.resolve(selector)?;
-        let session = self.session(&id).ok_or_else(super::sessions::unknown)?;
+        let session = self.session(&id).ok_or_else(super::refusals::unknown)?;
         if !session.status.is_live() {
-            return Err(super::sessions::ended(session));
+            return Err(super::refusals::ended(session));
         }
         if !takes_tasks(session) {
             return Err(Error::new(

@@ -174,6 +174,9 @@ impl Engine {
         }
         entry.session.stopped = stopped;
         step.sessions.insert(id.clone());
+        if stopped {
+            self.pool_member_stopped(now, id, step);
+        }
         let reason = if stopped {
             "a signal stopped the shell: it does nothing until SIGCONT or session_reset"
         } else {

@@ -45,6 +45,8 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("delayms", "delay"),
     ("idletimeoutms", "idleTimeout"),
     ("commandtimeoutms", "commandTimeout"),
+    ("env", "environmentVariables"),
+    ("config", "baseConfig"),
     ("cmd", "command"),
     ("script", "command"),
     ("cmds", "commands"),

@@ -13,8 +13,8 @@ use super::answer::Answer;
 use super::call::Call;
 use super::toolset::Toolset;
 use super::{
-    agent, circuit, command, context, diagnose, error, events, health, message, metrics, performance,
-    progress, schema, session, task, webhook,
+    agent, circuit, command, context, diagnose, error, events, health, message, metrics, performance, pool,
+    progress, schema, session, task, template, webhook,
 };
 use crate::error::Result;
 
@@ -81,6 +81,11 @@ pub(crate) const SETS: &[(Toolset, &[&Tool])] = &[
             &task::retry::TOOL,
             &task::control::TOOL,
             &progress::TOOL,
+            &session::affinity::TOOL,
+            &pool::create::TOOL,
+            &pool::execute::TOOL,
+            &pool::status::TOOL,
+            &pool::delete::TOOL,
         ],
     ),
     (
@@ -116,6 +121,14 @@ pub(crate) const SETS: &[(Toolset, &[&Tool])] = &[
             &session::update::TOOL,
             &session::reset::TOOL,
             &session::cleanup::TOOL,
+            &session::start::TOOL,
+            &session::clone::TOOL,
+            &session::migrate::TOOL,
+            &session::snapshot::TOOL,
+            &session::restore::TOOL,
+            &template::create::TOOL,
+            &template::list::TOOL,
+            &template::delete::TOOL,
             &error::recover::TOOL,
             &circuit::status::TOOL,
             &circuit::reset::TOOL,

@@ -163,6 +163,7 @@ impl Placement {
             PlacementRule::LeastLoaded => "the least loaded",
             PlacementRule::LeastCapable => "the least capable that can do it",
             PlacementRule::Kin => "where a dependency ran",
+            PlacementRule::Affinity => "by the affinity of the session it names",
         };
         format!("{reason} of {} free", self.free)
     }
@@ -184,6 +185,8 @@ pub enum PlacementRule {
     LeastCapable,
     /// A dependency of the task ran there.
     Kin,
+    /// The session that the task names has it done there.
+    Affinity,
 }
 
 /// What an event is about, in a word that callers can ask for.

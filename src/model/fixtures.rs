@@ -6,8 +6,8 @@ use serde_json::Map;
 use uuid::Uuid;
 
 use super::{
-    Command, CommandState, Dialect, OnTimeout, Priority, Profile, ResourceLimits, Session, SessionKind,
-    Status, Task, TaskKind, TerminalSize,
+    Command, CommandState, Dialect, Needs, OnTimeout, Priority, Profile, ResourceLimits, Session,
+    SessionKind, Status, Task, TaskKind, TerminalSize,
 };
 use crate::clock::Timestamp;
 use crate::id::{CommandId, SessionId};
@@ -31,6 +31,10 @@ pub(crate) fn session(name: &str) -> Session {
         capabilities: Vec::new(),
         constraints: Vec::new(),
         limits: ResourceLimits::default(),
+        affinity: None,
+        needs: Needs::default(),
+        exported: BTreeMap::new(),
+        restored_from: None,
         monitor: None,
         stopped: false,
         command_timeout_ms: 300_000,

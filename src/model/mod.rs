@@ -1,5 +1,6 @@
 //! Plain data: what a session, a command, a task and an event are, and how their states may change.
 
+pub mod affinity;
 pub mod agent;
 pub mod command;
 pub mod constraint;
@@ -10,6 +11,7 @@ pub mod event_view;
 pub(crate) mod fixtures;
 pub mod glob;
 pub mod limit;
+pub mod merge;
 pub mod message;
 pub mod record;
 pub mod recovery;
@@ -18,22 +20,26 @@ pub mod sample;
 pub mod secret;
 pub mod session;
 pub mod task;
+pub mod template;
 pub mod webhook;
 
+pub use affinity::{Affinity, AffinityStrategy};
 pub use agent::Agent;
 pub use command::{Command, CommandState, EndReason, Ending, OnTimeout, Retries, WhenBusy};
 pub use context::{ContextMessage, ContextRole, ContextStrategy, ContextTotals, Kept};
 pub use event::{Event, EventFilter, EventKind, EventType, Placement, PlacementRule};
 pub use event_view::EventView;
 pub use limit::{Bounds, Breach, Limit, Offender, ResourceLimits};
+pub use merge::merge;
 pub use message::{Address, Message};
 pub use record::Record;
 pub use recovery::{CircuitState, FailureCategory, RecoveryPolicy, RecoverySettings, RecoveryStrategy};
 pub use run::{OnFailure, Run, RunResources, Strategy, Workplace};
 pub use sample::{Resolution, Sample};
-pub use session::{Dialect, Monitor, OnCritical, Profile, Session, SessionKind, Status, TerminalSize};
+pub use session::{Dialect, Monitor, Needs, OnCritical, Profile, Session, SessionKind, Status, TerminalSize};
 pub use task::{
     Condition, Dependency, Priority, Task, TaskDetail, TaskKind, TaskReason, TaskRetries, TaskState,
     TaskStatus,
 };
+pub use template::{Snapshot, Template};
 pub use webhook::{SigningSecret, Webhook};

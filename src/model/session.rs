@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::clock::Timestamp;
 use crate::id::{CommandId, SessionId};
-use crate::model::{Bounds, RecoveryPolicy, ResourceLimits, constraint};
+use crate::model::{Affinity, Bounds, RecoveryPolicy, ResourceLimits, constraint};
 
 /// What a session is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -186,6 +186,22 @@ pub struct Monitor {
     pub on_critical: OnCritical,
 }
 
+/// What a caller said that a session needs of the machine. Shown to whoever shares it out; nothing is held to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Needs {
+    /// Hundredths of a processor.
+    pub cpu_percent: Option<u32>,
+    /// Bytes of disk.
+    pub disk_bytes: Option<u64>,
+}
+
+impl Needs {
+    /// Whether nothing was said.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// The record of a session: settings as given, state as observed. Committed on every change.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Session {
@@ -211,6 +227,13 @@ pub struct Session {
     pub working_directory: PathBuf,
     /// Variables added to the server's environment. Values of secret-looking names are redacted in the store.
     pub env: BTreeMap<String, String>,
+    /// What was exported in its shell when last seen that neither the server nor `env` has. What is named like a
+    /// secret is left out, and is lost to a later server.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub exported: BTreeMap<String, String>,
+    /// The session whose output its own goes on from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored_from: Option<SessionId>,
     /// The terminal's size.
     pub size: TerminalSize,
     /// The caller's own labels.
@@ -222,6 +245,12 @@ pub struct Session {
     /// What everything in it together may use, beside what the constraints say.
     #[serde(default)]
     pub limits: ResourceLimits,
+    /// The sessions that run the tasks that name this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub affinity: Option<Affinity>,
+    /// What its caller said that it needs.
+    #[serde(default, skip_serializing_if = "Needs::is_none")]
+    pub needs: Needs,
     /// How its health is looked after when nobody asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub monitor: Option<Monitor>,
@@ -236,7 +265,7 @@ pub struct Session {
     pub output_bytes: u64,
     /// The shell's process id while one lives.
     pub pid: Option<u32>,
-    /// How many shells the session has had; a reset starts the next.
+    /// How many shells the session has had; a reset starts the next. None before `session_start`.
     pub generation: u32,
     /// When it was created.
     pub created_at: Timestamp,
@@ -267,6 +296,11 @@ pub struct Session {
 }
 
 impl Session {
+    /// Whether it was made to be started later, and has not been.
+    pub fn is_unstarted(&self) -> bool {
+        self.generation == 0 && self.status.is_live()
+    }
+
     /// What holds for all that runs in it: what was asked for, and what the constraints say.
     pub fn bounds(&self) -> Bounds {
         let by_constraints = constraint::bounds(&self.constraints);
@@ -298,6 +332,31 @@ mod tests {
             assert_eq!(from.successors().contains(&Status::Terminated), !from.is_final(), "{from:?}");
             assert!(!from.successors().contains(&from), "{from:?} follows itself");
             assert!(!from.successors().contains(&Status::Initializing), "{from:?} starts again");
+        }
+    }
+
+    /// Rows are statuses before, columns after, in the order of `ALL`: `x` may follow.
+    #[test]
+    fn every_pair_is_decided() {
+        let table = [
+            "initializing .xxx.xxx x",
+            "idle         ..xx.xxx x",
+            "active       .x.xxxxx x",
+            "recovering   .xx..xxx x",
+            "timeout      .x.x.xxx x",
+            "error        ...x...x x",
+            "completed    ........ -",
+            "terminated   ........ -",
+        ];
+        for (from, row) in Status::ALL.into_iter().zip(table) {
+            let columns: Vec<&str> = row.split_whitespace().collect();
+            assert_eq!(columns[0], from.as_str());
+            for (to, column) in Status::ALL.into_iter().zip(columns[1].chars()) {
+                assert_eq!(from.successors().contains(&to), column == 'x', "{from:?} to {to:?}");
+                let settable = columns[2] == "x"
+                    && (to == Status::Terminated || (to == Status::Completed && from != Status::Error));
+                assert_eq!(from.settable().contains(&to), settable, "{from:?} set to {to:?}");
+            }
         }
     }
 

@@ -4,13 +4,13 @@
 //! The commit runs inline on the runtime: at 20–60 µs it costs less than waking a thread for it.
 
 mod health;
+mod keeping;
 mod load;
 mod reading;
 mod sampling;
 mod secrets;
 mod shutdown;
 mod sweeping;
-mod webhooks;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -40,14 +40,14 @@ use crate::limits;
 use crate::model::{Command, FailureCategory, Record, Session};
 use crate::pty::brand::Slot;
 use crate::sample::{CpuMeter, Machine};
-use crate::store::{SegmentArchive, Store};
+use crate::store::{SegmentArchive, Store, continue_from};
 use crate::term::log::OutputLog;
 use crate::term::redact::Redactor;
 use health::HealthWatch;
+pub(super) use keeping::Keep;
 use load::{unstored, unstored_bus};
 pub(super) use reading::{Access, Read};
 pub(super) use sampling::Ground;
-pub(super) use webhooks::WebhookChange;
 
 /// What comes to the dispatcher.
 #[derive(Debug)]
@@ -56,8 +56,8 @@ pub(super) enum Input {
     Change(Request, oneshot::Sender<Result<Answer>>),
     /// A caller wants to know something.
     Read(Read),
-    /// A caller wants other webhooks.
-    Webhook(WebhookChange, oneshot::Sender<Result<bool>>),
+    /// A caller wants something kept for all servers, or no longer; answered with whether that changed anything.
+    Keep(Keep, oneshot::Sender<Result<bool>>),
     /// A worker saw something.
     Worker(WorkerEvent),
     /// All processes were looked at, for the health of the sessions.
@@ -242,8 +242,8 @@ impl Dispatcher {
                     answers.push((result, reply));
                 }
                 Input::Read(read) => reads.push(read),
-                Input::Webhook(change, reply) => {
-                    let _ = reply.send(self.change_webhooks(&change));
+                Input::Keep(what, reply) => {
+                    let _ = reply.send(self.keep(what));
                 }
                 Input::Worker(event) => self.worker_event(now, event, &mut step),
                 Input::Trees(trees) => self.look_at_health(now, &trees, &mut step),
@@ -349,6 +349,7 @@ impl Dispatcher {
             | Reply::RunView(_)
             | Reply::Sessions(_)
             | Reply::Bus(_)
+            | Reply::Pool(_)
             | Reply::Recovery(_)
             | Reply::Done => Vec::new(),
         };
@@ -367,6 +368,11 @@ impl Dispatcher {
         let configured = &self.configured;
         self.live.entry(session.id.clone()).or_insert_with(|| {
             let directory = self.store.output_directory(&session.id);
+            if let Some(from) = &session.restored_from
+                && let Err(error) = continue_from(&self.store.output_directory(from), &directory)
+            {
+                warn!(%error, session = %session.id, "the output of {from} is not taken over");
+            }
             let archive = SegmentArchive::open(&directory, session.output_bytes);
             Live {
                 watch: watch::channel(session.clone()).0,

@@ -11,8 +11,10 @@ mod dispatcher;
 pub mod health;
 pub mod history;
 mod host;
+mod lineage;
 pub mod monitoring;
 mod output;
+mod pools;
 mod reading;
 mod recorder;
 mod recovery;
@@ -21,6 +23,7 @@ mod sessions;
 pub mod stats;
 mod stream;
 pub mod tasks;
+mod templates;
 mod waiting;
 pub mod watching;
 pub mod webhooks;
@@ -42,7 +45,8 @@ use crate::model::{Command, RecoverySettings, Session};
 use crate::sample::CpuMeter;
 use crate::term::condense::Condense;
 use crate::term::excerpt::Page;
-use dispatcher::{Access, Answer, Dispatcher, Input as DispatcherInput, Read};
+use dispatcher::{Access, Answer, Dispatcher, Input as DispatcherInput, Keep, Read};
+pub use lineage::CloneAs;
 use webhooks::Webhooks;
 
 /// What the server was configured with.
@@ -286,6 +290,14 @@ impl Orchestrator {
         let (reply, answer) = oneshot::channel();
         self.send(DispatcherInput::Read(read(reply))).await?;
         answer.await.map_err(|_| shutting_down())
+    }
+
+    /// Has something kept for all servers of the state directory, or no longer. Returns whether that changed
+    /// anything.
+    async fn keep(&self, what: Keep) -> Result<bool> {
+        let (reply, answer) = oneshot::channel();
+        self.send(DispatcherInput::Keep(what, reply)).await?;
+        answer.await.unwrap_or_else(|_| Err(shutting_down()))
     }
 
     /// A full queue is answered at once: waiting in front of it would be another queue.

@@ -61,6 +61,7 @@ impl Secrets {
         secrets.blot(&mut session.name);
         session.end_reason.iter_mut().for_each(|reason| secrets.blot(reason));
         session.env.values_mut().for_each(|value| secrets.blot(value));
+        session.exported.values_mut().for_each(|value| secrets.blot(value));
         session.metadata.values_mut().for_each(|value| blot_json(value, &secrets));
         session.capabilities.iter_mut().for_each(|capability| secrets.blot(capability));
         session.constraints.iter_mut().for_each(|constraint| secrets.blot(constraint));

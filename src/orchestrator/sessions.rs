@@ -11,7 +11,8 @@ use super::dispatcher::{Access, Read};
 use super::worker::Order;
 use super::{Input, Observation, Orchestrator, Usage, worker};
 use crate::clock;
-use crate::engine::request::{NewSession, SessionChange};
+use crate::engine::refusals::unstarted;
+use crate::engine::request::{NewSession, Resources, SessionChange};
 use crate::engine::{Reply, Request};
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::SessionId;
@@ -25,11 +26,7 @@ const PLAIN_START: Duration = Duration::from_millis(100);
 impl Orchestrator {
     /// Creates a session and waits for its first prompt (at most [`limits::READY_WAIT`]).
     pub async fn create_session(&self, new: NewSession) -> Result<Session> {
-        let wanted =
-            new.shell.clone().or_else(|| std::env::var("SHELL").ok()).unwrap_or_else(|| "sh".to_owned());
-        let shell = pty::shell::resolve(&wanted)?;
-        let dialect = pty::shell::dialect_of(&shell);
-        let directory = directory(new.directory.as_deref(), new.create_directory)?;
+        let (shell, dialect, directory) = looked_up(&new)?;
         let request = Request::CreateSession {
             uuid: Uuid::new_v4(),
             new: Box::new(new),
@@ -39,8 +36,23 @@ impl Orchestrator {
             command_uuid: Uuid::new_v4(),
         };
         let session = self.changed(request).await?;
+        if session.is_unstarted() {
+            return Ok(session);
+        }
+        self.ready(&session).await
+    }
+
+    /// Starts a session that was made to be started later, and waits for its first prompt.
+    pub async fn start_session(&self, selector: &str, resources: Resources) -> Result<Session> {
+        let request = Request::StartSession { selector: selector.to_owned(), resources };
+        let session = self.changed(request).await?;
+        self.ready(&session).await
+    }
+
+    /// Waits for the first prompt of a session that was just started.
+    async fn ready(&self, session: &Session) -> Result<Session> {
         let mut ready = self.until_settled(&session.id).await?;
-        if dialect == Dialect::Plain && ready.status == Status::Active {
+        if session.dialect == Dialect::Plain && ready.status == Status::Active {
             // Such a program says nothing when it is ready; one that cannot work ends at once.
             ready = self.until(&ready.id, PLAIN_START, |session| !session.status.is_live()).await?;
         }
@@ -165,7 +177,7 @@ impl Orchestrator {
         Ok(removed)
     }
 
-    async fn changed(&self, request: Request) -> Result<Session> {
+    pub(super) async fn changed(&self, request: Request) -> Result<Session> {
         let Reply::Session(session) = self.change(request).await?.reply else {
             return Err(Error::new(ErrorCode::Internal, "a change of a session was answered without one"));
         };
@@ -173,7 +185,7 @@ impl Orchestrator {
     }
 
     /// Waits for a starting shell's prompt, or its end.
-    async fn until_settled(&self, id: &SessionId) -> Result<Session> {
+    pub(super) async fn until_settled(&self, id: &SessionId) -> Result<Session> {
         self.until(id, limits::READY_WAIT, |session| {
             !matches!(session.status, Status::Initializing | Status::Recovering)
         })
@@ -206,9 +218,12 @@ pub(super) async fn look(access: &Access) -> Option<worker::Look> {
 }
 
 /// Gives the session's worker an order and waits for the answer, which comes at once.
-async fn order<T>(access: &Access, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Result<T> {
+pub(super) async fn order<T>(access: &Access, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Result<T> {
     let session = &access.session;
     let closed = || {
+        if session.is_unstarted() {
+            return unstarted(session);
+        }
         let reason = session.end_reason.as_deref().unwrap_or("it is ending");
         Error::new(
             ErrorCode::SessionClosed,
@@ -227,6 +242,14 @@ async fn order<T>(access: &Access, order: impl FnOnce(oneshot::Sender<T>) -> Ord
         tokio::sync::mpsc::error::TrySendError::Closed(_) => closed(),
     })?;
     answer.await.map_err(|_| closed())
+}
+
+/// The program of a new session, how to talk to it, and where it starts.
+pub(super) fn looked_up(new: &NewSession) -> Result<(PathBuf, Dialect, PathBuf)> {
+    let wanted = new.shell.clone().or_else(|| std::env::var("SHELL").ok()).unwrap_or_else(|| "sh".to_owned());
+    let shell = pty::shell::resolve(&wanted)?;
+    let dialect = pty::shell::dialect_of(&shell);
+    Ok((shell, dialect, directory(new.directory.as_deref(), new.create_directory)?))
 }
 
 /// The directory of a new session: there, and a directory.

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::Orchestrator;
-use super::dispatcher::{Input, Read, WebhookChange};
+use super::dispatcher::{Keep, Read};
 use super::history::Since;
 use crate::clock;
 use crate::error::{Error, ErrorCode, Result};
@@ -82,7 +82,7 @@ impl Orchestrator {
             created_at: clock::now().wall,
             since: self.stretch(u64::MAX).await?.end,
         };
-        self.change_webhooks(WebhookChange::Register(Box::new(webhook.clone()))).await?;
+        self.keep(Keep::Webhook(Box::new(webhook.clone()))).await?;
         Ok(webhook)
     }
 
@@ -99,18 +99,12 @@ impl Orchestrator {
 
     /// Removes one; what waits for it is dropped.
     pub async fn delete_webhook(&self, id: &WebhookId) -> Result<()> {
-        if self.change_webhooks(WebhookChange::Delete(id.clone())).await? {
+        if self.keep(Keep::NoWebhook(id.clone())).await? {
             return Ok(());
         }
         let shown: String = id.as_str().chars().take(80).collect();
         Err(Error::invalid(format!("no webhook has the id '{shown}'"))
             .with_hint("webhook_list shows what there is"))
-    }
-
-    async fn change_webhooks(&self, change: WebhookChange) -> Result<bool> {
-        let (reply, answer) = tokio::sync::oneshot::channel();
-        self.send(Input::Webhook(change, reply)).await?;
-        answer.await.unwrap_or_else(|_| Err(super::shutting_down()))
     }
 
     /// Delivers until the server ends.

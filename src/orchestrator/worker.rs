@@ -68,6 +68,8 @@ pub(super) enum Order {
     Input(Input, oneshot::Sender<Result<u64>>),
     /// Send this to the foreground job; answered with what it went to.
     Signal(Signal, oneshot::Sender<Result<String>>),
+    /// Answer when the shell is at its prompt again after its command, and told what it exported.
+    Settle(oneshot::Sender<()>),
     /// Look at the terminal.
     Look(oneshot::Sender<Look>),
 }
@@ -120,8 +122,8 @@ struct Running {
     dialect: Dialect,
     /// Whether the shell has the terminal's modes in its hands.
     edits_lines: bool,
-    /// Whether what is exported in the shell is kept for the next.
-    keeps_exports: bool,
+    /// Those who wait until the shell is at its prompt again, and has told what it exported.
+    settling: Vec<oneshot::Sender<()>>,
     terminal: Terminal,
     stream: Stream,
     queries: QueryScanner,
@@ -256,7 +258,7 @@ impl Running {
             directory: parts.directory,
             dialect,
             edits_lines: parts.edits_lines,
-            keeps_exports: parts.keeps_exports,
+            settling: Vec::new(),
             terminal: parts.terminal,
             stream,
             queries: QueryScanner::default(),
@@ -363,6 +365,7 @@ impl Running {
             self.report(WorkerEventKind::Prompt { directory }).await;
         }
         self.release_held(clock::now().moment).await;
+        self.tell_exports().await;
     }
 
     async fn command_began(&mut self, number: u64, cursor: u64, at: Moment) {
@@ -455,6 +458,10 @@ impl Running {
             Order::Signal(signal, reply) => {
                 let _ = reply.send(self.signal(signal).await);
             }
+            Order::Settle(reply) if self.returning_since.is_none() => {
+                let _ = reply.send(());
+            }
+            Order::Settle(reply) => self.settling.push(reply),
             Order::Look(reply) => {
                 let _ = reply.send(self.what_shows());
             }

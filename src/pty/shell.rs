@@ -253,6 +253,11 @@ pub(super) fn quoted(path: &Path, dialect: Dialect) -> Vec<u8> {
     quoted_bytes(path.as_os_str().as_bytes(), dialect)
 }
 
+/// The command that makes this the shell's directory.
+pub fn change_directory(path: &Path, dialect: Dialect) -> String {
+    format!("cd -- {}", String::from_utf8_lossy(&quoted(path, dialect)))
+}
+
 /// Any bytes but NUL as one word of the shell.
 pub(super) fn quoted_bytes(bytes: &[u8], dialect: Dialect) -> Vec<u8> {
     let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-".contains(byte);

@@ -9,6 +9,22 @@ use std::path::{Path, PathBuf};
 use crate::limits;
 use crate::term::log::Archive;
 
+/// Begins an archive with what another one has; nothing is done where there is one already. Segments that are
+/// full never change, so they are shared; the last one is copied.
+pub fn continue_from(other: &Path, directory: &Path) -> io::Result<()> {
+    if directory.exists() || !other.exists() {
+        return Ok(());
+    }
+    let mut names: Vec<_> = fs::read_dir(other)?.flatten().map(|entry| entry.file_name()).collect();
+    names.sort();
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    let Some(last) = names.pop() else { return Ok(()) };
+    for name in names {
+        fs::hard_link(other.join(&name), directory.join(&name))?;
+    }
+    fs::copy(other.join(&last), directory.join(&last)).map(drop)
+}
+
 /// A bounded series of segment files. Nothing is created before the first byte.
 #[derive(Debug)]
 pub struct SegmentArchive {

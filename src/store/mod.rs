@@ -14,6 +14,7 @@ mod runs;
 mod samples;
 mod schema;
 mod sweep;
+mod templates;
 mod webhooks;
 
 use std::fs::{self, File, OpenOptions};
@@ -31,7 +32,7 @@ use crate::id::{CommandId, SessionId};
 use crate::limits;
 use crate::model::{Command, Record, Session};
 
-pub use archive::SegmentArchive;
+pub use archive::{SegmentArchive, continue_from};
 pub use bus::StoredBus;
 pub use context::Contexts;
 pub use events::Stretch;

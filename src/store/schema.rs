@@ -49,6 +49,8 @@ CREATE TABLE contexts (
     tokens INTEGER NOT NULL, left_messages INTEGER NOT NULL, left_tokens INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE context_messages (
     session TEXT NOT NULL, number INTEGER NOT NULL, record TEXT NOT NULL, PRIMARY KEY (session, number)) STRICT;
+CREATE TABLE templates (name TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE snapshots (id TEXT PRIMARY KEY, taken_at INTEGER NOT NULL, record TEXT NOT NULL) STRICT;
 "];
 
 /// Another server may be writing: its commits take well under a millisecond, so the first looks at the lock

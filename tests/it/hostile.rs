@@ -20,6 +20,8 @@ fn valid(tool: &str, session: &str) -> Map<String, Value> {
         | "session_list"
         | "session_cleanup"
         | "session_stats"
+        | "template_list"
+        | "pool_status"
         | "agent_list"
         | "events_poll"
         | "webhook_list"
@@ -27,6 +29,12 @@ fn valid(tool: &str, session: &str) -> Map<String, Value> {
         | "performance_monitor"
         | "performance_history"
         | "metrics_export" => json!({}),
+        "template_create" | "template_delete" => json!({"name": "no-such-template"}),
+        "session_affinity" => json!({"sessionId": session, "targets": []}),
+        "pool_create" => json!({"name": "pool", "size": 1, "config": {"shell": "no-such-shell"}}),
+        "pool_execute" => json!({"pool": "no-such-pool", "command": "true"}),
+        "pool_delete" => json!({"name": "no-such-pool"}),
+        "session_migrate" => json!({"sessionId": session, "workingDirectory": "/"}),
         "performance_tune" => json!({"maxConcurrent": 10}),
         "circuit_reset" => json!({"key": "true"}),
         "webhook_register" => json!({"url": "http://127.0.0.1:9/"}),

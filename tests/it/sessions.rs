@@ -134,6 +134,7 @@ fn sessions_are_listed_filtered_ordered_and_paged() {
     }
     client.run("beta", "exit 0");
     client.until_status("beta", "completed");
+    client.ok("agent_register", json!({"sessionId": "gamma", "agentId": "lead"}));
     let mut listed = |arguments: Value| {
         let page = client.ok("session_list", arguments);
         names(&page).join(" ")
@@ -148,6 +149,9 @@ fn sessions_are_listed_filtered_ordered_and_paged() {
     assert_eq!(listed(json!({"capabilities": ["common", "gamma"]})), "gamma");
     assert_eq!(listed(json!({"metadata": {"team.lead": "beta"}})), "beta");
     assert_eq!(listed(json!({"name": "*a*mm*"})), "gamma");
+    assert_eq!(listed(json!({"agentId": "lead"})), "gamma");
+    assert_eq!(listed(json!({"agentId": "lead", "type": "worker"})), "");
+    assert_eq!(listed(json!({"agentId": "nobody"})), "");
     assert_eq!(listed(json!({"orderBy": [{"field": "name"}], "page": 2, "pageSize": 2})), "gamma");
     let page = client.ok("session_list", json!({"pageSize": 2}));
     assert_eq!(

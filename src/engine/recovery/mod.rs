@@ -14,10 +14,10 @@ mod takeover;
 
 use std::time::Duration;
 
+use super::refusals::{ended, unknown};
 use super::report::{CircuitView, RecoveryReport};
 use super::request::{NewCommand, RecoveryRequest};
 use super::schedule::TaskKey;
-use super::sessions::{ended, unknown};
 use super::{CommandEntry, Deadline, Engine, Exit, Reply, Step, TimerKey};
 use crate::clock::{Moment, Now};
 use crate::error::{Error, ErrorCode, Result};

@@ -270,7 +270,7 @@ fn the_state_of_a_dead_shell_is_for_the_next() {
         panic!("{:?}", play.effects)
     };
     assert_eq!((spawn.directory.to_str(), spawn.fallback.to_str()), (Some("/here"), Some("/start")));
-    assert!(spawn.keeps_exports && spawn.takes_exports);
+    assert!(spawn.takes_exports);
     play.event(&id, WorkerEventKind::Prompt { directory: None });
     let report = play.engine.recovery(&id).expect("a report");
     assert_eq!((report.recovered, report.attempts), (Some(true), 1));

@@ -404,6 +404,24 @@ async fn timed_out(call: &Call, command: &Command) -> Error {
 }
 
 /// The answer about one command.
+/// A command and its output, for a tool that shows it with facts of its own.
+pub(in crate::mcp) async fn shown(
+    call: &Call,
+    command: &Command,
+    budget_tokens: usize,
+) -> Result<CommandView> {
+    let shown = Shown { since: None, condense: Condense::WhenCut, budget_tokens };
+    let excerpt = excerpt(call, command, shown).await?;
+    Ok(CommandView { session_id: command.session.to_string(), ..CommandView::of(command, excerpt, None) })
+}
+
+impl CommandView {
+    /// As a text, and whether it failed.
+    pub(in crate::mcp) fn told(&self, command: &Command) -> (String, bool) {
+        (self.text(command), failure(command).is_some())
+    }
+}
+
 fn answer(command: &Command, view: &CommandView) -> Result<Answer> {
     Ok(Answer::new(view.text(command), view)?.failed_if(failure(command).is_some()))
 }

@@ -17,6 +17,7 @@ use crate::mcp::check;
 use crate::mcp::command::execute::Limits;
 use crate::mcp::error::recover::strategies;
 use crate::mcp::schema::{self, Bytes, Milliseconds, Variable};
+use crate::mcp::template;
 use crate::mcp::tools::{Effect, Tool};
 use crate::model::{
     Monitor, OnCritical, Profile, RecoveryPolicy, RecoverySettings, RecoveryStrategy, SessionKind,
@@ -32,13 +33,13 @@ pub(crate) const TOOL: Tool = Tool {
     effect: Effect::Adds,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<SessionView>,
-    later: &["template", "overrides", "agentRole", "autoStart"],
-    run: |call, arguments| Box::pin(async move { create(call, typed(arguments)?).await }),
+    later: &["agentRole"],
+    run: |call, arguments| Box::pin(async move { create(call, arguments).await }),
 };
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Arguments {
+pub(in crate::mcp) struct Arguments {
     /// A label; two sessions may share one
     name: Option<String>,
     #[serde(rename = "type", default)]
@@ -84,6 +85,12 @@ struct Arguments {
     recovery: Option<Recovery>,
     /// Output kept on disk, e.g. 256m
     output_buffer_size: Option<Bytes>,
+    /// Default true; false leaves it to be started later
+    auto_start: Option<bool>,
+    template: Option<String>,
+    /// Settings over those of the template
+    #[serde(default)]
+    overrides: Map<String, Value>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -149,12 +156,33 @@ fn check_command(kind: SessionKind, command: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-async fn create(call: &Call, arguments: Arguments) -> Result<Answer> {
+async fn create(call: &Call, given: Value) -> Result<Answer> {
+    let new = settings(call, asked(call, given).await?)?;
+    let session = call.wait(call.orchestrator.create_session(new), Watched::Nothing).await?;
+    let view = SessionView::of(&session);
+    Answer::new(view.sentence(), &view)
+}
+
+/// What a call asks for, with what its template says of what it does not.
+async fn asked(call: &Call, given: Value) -> Result<Arguments> {
+    let arguments: Arguments = typed(given.clone())?;
+    match (arguments.template, given) {
+        (Some(name), Value::Object(own)) => {
+            typed(template::applied(call, &name, arguments.overrides, own).await?)
+        }
+        (None, _) if !arguments.overrides.is_empty() => {
+            Err(refusal("overrides", "'overrides' go over a template, and none is named"))
+        }
+        (template, _) => Ok(Arguments { template, ..arguments }),
+    }
+}
+
+pub(in crate::mcp) fn settings(call: &Call, arguments: Arguments) -> Result<NewSession> {
     check_command(arguments.kind, arguments.command.as_deref())?;
     constraint::check(&arguments.constraints)?;
     let defaults = &call.defaults;
     let directory = arguments.working_directory.as_deref();
-    let new = NewSession {
+    Ok(NewSession {
         name: arguments.name.map(|name| check::filled("name", name)).transpose()?,
         kind: arguments.kind,
         directory: directory.map(|given| check::directory("workingDirectory", given)).transpose()?,
@@ -180,8 +208,8 @@ async fn create(call: &Call, arguments: Arguments) -> Result<Answer> {
         output_bytes: arguments.output_buffer_size.map(|Bytes(bytes)| bytes),
         command: arguments.command,
         recovery: arguments.recovery.and_then(|recovery| recovery.policy(defaults.recovery)),
-    };
-    let session = call.wait(call.orchestrator.create_session(new), Watched::Nothing).await?;
-    let view = SessionView::of(&session);
-    Answer::new(view.sentence(), &view)
+        is_deferred: !arguments.auto_start.unwrap_or(true),
+        exported: BTreeMap::new(),
+        heir_of: None,
+    })
 }

@@ -13,7 +13,7 @@ use crate::orchestrator::Usage;
 /// What a session must be to be shown; what is absent or empty excludes nothing.
 #[derive(Debug, Default)]
 pub(super) struct Filter {
-    /// Stands in the name or the working directory, in any case.
+    /// In lower case. Stands in the name or the working directory, in any case.
     pub(super) query: Option<String>,
     pub(super) kind: Option<SessionKind>,
     pub(super) statuses: Vec<Status>,
@@ -23,14 +23,15 @@ pub(super) struct Filter {
     pub(super) metadata: Map<String, Value>,
     /// A glob that matches the name.
     pub(super) name: Option<String>,
+    /// Where an agent works.
+    pub(super) among: Option<Vec<SessionId>>,
 }
 
 impl Filter {
     pub(super) fn admits(&self, session: &Session) -> bool {
         let contains = |query: &String| {
-            let query = query.to_lowercase();
-            session.name.to_lowercase().contains(&query)
-                || session.working_directory.to_string_lossy().to_lowercase().contains(&query)
+            session.name.to_lowercase().contains(query)
+                || session.working_directory.to_string_lossy().to_lowercase().contains(query)
         };
         self.query.as_ref().is_none_or(contains)
             && self.kind.is_none_or(|kind| kind == session.kind)
@@ -38,6 +39,7 @@ impl Filter {
             && self.capabilities.iter().all(|wanted| session.capabilities.contains(wanted))
             && self.metadata.iter().all(|(path, value)| session.metadata_at(path) == Some(value))
             && self.name.as_ref().is_none_or(|pattern| glob::matches(pattern, &session.name))
+            && self.among.as_ref().is_none_or(|among| among.contains(&session.id))
     }
 }
 
@@ -150,7 +152,7 @@ mod tests {
 
         assert!(check(&none()));
         assert!(check(&Filter { query: Some("build".to_owned()), ..none() }));
-        assert!(check(&Filter { query: Some("PROJECT".to_owned()), ..none() }));
+        assert!(check(&Filter { query: Some("project".to_owned()), ..none() }));
         assert!(!check(&Filter { query: Some("other".to_owned()), ..none() }));
         assert!(check(&Filter { kind: Some(SessionKind::Worker), ..none() }));
         assert!(!check(&Filter { kind: Some(SessionKind::Observer), ..none() }));
@@ -164,6 +166,9 @@ mod tests {
         assert!(!check(&metadata(json!("web"))));
         assert!(check(&Filter { name: Some("Build-?".into()), ..none() }));
         assert!(!check(&Filter { name: Some("Build".into()), ..none() }));
+        let at = |id: &str| Filter { among: Some(vec![SessionId::from_text(id)]), ..none() };
+        assert!(check(&at("ses_Build-1")));
+        assert!(!check(&at("ses_other")) && !check(&Filter { among: Some(Vec::new()), ..none() }));
     }
 
     #[test]

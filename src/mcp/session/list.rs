@@ -33,7 +33,7 @@ pub(crate) const TOOL: Tool = Tool {
     effect: Effect::Reads,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Page>,
-    later: &["agentId"],
+    later: &[],
     run: |call, arguments| Box::pin(async move { list(call, typed(arguments)?).await }),
 };
 
@@ -52,6 +52,8 @@ struct Arguments {
     #[serde(default)]
     metadata: Map<String, Value>,
     name: Option<String>,
+    /// Where this agent works
+    agent_id: Option<String>,
     #[serde(default)]
     order_by: Vec<OrderBy>,
     #[schemars(range(min = 1, max = 100_000))]
@@ -158,13 +160,21 @@ async fn list(call: &Call, arguments: Arguments) -> Result<Answer> {
         Ok((key, by.direction == Direction::Desc))
     });
     let keys: Vec<(Key, bool)> = keys.collect::<Result<_>>()?;
+    let among = match &arguments.agent_id {
+        Some(agent) => {
+            let agents = call.orchestrator.agents().await?.into_iter();
+            Some(agents.filter(|view| view.agent.id == *agent).map(|view| view.agent.session).collect())
+        }
+        None => None,
+    };
     let filter = Filter {
-        query: arguments.query,
+        query: arguments.query.map(|query| query.to_lowercase()),
         kind: arguments.kind,
         statuses: arguments.status.into_iter().map(|StatusWord(status)| status).collect(),
         capabilities: arguments.capabilities,
         metadata: arguments.metadata,
         name: arguments.name,
+        among,
     };
     let mut sessions = call.orchestrator.sessions().await?;
     sessions.retain(|session| filter.admits(session));

@@ -6,15 +6,21 @@ use serde::{Deserialize, Serialize};
 use super::answer::is_default;
 use crate::model::{Session, SessionKind, Status};
 
+pub(crate) mod affinity;
 pub(crate) mod cleanup;
+pub(crate) mod clone;
 pub(crate) mod close;
 pub(crate) mod create;
 mod filter;
 pub(crate) mod input;
 pub(crate) mod list;
 pub(crate) mod logs;
+pub(crate) mod migrate;
 pub(crate) mod output;
 pub(crate) mod reset;
+pub(crate) mod restore;
+pub(crate) mod snapshot;
+pub(crate) mod start;
 pub(crate) mod stats;
 pub(crate) mod status;
 pub(crate) mod update;
@@ -84,7 +90,7 @@ impl SessionView {
             working_directory: session.working_directory.display().to_string(),
             pid: session.pid,
             created_at: session.created_at.to_string(),
-            hint: hint(session.status).to_owned(),
+            hint: if session.is_unstarted() { UNSTARTED } else { hint(session.status) }.to_owned(),
         }
     }
 
@@ -97,6 +103,8 @@ impl SessionView {
         )
     }
 }
+
+const UNSTARTED: &str = "nothing runs in it before session_start";
 
 /// What to know of a session that is not yet what the call made of it.
 fn hint(status: Status) -> &'static str {

@@ -166,6 +166,15 @@ struct Details {
     created_directory: String,
     /// Bytes of output kept on disk.
     output_buffer_size: u64,
+    /// Processors that it was said to need.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    needs_cpu: Option<f64>,
+    /// Bytes of disk, likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    needs_disk: Option<u64>,
+    /// The session that it was restored from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restored_from: Option<String>,
     commands_executed: u64,
     commands_failed: u64,
     /// Shells that the session has had.
@@ -217,6 +226,9 @@ fn details(session: &Session) -> Details {
         cols: session.size.cols,
         created_directory: session.created_directory.display().to_string(),
         output_buffer_size: session.output_bytes,
+        needs_cpu: session.needs.cpu_percent.map(|percent| f64::from(percent) / 100.0),
+        needs_disk: session.needs.disk_bytes,
+        restored_from: session.restored_from.as_ref().map(ToString::to_string),
         commands_executed: session.commands_executed,
         commands_failed: session.commands_failed,
         generation: session.generation,

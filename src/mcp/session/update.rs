@@ -62,6 +62,7 @@ async fn update(call: &Call, arguments: Arguments) -> Result<Answer> {
         rows: arguments.rows,
         cols: arguments.cols,
         env: check::env(arguments.env)?,
+        directory: None,
     };
     if change == SessionChange::default() {
         return Err(Error::invalid("session_update is given nothing to change").with_hint(

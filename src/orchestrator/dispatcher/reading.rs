@@ -8,13 +8,15 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{Dispatcher, Ground};
 use crate::clock::{self, Timestamp};
-use crate::engine::report::{AgentView, CircuitView, Plan, Progress, RecoveryReport, RunView, TaskReport};
+use crate::engine::report::{
+    AgentView, CircuitView, Plan, PoolView, Progress, RecoveryReport, RunView, TaskReport,
+};
 use crate::engine::request::{NewRun, TaskQuery};
 use crate::engine::{Defaults, Ended, Tuning};
 use crate::error::{Error, ErrorCode, Result};
-use crate::id::{CommandId, SessionId};
+use crate::id::{CommandId, SessionId, SnapshotId};
 use crate::limits;
-use crate::model::{Command, Event, Session, Webhook, Workplace};
+use crate::model::{Command, Event, Session, Snapshot, Template, Webhook, Workplace};
 use crate::orchestrator::CommandWatch;
 use crate::orchestrator::census::{Census, Subject, Trees};
 use crate::orchestrator::health::HealthReport;
@@ -44,6 +46,7 @@ pub(in crate::orchestrator) enum Read {
     Bus(oneshot::Sender<watch::Receiver<u64>>),
     Agents(oneshot::Sender<Vec<AgentView>>),
     Agent(String, oneshot::Sender<Result<AgentView>>),
+    Pools(oneshot::Sender<Vec<PoolView>>),
     Recoveries(oneshot::Sender<watch::Receiver<u64>>),
     Recovery(SessionId, oneshot::Sender<Option<RecoveryReport>>),
     Circuits(Option<String>, oneshot::Sender<Vec<CircuitView>>),
@@ -54,6 +57,8 @@ pub(in crate::orchestrator) enum Read {
     Progress(TaskQuery, usize, oneshot::Sender<Result<Progress>>),
     History(u64, oneshot::Sender<Result<Stretch>>),
     Webhooks(oneshot::Sender<Result<Vec<Webhook>>>),
+    Templates(oneshot::Sender<Result<Vec<Template>>>),
+    Snapshot(SnapshotId, oneshot::Sender<Result<Option<Snapshot>>>),
     HistoryBegin(oneshot::Sender<u64>),
     HistoryGrows(oneshot::Sender<watch::Receiver<u64>>),
     Health(Option<String>, Arc<Trees>, oneshot::Sender<Result<HealthReport>>),
@@ -127,6 +132,9 @@ impl Dispatcher {
             Read::Agent(id, reply) => {
                 let _ = reply.send(self.engine.agent(&id));
             }
+            Read::Pools(reply) => {
+                let _ = reply.send(self.engine.pools().collect());
+            }
             Read::Recoveries(reply) => {
                 let _ = reply.send(self.recoveries.subscribe());
             }
@@ -164,6 +172,12 @@ impl Dispatcher {
             }
             Read::Webhooks(reply) => {
                 let _ = reply.send(self.store.webhooks());
+            }
+            Read::Templates(reply) => {
+                let _ = reply.send(self.store.templates());
+            }
+            Read::Snapshot(id, reply) => {
+                let _ = reply.send(self.store.snapshot(&id));
             }
             Read::HistoryBegin(reply) => {
                 let _ = reply.send(self.history_begin);

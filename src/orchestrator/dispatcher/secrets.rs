@@ -62,7 +62,7 @@ impl Dispatcher {
     }
 
     /// Blots the secrets of all sessions out of what may be about any.
-    fn blot_all(&self, value: &mut Value) {
+    pub(super) fn blot_all(&self, value: &mut Value) {
         Secrets::new(self.configured.clone()).blot_json(value);
         self.live.values().for_each(|live| live.secrets.blot_json(value));
     }
@@ -102,6 +102,7 @@ impl Dispatcher {
             | Reply::RunView(_)
             | Reply::Sessions(_)
             | Reply::Bus(_)
+            | Reply::Pool(_)
             | Reply::Done => reply,
         }
     }

@@ -168,7 +168,7 @@ impl Running {
         self.stream.flush();
         self.report_begin().await;
         self.wiring.output.release();
-        self.keep_exports();
+        self.tell_exports().await;
         let _ = std::fs::remove_dir_all(&self.directory);
         let (exit, forced) = self.closing.as_ref().map_or((Exit::Code(0), false), |closing| {
             (closing.exit.unwrap_or(Exit::Code(0)), closing.forced)

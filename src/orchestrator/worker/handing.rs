@@ -47,7 +47,7 @@ impl Running {
             exports: &run.exports,
             directory: command.directory.as_deref(),
             stdin: command.stdin.as_deref(),
-            keeps_exports: self.keeps_exports,
+            keeps_exports: !command.confined,
             confined: command.confined,
         };
         let line = match handover::write(&self.directory, self.dialect, number, &handover) {

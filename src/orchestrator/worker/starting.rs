@@ -17,7 +17,6 @@ use crate::pty::{self, Launch, Terminal};
 pub(super) struct Parts {
     pub(super) directory: PathBuf,
     pub(super) edits_lines: bool,
-    pub(super) keeps_exports: bool,
     /// Where the shell starts, if not where it was to.
     pub(super) elsewhere: Option<(PathBuf, PathBuf)>,
     pub(super) terminal: Terminal,
@@ -44,19 +43,16 @@ pub(super) fn start(
         size: spawn.size,
         nonce: nonce.clone(),
         private_directory: private.clone(),
-        exports: spawn.takes_exports.then(|| wiring.exports.script()).flatten(),
+        exports: if spawn.takes_exports {
+            wiring.exports.script()
+        } else {
+            pty::handover::exports_script(&spawn.exported, spawn.dialect)
+        },
     };
     let terminal = pty::launch(launch, &wiring.slot)?;
     let edits_lines = pty::shell::edits_lines(&spawn.shell, spawn.dialect, spawn.profile);
     let elsewhere = (at != spawn.directory).then(|| (spawn.directory.clone(), at));
-    Ok(Parts {
-        directory: private,
-        edits_lines,
-        keeps_exports: spawn.keeps_exports,
-        elsewhere,
-        terminal,
-        nonce,
-    })
+    Ok(Parts { directory: private, edits_lines, elsewhere, terminal, nonce })
 }
 
 /// The directory to start in: the one wanted, or the fallback, or as much as there is left of the way to

@@ -5,13 +5,14 @@
 //! before. Rejected: to read `/proc/PID/environ`, which holds what the shell was started with; and to ask a
 //! shell when it is needed, which is when it does not answer any more.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
 
 use crate::limits;
 use crate::model::session::Dialect;
-use crate::pty::shell::quoted;
+use crate::pty::shell::{quoted, quoted_bytes};
 
 /// The file that a fresh shell finds its predecessor's in.
 pub(in crate::pty) const TAKEN: &str = "x";
@@ -22,7 +23,7 @@ const LAST_LINE: &[u8] = b"# all\n";
 
 /// What stands behind a command's end mark in its wrapper. The status is left as it was.
 pub(super) fn keep(directory: &Path, dialect: Dialect, number: u64) -> Vec<u8> {
-    let file = quoted(&directory.join(KEPT[usize::from(number % 2 == 1)]), dialect);
+    let file = quoted(&directory.join(slot(number)), dialect);
     let (before, after): (&[u8], &[u8]) = match dialect {
         Dialect::Fish => (b"; __shellherd_keep >", b" 2>/dev/null; __shellherd_recall\n"),
         // zsh takes `command` for a program of that name.
@@ -38,21 +39,29 @@ pub(super) fn keep(directory: &Path, dialect: Dialect, number: u64) -> Vec<u8> {
     [before, &file, after].concat()
 }
 
-/// What the shell in this directory had exported after its last command; none if it never was asked.
-pub fn kept(directory: &Path) -> Option<Vec<u8>> {
+/// What the shell in this directory had exported after its last command, which had this number; none if it
+/// never was asked.
+pub fn kept(directory: &Path, number: u64) -> Option<Vec<u8>> {
+    // The clock of the files may be too coarse to tell which one is newer.
+    let latest = slot(number);
     let mut files: Vec<_> = KEPT
         .iter()
         .filter_map(|name| {
             let path = directory.join(name);
-            Some((fs::metadata(&path).ok()?.modified().ok()?, path))
+            Some((fs::metadata(&path).ok()?.modified().ok()?, *name == latest, path))
         })
         .collect();
     files.sort();
-    files.into_iter().rev().find_map(|(_, path)| {
+    files.into_iter().rev().find_map(|(_, _, path)| {
         let mut script = Vec::new();
         fs::File::open(path).ok()?.take(limits::KEPT_ENVIRONMENT).read_to_end(&mut script).ok()?;
         script.ends_with(LAST_LINE).then_some(script)
     })
+}
+
+/// The file that belongs to a command.
+fn slot(number: u64) -> &'static str {
+    KEPT[usize::from(number % 2 == 1)]
 }
 
 /// Puts it where the hooks of a fresh shell look for it.
@@ -60,18 +69,216 @@ pub fn give(directory: &Path, script: &[u8]) -> io::Result<()> {
     super::save(&directory.join(TAKEN), script)
 }
 
+/// A script like the ones that shells write, for a fresh shell; none without variables.
+pub fn script(exported: &BTreeMap<String, String>, dialect: Dialect) -> Option<Vec<u8>> {
+    if exported.is_empty() || dialect == Dialect::Plain {
+        return None;
+    }
+    let set: (&[u8], &[u8]) =
+        if dialect == Dialect::Fish { (b"set -gx ", b" ") } else { (b"\\export ", b"=") };
+    let mut script = Vec::new();
+    for (name, value) in exported {
+        let word = quoted_bytes(value.as_bytes(), dialect);
+        script.extend([set.0, name.as_bytes(), set.1, &word, b"\n"].concat());
+    }
+    script.extend(LAST_LINE);
+    Some(script)
+}
+
+/// The variables in a script that a shell wrote: those with a value, and with one that is text.
+pub fn exported(script: &[u8], dialect: Dialect) -> BTreeMap<String, String> {
+    let mut words = Words { rest: script, dialect };
+    let mut found = BTreeMap::new();
+    while let Some(line) = words.line() {
+        // `declare -x NAME=VALUE` and the like, or `set -gx NAME VALUE`, where a list has several.
+        let pair = match line.as_slice() {
+            [_, _, name, values @ ..] if dialect == Dialect::Fish => Some((name.clone(), values.join(&b' '))),
+            [_, .., last] => {
+                let cut = last.iter().position(|byte| *byte == b'=');
+                cut.map(|cut| (last[..cut].to_vec(), last[cut + 1..].to_vec()))
+            }
+            [_] | [] => None,
+        };
+        if let Some((name, value)) = pair
+            && let (Ok(name), Ok(value)) = (String::from_utf8(name), String::from_utf8(value))
+        {
+            found.insert(name, value);
+        }
+    }
+    found
+}
+
+/// Takes a script apart as the shell that wrote it would read it: the quotes that it prints, and no more.
+struct Words<'a> {
+    rest: &'a [u8],
+    dialect: Dialect,
+}
+
+impl Words<'_> {
+    fn next(&mut self) -> Option<u8> {
+        let (first, rest) = self.rest.split_first()?;
+        self.rest = rest;
+        Some(*first)
+    }
+
+    /// The words up to the end of the line; none at the end of the script.
+    fn line(&mut self) -> Option<Vec<Vec<u8>>> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let mut words = Vec::new();
+        let mut word: Option<Vec<u8>> = None;
+        while let Some(byte) = self.next().filter(|byte| *byte != b'\n') {
+            if byte == b' ' {
+                words.extend(word.take());
+                continue;
+            }
+            let word = word.get_or_insert_default();
+            match byte {
+                b'\'' => self.single(word),
+                b'"' => self.double(word),
+                b'$' if self.rest.first() == Some(&b'\'') => {
+                    self.next();
+                    self.escaped(word);
+                }
+                b'\\' if self.dialect == Dialect::Fish => word.extend(self.escape()),
+                b'\\' => word.extend(self.next()),
+                other => word.push(other),
+            }
+        }
+        words.extend(word);
+        Some(words)
+    }
+
+    /// Behind `'`, where only fish escapes anything.
+    fn single(&mut self, word: &mut Vec<u8>) {
+        while let Some(byte) = self.next().filter(|byte| *byte != b'\'') {
+            let is_escape = byte == b'\\' && self.dialect == Dialect::Fish;
+            match self.rest.first() {
+                Some(&next @ (b'\'' | b'\\')) if is_escape => {
+                    self.next();
+                    word.push(next);
+                }
+                Some(_) | None => word.push(byte),
+            }
+        }
+    }
+
+    /// Behind `"`.
+    fn double(&mut self, word: &mut Vec<u8>) {
+        while let Some(byte) = self.next().filter(|byte| *byte != b'"') {
+            match (byte, self.rest.first()) {
+                (b'\\', Some(&next @ (b'"' | b'\\' | b'$' | b'`'))) => {
+                    self.next();
+                    word.push(next);
+                }
+                (_, Some(_) | None) => word.push(byte),
+            }
+        }
+    }
+
+    /// Behind `$'`.
+    fn escaped(&mut self, word: &mut Vec<u8>) {
+        while let Some(byte) = self.next().filter(|byte| *byte != b'\'') {
+            if byte == b'\\' { word.extend(self.escape()) } else { word.push(byte) }
+        }
+    }
+
+    /// Behind a backslash that escapes.
+    fn escape(&mut self) -> Option<u8> {
+        let byte = self.next()?;
+        Some(match byte {
+            b'n' => b'\n',
+            b't' => b'\t',
+            b'r' => b'\r',
+            b'a' => 7,
+            b'b' => 8,
+            b'e' | b'E' => 27,
+            b'f' => 12,
+            b'v' => 11,
+            b'c' => self.next()? & 0x1f,
+            b'C' if self.rest.first() == Some(&b'-') => {
+                self.next();
+                self.next()? & 0x1f
+            }
+            b'x' | b'X' => self.digits(0, 2, 16),
+            b'0'..=b'7' => self.digits(byte - b'0', 2, 8),
+            other => other,
+        })
+    }
+
+    /// A number that goes on from `begun` with up to so many digits.
+    fn digits(&mut self, begun: u8, most: usize, radix: u8) -> u8 {
+        let mut number = begun;
+        for _ in 0..most {
+            let digit = self.rest.first().and_then(|byte| char::from(*byte).to_digit(u32::from(radix)));
+            let Some(digit) = digit.and_then(|digit| u8::try_from(digit).ok()) else { break };
+            self.next();
+            number = number.wrapping_mul(radix).wrapping_add(digit);
+        }
+        number
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
+    fn each_shell_says_in_its_own_words_what_it_exported() {
+        let check = |dialect: Dialect, script: &str| {
+            let found = exported(script.as_bytes(), dialect);
+            let value = |name: &str| found.get(name).map(String::as_str);
+            assert_eq!(value("A"), Some("a\nb\t\u{1}'\"$é\\ x"), "{dialect:?}: {found:?}");
+            assert_eq!(value("B"), Some("plain"), "{dialect:?}");
+            assert_eq!(value("C"), Some("two words"), "{dialect:?}");
+            assert_eq!(value("D"), None, "{dialect:?}");
+            assert_eq!(found.len(), 3, "{dialect:?}: {found:?}");
+        };
+        let bash = r#"declare -x A=$'a\nb\t\001\'"$é\\ x'
+declare -x B="plain"
+declare -rx C="two words"
+declare -x D
+# all
+"#;
+        check(Dialect::Bash, bash);
+        let zsh = r#"export A=$'a\nb\t\C-A\'"$é\\ x'
+export B=plain
+export C='two words'
+# all
+"#;
+        check(Dialect::Zsh, zsh);
+        let dash = "export A='a\nb\t\u{1}'\"'\"'\"$é\\ x'\nexport B='plain'\nexport C='two words'\nexport D\n# all\n";
+        check(Dialect::Posix, dash);
+        let fish = r#"set -gx A a\nb\t\ca\'\"\$é\\\ x
+set -gx B plain
+set -gx C two words
+# all
+"#;
+        check(Dialect::Fish, fish);
+    }
+
+    #[test]
+    fn a_script_of_ours_is_read_as_it_was_meant() {
+        let given = [("A", "a\nb'\"$é\\ x"), ("B", ""), ("PATH", "/bin:/x y")];
+        let given: BTreeMap<String, String> =
+            given.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        for dialect in [Dialect::Bash, Dialect::Zsh, Dialect::Posix, Dialect::Fish] {
+            let script = script(&given, dialect).unwrap();
+            assert_eq!(exported(&script, dialect), given, "{dialect:?}");
+        }
+        assert_eq!(script(&BTreeMap::new(), Dialect::Bash), None);
+        assert_eq!(script(&given, Dialect::Plain), None);
+    }
+
+    #[test]
     fn what_was_not_finished_is_not_taken() {
         let directory = std::env::temp_dir().join(format!("shellherd-{}", uuid::Uuid::new_v4().simple()));
         fs::create_dir_all(&directory).unwrap();
-        assert_eq!(kept(&directory), None);
+        assert_eq!(kept(&directory, 1), None);
         fs::write(directory.join("x0"), "export A=1\n# all\n").unwrap();
         fs::write(directory.join("x1"), "export A=2\nexpo").unwrap();
-        assert_eq!(kept(&directory).as_deref(), Some(b"export A=1\n# all\n".as_slice()));
+        assert_eq!(kept(&directory, 1).as_deref(), Some(b"export A=1\n# all\n".as_slice()));
         fs::remove_dir_all(&directory).unwrap();
     }
 }

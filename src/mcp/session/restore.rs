@@ -1,0 +1,73 @@
+//! `session_restore`: a session as it was, under a new id.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::SessionView;
+use super::create::settings;
+use super::snapshot::LAST_COMMAND;
+use crate::engine::request::{Heritage, Inherited, NewSession};
+use crate::error::{Error, Result};
+use crate::mcp::answer::Answer;
+use crate::mcp::arguments::typed;
+use crate::mcp::call::{Call, Watched};
+use crate::mcp::schema;
+use crate::mcp::template;
+use crate::mcp::tools::{Effect, Tool};
+
+pub(crate) const TOOL: Tool = Tool {
+    name: "session_restore",
+    title: "Restore a session",
+    description: "Makes a session with directory, exported environment, shell, size, name and metadata as they were. Give \
+        exactly one of snapshotId, state (of a snapshot), and sessionId of a session that has ended, by a restart of the \
+        server too. With snapshotId or sessionId its output goes on from the old one's.",
+    effect: Effect::Adds,
+    input: schema::of_arguments::<Arguments>,
+    output: schema::of_result::<SessionView>,
+    later: &[],
+    run: |call, arguments| Box::pin(async move { restore(call, typed(arguments)?).await }),
+};
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Arguments {
+    snapshot_id: Option<String>,
+    state: Option<Map<String, Value>>,
+    session_id: Option<String>,
+}
+
+async fn restore(call: &Call, arguments: Arguments) -> Result<Answer> {
+    let new = match (arguments.snapshot_id, arguments.state, arguments.session_id) {
+        (Some(id), None, None) => {
+            let snapshot = call.orchestrator.snapshot(&id).await?;
+            let heritage = Heritage { of: snapshot.session, variables: Inherited::Secrets, output: true };
+            NewSession { heir_of: Some(heritage), ..as_told(call, snapshot.state)? }
+        }
+        (None, Some(state), None) => as_told(call, state)?,
+        (None, None, Some(session)) => {
+            let revived = call.orchestrator.revive_session(&session);
+            let view = SessionView::of(&call.wait(revived, Watched::Nothing).await?);
+            return Answer::new(view.sentence(), &view);
+        }
+        _ => {
+            return Err(Error::invalid(
+                "session_restore takes exactly one of 'snapshotId', 'state' and 'sessionId'",
+            )
+            .with_details(
+                serde_json::json!({"field": "snapshotId", "alternatives": ["state", "sessionId"]}),
+            ));
+        }
+    };
+    let session = call.wait(call.orchestrator.create_session(new), Watched::Nothing).await?;
+    let view = SessionView::of(&session);
+    Answer::new(view.sentence(), &view)
+}
+
+/// Start-up files must not undo what was exported after them.
+fn as_told(call: &Call, mut state: Map<String, Value>) -> Result<NewSession> {
+    state.remove(LAST_COMMAND);
+    let state = Value::Object(template::read("state", state)?);
+    let new = settings(call, typed(state)?)?;
+    Ok(NewSession { exported: new.env.clone(), ..new })
+}
