@@ -115,6 +115,7 @@ fn every_tool_says_what_it_does() {
             "session_input",
             "task_distribute",
             "agent_execute",
+            "pool_execute",
         ];
         if name != "circuit_reset" && (destroys.iter().any(|end| name.ends_with(end)) || runs.contains(&name))
         {

@@ -10,17 +10,20 @@ use super::answer::{Answer, Saved, fitting, is_default, spoken};
 use super::call::{Call, Watched};
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits;
-use crate::model::{Command, CommandState, EndReason, Ending, OnTimeout};
+use crate::model::{Command, CommandState, OnTimeout};
 use crate::orchestrator::{CommandWatch, OutputQuery};
 use crate::term::condense::Condense;
 use crate::term::excerpt::{Excerpt, Page};
 use crate::term::tokens::estimate_tokens;
+pub(super) use failure::failure;
+use failure::signal_name;
 use parsed::Parsed;
 
 pub(crate) mod batch;
 pub(crate) mod broadcast;
 mod changes;
 pub(crate) mod execute;
+mod failure;
 pub(in crate::mcp) mod parsed;
 pub(crate) mod signal;
 pub(crate) mod status;
@@ -212,68 +215,6 @@ fn question(line: &str) -> String {
     line[from..].to_owned()
 }
 
-/// The kind of failure, of a command that ended other than its caller wished.
-pub(super) fn failure(command: &Command) -> Option<String> {
-    if !command.is_ended() || command.is_success() {
-        return None;
-    }
-    let id = &command.id;
-    Some(match (command.reason, command.ending) {
-        (Some(EndReason::Timeout), _) => {
-            format!("command stopped: {id} outlived its timeout of {}", spoken(command.timeout_ms))
-        }
-        (Some(EndReason::Cancelled), _) => format!("command cancelled: {id}"),
-        (Some(EndReason::SessionLost), _) => format!("command lost: the session of {id} ended"),
-        (Some(EndReason::ServerRestart), _) => format!("command lost: the server ended while {id} ran"),
-        (Some(EndReason::MemoryLimit), _) => format!("command stopped: {id} passed its memory limit"),
-        (Some(EndReason::CpuLimit), _) => format!("command stopped: {id} passed its CPU-time limit"),
-        (Some(EndReason::ProcessLimit), _) => format!("command stopped: {id} passed its limit of processes"),
-        (Some(EndReason::FileLimit), _) => format!("command stopped: {id} passed its limit of open files"),
-        (None, Some(Ending::ShellKilled(signal))) => {
-            format!("command killed: {} ended the shell of {id}", signal_name(signal))
-        }
-        (None, Some(Ending::ShellExited(code))) => {
-            format!("command failed: {id} ended its shell with exit code {code}")
-        }
-        (None, Some(Ending::Exited(code))) => match command.signal() {
-            Some(signal @ 19..=22) => format!(
-                "command stopped, not ended, by {}: `fg` lets it go on, `kill -9 %+` ends it (exit code {code})",
-                signal_name(signal)
-            ),
-            Some(signal) => format!("command killed: {} (exit code {code})", signal_name(signal)),
-            None => format!("command failed: exit code {code}"),
-        },
-        (None, Some(Ending::Lost) | None) => format!("command lost: the end of {id} was not seen"),
-    })
-}
-
-fn signal_name(signal: i32) -> String {
-    const NAMES: [(i32, &str); 20] = [
-        (1, "SIGHUP"),
-        (2, "SIGINT"),
-        (3, "SIGQUIT"),
-        (4, "SIGILL"),
-        (6, "SIGABRT"),
-        (7, "SIGBUS"),
-        (8, "SIGFPE"),
-        (9, "SIGKILL"),
-        (10, "SIGUSR1"),
-        (11, "SIGSEGV"),
-        (12, "SIGUSR2"),
-        (13, "SIGPIPE"),
-        (14, "SIGALRM"),
-        (15, "SIGTERM"),
-        (19, "SIGSTOP"),
-        (20, "SIGTSTP"),
-        (21, "SIGTTIN"),
-        (22, "SIGTTOU"),
-        (24, "SIGXCPU"),
-        (25, "SIGXFSZ"),
-    ];
-    let named = NAMES.iter().find(|(number, _)| *number == signal);
-    named.map_or_else(|| format!("signal {signal}"), |(_, name)| (*name).to_owned())
-}
-
 /// What to show of a command's output.
 #[derive(Clone, Copy)]
 pub(super) struct Shown {
@@ -433,6 +374,7 @@ mod tests {
     use crate::clock::Timestamp;
     use crate::id::SessionId;
     use crate::model::fixtures;
+    use crate::model::{EndReason, Ending};
 
     fn ended(code: i32) -> Command {
         Command {
