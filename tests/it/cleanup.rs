@@ -64,7 +64,7 @@ fn stats_add_up() {
     client.run(&idle, "true");
     client.run(&idle, "false");
     client.run(&ended, "true");
-    client.ok("session_reset", json!({"sessionId": idle}));
+    client.ok("error_recover", json!({"sessionId": idle, "strategy": "restart"}));
     client.until_status(&idle, "idle");
     client.ok("session_close", json!({"sessionId": ended, "mode": "force"}));
     let stats = client.ok("session_stats", json!({}));
