@@ -322,7 +322,7 @@ fn print(line: &str) -> io::Result<()> {
     print_whole(format!("{line}\n").as_bytes())
 }
 
-/// Writes a text to stdout, as [`print`] does.
+/// Writes a text to stdout, as [`print()`] does.
 fn print_whole(text: &[u8]) -> io::Result<()> {
     match io::stdout().lock().write_all(text) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

@@ -2,7 +2,7 @@
 //! one, a client that does not read is told later, and with the client its subscriptions are gone.
 //!
 //! A client of the older era subscribes to one resource after the other, one of the newer era opens a
-//! stream for several; both end in [`watch`].
+//! stream for several; both end in [`watch()`].
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
