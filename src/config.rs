@@ -58,6 +58,10 @@ pub struct Source {
     pub toolsets: Option<Vec<String>>,
     /// Whether of those it offers only the ones that change nothing.
     pub read_only: Option<bool>,
+    /// The address of this machine at which `serve` serves over HTTP, instead of on stdin and stdout.
+    pub http: Option<String>,
+    /// The file with the token that clients send over HTTP.
+    pub http_token_file: Option<PathBuf>,
 }
 
 /// A duration in the file: a text like `"5m"`, or milliseconds.
@@ -71,7 +75,7 @@ pub enum Span {
 }
 
 /// The keys of the file, for the nearest one to an unknown key.
-const KEYS: [&str; 21] = [
+const KEYS: [&str; 23] = [
     "state-dir",
     "shell",
     "result-tokens",
@@ -93,6 +97,8 @@ const KEYS: [&str; 21] = [
     "circuit-open",
     "toolsets",
     "read-only",
+    "http",
+    "http-token-file",
 ];
 
 /// What the server runs with.
@@ -140,6 +146,10 @@ pub struct Config {
     pub toolsets: Option<Vec<String>>,
     /// Whether of those it offers only the ones that change nothing.
     pub read_only: bool,
+    /// The address at which `serve` serves over HTTP.
+    pub http: Option<String>,
+    /// The file with the token for it; a new token when absent.
+    pub http_token_file: Option<PathBuf>,
 }
 
 /// Puts the sources together. `variable` reads the environment; `file` is what `--config` named.
@@ -228,6 +238,8 @@ pub fn resolve(
         circuit_open: span("circuit-open", source.circuit_open, limits::CIRCUIT_OPEN)?,
         toolsets: source.toolsets,
         read_only: source.read_only.unwrap_or(false),
+        http: source.http,
+        http_token_file: source.http_token_file,
     })
 }
 
@@ -268,6 +280,8 @@ fn over(above: Source, below: Source) -> Source {
         circuit_open: above.circuit_open.or(below.circuit_open),
         toolsets: above.toolsets.or(below.toolsets),
         read_only: above.read_only.or(below.read_only),
+        http: above.http.or(below.http),
+        http_token_file: above.http_token_file.or(below.http_token_file),
     }
 }
 
@@ -295,6 +309,8 @@ fn of_environment(variable: &impl Fn(&str) -> Option<OsString>) -> Result<Source
         circuit_open: text("SHELLHERD_CIRCUIT_OPEN").map(Span::Text),
         toolsets: list(text("SHELLHERD_TOOLSETS")),
         read_only: truth("SHELLHERD_READ_ONLY", text("SHELLHERD_READ_ONLY"))?,
+        http: text("SHELLHERD_HTTP"),
+        http_token_file: variable("SHELLHERD_HTTP_TOKEN_FILE").map(PathBuf::from),
     })
 }
 

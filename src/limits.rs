@@ -149,6 +149,29 @@ pub const UNREAD_BYTES: usize = 32 << 20;
 /// it is read late: a pipe's and a half.
 pub const UNREAD_PROGRESS: usize = 96 << 10;
 
+// Clients over HTTP
+
+/// Connections at once. A client takes one for each call that is under way, and one to be told of news.
+pub const HTTP_CONNECTIONS: usize = 256;
+/// Connections between the handshake and the farewell of a client of the older protocol era: MCP's own
+/// sessions. One more takes the place of the one that is idle for the longest.
+pub const HTTP_SESSIONS: usize = 64;
+/// How long such a session may stay without a request and without a stream that is open. People go to
+/// lunch; a client that comes back later is told to shake hands again.
+pub const HTTP_IDLE: Duration = Duration::from_secs(2 * 3_600);
+/// Between two looks for idle ones.
+pub const HTTP_SWEEP: Duration = Duration::from_secs(60);
+/// Bytes of the head of a request; one with a token and a protocol version has 600.
+pub const HTTP_HEAD_BYTES: usize = 64 << 10;
+/// How long the head of a request may take, and how long a connection may be idle before it is closed.
+pub const HTTP_HEAD_WAIT: Duration = Duration::from_secs(60);
+/// How long the body of a request may take: the longest message comes in a second.
+pub const HTTP_BODY_WAIT: Duration = Duration::from_secs(30);
+/// Bytes of all bodies that are being read: two of the longest messages.
+pub const HTTP_BODIES_BYTES: usize = 2 * MESSAGE_BYTES;
+/// Bytes of a file with the token that clients present.
+pub const HTTP_TOKEN_BYTES: u64 = 4 << 10;
+
 // Agents
 
 /// Agents of one server.

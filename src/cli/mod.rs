@@ -19,7 +19,7 @@ use tracing_subscriber::EnvFilter;
 use crate::config::{self, Config, Source, Span};
 use crate::error::Error;
 use crate::limits;
-use crate::mcp::{Defaults, Selection, Surface};
+use crate::mcp::{Defaults, Door, Selection, Surface, Token};
 use crate::model::{RecoverySettings, TerminalSize};
 use crate::orchestrator::{Orchestrator, Settings};
 
@@ -43,7 +43,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Serve MCP on stdin and stdout (what shellherd does without a verb)
+    /// Serve MCP on stdin and stdout, or over HTTP (what shellherd does without a verb)
     Serve {
         #[command(flatten)]
         flags: Flags,
@@ -140,7 +140,7 @@ struct Flags {
     log: Option<String>,
 }
 
-/// What a server offers its client.
+/// What a server offers its clients, and where.
 #[derive(Args, Default)]
 struct Offer {
     /// The sets of tools to offer: core, commands, tasks, monitor, agents, ops [default: all of them]
@@ -149,6 +149,12 @@ struct Offer {
     /// Offer only tools that change nothing
     #[arg(long)]
     read_only: bool,
+    /// Serve over HTTP at this address of this machine, like 127.0.0.1:0, instead of on stdin and stdout
+    #[arg(long, value_name = "ADDRESS")]
+    http: Option<String>,
+    /// The file with the token that clients send over HTTP [default: a new one, told on stderr]
+    #[arg(long, value_name = "FILE")]
+    http_token_file: Option<PathBuf>,
 }
 
 impl Flags {
@@ -176,6 +182,8 @@ impl Flags {
             log: self.log,
             toolsets: offer.toolsets,
             read_only: offer.read_only.then_some(true),
+            http: offer.http,
+            http_token_file: offer.http_token_file,
             ..Source::default()
         };
         let config = config::resolve(source, file.as_deref(), |name| {
@@ -253,10 +261,20 @@ type Outcome = Result<ExitCode, Failure>;
 fn serve(flags: Flags, offer: Offer) -> Outcome {
     let config = flags.resolve_with(offer)?;
     let selection = Selection::new(config.toolsets.as_deref(), config.read_only)?;
+    let door = config.http.as_deref().map(|address| {
+        let token = config.http_token_file.as_deref().map_or_else(|| Ok(Token::generate()), Token::from_file);
+        Door::new(address, token?)
+    });
+    let door = door.transpose()?;
     log_to_stderr(&config.log)?;
     // Within a task, what wakes it costs no system call; what `block_on` is given is woken by one.
     in_runtime(async {
-        TaskTracker::new().spawn(crate::mcp::serve(surface(config, false, &selection))).await
+        let surface = surface(config, false, &selection);
+        let tasks = TaskTracker::new();
+        match door {
+            Some(door) => tasks.spawn(door.serve(surface)).await,
+            None => tasks.spawn(crate::mcp::serve(surface)).await,
+        }
     })???;
     Ok(ExitCode::SUCCESS)
 }

@@ -16,6 +16,7 @@ mod diagnose;
 mod error;
 mod events;
 mod health;
+mod http;
 mod instructions;
 mod message;
 mod metrics;
@@ -40,6 +41,7 @@ mod webhook;
 
 pub use answer::{Answer, error_json};
 pub use call::Defaults;
+pub use http::{Door, Token};
 pub use serve::{Signals, serve};
 pub use surface::Surface;
 pub use tools::{schema_files, stale_schema_files};

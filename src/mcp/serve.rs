@@ -2,15 +2,12 @@
 //! everything down in time. Knows no tool.
 
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::notices::Notices;
-use super::resource::updates::Subscriptions;
 use super::server::Server;
 use super::surface::Surface;
 use super::transport::Lines;
@@ -20,7 +17,7 @@ use crate::limits;
 /// close the pipe. Clients that want the server gone send SIGTERM, which cuts this short.
 const DRAIN: Duration = Duration::from_millis(250);
 /// How long the last answers may take to be written.
-const LAST_WORDS: Duration = Duration::from_millis(40);
+pub(super) const LAST_WORDS: Duration = Duration::from_millis(40);
 
 /// Serves a client on stdin and stdout. Returns when all is down.
 pub async fn serve(surface: Surface) -> io::Result<()> {
@@ -67,20 +64,10 @@ pub(crate) async fn serve_pipes(
     let connection = CancellationToken::new();
     let traffic = surface.traffic().clone();
     let lines = Lines::new(reader, writer, traffic.clone(), end_of_input.clone());
-    let notices = Arc::new(Notices::new());
-    let subscriptions = Arc::new(Subscriptions::new());
-    let server = Server {
-        surface: surface.clone(),
-        notices: Arc::clone(&notices),
-        subscriptions: Arc::clone(&subscriptions),
-    };
+    let (server, telling) = Server::new(surface.clone());
     let serving = async {
         match rmcp::service::serve_server_with_ct(server, lines, connection.clone()).await {
             Ok(running) => {
-                let telling = async {
-                    tokio::join!(notices.follow(&surface), subscriptions.follow(&surface));
-                    std::future::pending::<()>().await;
-                };
                 tokio::select! {
                     ended = running.waiting() => if let Err(error) = ended {
                         tracing::error!(%error, "the connection's task failed");

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult, CustomRequest,
     CustomResult, ErrorCode as ProtocolCode, GetPromptRequestParams, GetPromptResponse, Implementation,
@@ -14,6 +15,7 @@ use rmcp::model::{
 use rmcp::service::{RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::Value;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::answer::{protocol_error, tool_result};
 use super::arguments::shortened;
@@ -44,12 +46,31 @@ const PARAMETERS: [(&str, &str); 7] = [
 
 /// One connection.
 pub(crate) struct Server {
-    pub(crate) surface: Surface,
-    pub(crate) notices: Arc<Notices>,
-    pub(crate) subscriptions: Arc<Subscriptions>,
+    surface: Surface,
+    notices: Arc<Notices>,
+    subscriptions: Arc<Subscriptions>,
+    _gone: DropGuard,
 }
 
 impl Server {
+    /// What serves one connection, and what tells its client of events and changes for as long as that is
+    /// polled and the connection is there.
+    pub(crate) fn new(surface: Surface) -> (Self, BoxFuture<'static, ()>) {
+        let (notices, subscriptions) = (Arc::new(Notices::new()), Arc::new(Subscriptions::new()));
+        let gone = CancellationToken::new();
+        let server = Self {
+            surface: surface.clone(),
+            notices: Arc::clone(&notices),
+            subscriptions: Arc::clone(&subscriptions),
+            _gone: gone.clone().drop_guard(),
+        };
+        let telling = async move {
+            let both = async { tokio::join!(notices.follow(&surface), subscriptions.follow(&surface)) };
+            gone.run_until_cancelled(both).await;
+        };
+        (server, Box::pin(telling))
+    }
+
     async fn serve(
         &self,
         name: &str,

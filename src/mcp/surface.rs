@@ -27,6 +27,8 @@ use crate::orchestrator::Orchestrator;
 #[derive(Clone)]
 pub struct Surface {
     shared: Arc<Shared>,
+    /// What is under way on the one connection that this handle is of.
+    traffic: Arc<Traffic>,
 }
 
 struct Shared {
@@ -37,7 +39,6 @@ struct Shared {
     permits: Arc<Semaphore>,
     open: AtomicUsize,
     closing: CancellationToken,
-    traffic: Arc<Traffic>,
 }
 
 /// Where a call comes from.
@@ -79,9 +80,14 @@ impl Surface {
                 permits: Arc::new(Semaphore::new(limits::CALLS_AT_ONCE)),
                 open: AtomicUsize::new(0),
                 closing: CancellationToken::new(),
-                traffic: Arc::default(),
             }),
+            traffic: Arc::default(),
         }
+    }
+
+    /// The same tools for another connection, whose requests have ids of their own.
+    pub(crate) fn for_another_connection(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), traffic: Arc::default() }
     }
 
     /// The handle behind the tools.
@@ -90,7 +96,7 @@ impl Surface {
     }
 
     pub(crate) fn traffic(&self) -> &Arc<Traffic> {
-        &self.shared.traffic
+        &self.traffic
     }
 
     /// Every tool with its schemas, which are made when they are first asked for.
@@ -197,12 +203,12 @@ impl Surface {
             patience: origin.patience,
             permits: Arc::clone(&shared.permits),
             permit: Mutex::new(permit),
-            traffic: Arc::clone(&shared.traffic),
+            traffic: Arc::clone(&self.traffic),
             id: origin.id,
         });
         let outcome = work(Arc::clone(&call)).await;
         // A client that does not read its answers gets no more of them: the permit is kept until there is room.
-        shared.traffic.may_answer(&call.id).await;
+        self.traffic.may_answer(&call.id).await;
         outcome
     }
 }

@@ -26,6 +26,9 @@ const BASE: &[&str] = &["id", "limits", "error", "clock", "config"];
 /// Each foreign crate with the one place that may name it.
 const HOMES: &[(&str, &str)] = &[
     ("rmcp", "mcp"),
+    ("hyper", "mcp"),
+    ("hyper_util", "mcp"),
+    ("http_body_util", "mcp"),
     ("rusqlite", "store"),
     ("portable_pty", "pty"),
     ("sysinfo", "sample"),

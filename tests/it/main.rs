@@ -27,6 +27,7 @@ mod faults;
 mod graphs;
 mod guides;
 mod hostile;
+mod http;
 mod limits;
 mod lineage;
 mod load;

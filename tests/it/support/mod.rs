@@ -1,6 +1,8 @@
 //! The real binary as a client meets it: JSON-RPC lines over pipes, read by a thread of our own so
 //! that every wait has a bound.
 
+pub mod http;
+
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
