@@ -11,6 +11,8 @@ mod check;
 mod circuit;
 mod command;
 mod completion;
+#[cfg(feature = "conformance")]
+mod conformance;
 mod context;
 mod diagnose;
 mod error;

@@ -21,6 +21,8 @@ use super::answer::{protocol_error, tool_result};
 use super::arguments::shortened;
 use super::call::{Call, Reporter};
 use super::completion;
+#[cfg(feature = "conformance")]
+use super::conformance;
 use super::instructions::instructions;
 use super::notices::Notices;
 use super::prompt;
@@ -43,6 +45,9 @@ const PARAMETERS: [(&str, &str); 7] = [
     ("logging/setLevel", "level: debug, info, notice, warning, error, critical, alert or emergency"),
     ("subscriptions/listen", "notifications: {resourceSubscriptions}"),
 ];
+
+/// Requests that the newer era does not have.
+const OLDER: [&str; 3] = ["resources/subscribe", "resources/unsubscribe", "logging/setLevel"];
 
 /// One connection.
 pub(crate) struct Server {
@@ -137,8 +142,10 @@ impl ServerHandler for Server {
         one_page(request)?;
         // The list is long: a client that does not read its answers gets no more of them.
         self.surface.traffic().may_answer(&context.id).await;
-        let tools = self.surface.offered().iter().map(|offered| offered.published.clone()).collect();
-        Ok(ListToolsResult::with_all_items(tools))
+        let tools = self.surface.offered().iter().map(|offered| offered.published.clone());
+        #[cfg(feature = "conformance")]
+        let tools = tools.chain(conformance::list_tools());
+        Ok(ListToolsResult::with_all_items(tools.collect()))
     }
 
     #[expect(deprecated, reason = "clients of the older era ask for log messages by it")]
@@ -163,6 +170,10 @@ impl ServerHandler for Server {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
+        #[cfg(feature = "conformance")]
+        if let Some(response) = conformance::call_tool(&request, &context).await {
+            return response;
+        }
         self.serve(&request.name, request.arguments, context).await.map(CallToolResponse::from)
     }
 
@@ -172,10 +183,14 @@ impl ServerHandler for Server {
         context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
         let cursor = request.and_then(|request| request.cursor);
-        self.admit("resources/list", context, async |call| {
-            resource::list::list(&call, cursor.as_deref()).await
-        })
-        .await
+        let listed = self
+            .admit("resources/list", context, async |call| {
+                resource::list::list(&call, cursor.as_deref()).await
+            })
+            .await;
+        #[cfg(feature = "conformance")]
+        let listed = listed.and_then(conformance::list_resources);
+        listed
     }
 
     async fn list_resource_templates(
@@ -184,7 +199,10 @@ impl ServerHandler for Server {
         _: RequestContext<RoleServer>,
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
         one_page(request)?;
-        Ok(ListResourceTemplatesResult::with_all_items(resource::templates()))
+        let listed = ListResourceTemplatesResult::with_all_items(resource::templates());
+        #[cfg(feature = "conformance")]
+        let listed = conformance::list_templates(listed)?;
+        Ok(listed)
     }
 
     async fn read_resource(
@@ -192,6 +210,10 @@ impl ServerHandler for Server {
         request: ReadResourceRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
+        #[cfg(feature = "conformance")]
+        if let Some(resource) = conformance::read(&request.uri) {
+            return resource.map(ReadResourceResponse::from);
+        }
         let address = Address::parse(&request.uri)?;
         self.admit("resources/read", context, async |call| {
             resource::read::read(&call, &request.uri, &address).await
@@ -206,7 +228,10 @@ impl ServerHandler for Server {
         _: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
         one_page(request)?;
-        Ok(ListPromptsResult::with_all_items(prompt::list(&self.surface)))
+        let listed = ListPromptsResult::with_all_items(prompt::list(&self.surface));
+        #[cfg(feature = "conformance")]
+        let listed = conformance::list_prompts(listed)?;
+        Ok(listed)
     }
 
     async fn get_prompt(
@@ -214,6 +239,10 @@ impl ServerHandler for Server {
         request: GetPromptRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<GetPromptResponse, ErrorData> {
+        #[cfg(feature = "conformance")]
+        if let Some(prompt) = conformance::get_prompt(&request) {
+            return prompt;
+        }
         let arguments = request.arguments.unwrap_or_default();
         self.admit("prompts/get", context, async |_| prompt::get(&self.surface, &request.name, arguments))
             .await
@@ -225,6 +254,10 @@ impl ServerHandler for Server {
         request: CompleteRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CompleteResult, ErrorData> {
+        #[cfg(feature = "conformance")]
+        if let Some(completed) = conformance::complete(&request) {
+            return completed;
+        }
         self.admit("completion/complete", context, async |call| {
             let names = completion::names(&self.surface, &request.r#ref, &request.argument)?;
             completion::complete(&call, names, &request.argument.value).await
@@ -237,6 +270,10 @@ impl ServerHandler for Server {
         request: SubscribeRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
+        #[cfg(feature = "conformance")]
+        if conformance::watches(&request.uri) {
+            return Ok(());
+        }
         let address = Address::parse(&request.uri)?;
         let peer = context.peer.clone();
         self.admit("resources/subscribe", context, async |_| {
@@ -250,6 +287,10 @@ impl ServerHandler for Server {
         request: UnsubscribeRequestParams,
         _: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
+        #[cfg(feature = "conformance")]
+        if conformance::watches(&request.uri) {
+            return Ok(());
+        }
         Address::parse(&request.uri)?;
         self.subscriptions.unsubscribe(&request.uri);
         Ok(())
@@ -269,7 +310,10 @@ impl ServerHandler for Server {
         request: CustomRequest,
         context: RequestContext<RoleServer>,
     ) -> Result<CustomResult, ErrorData> {
-        if let Some((method, takes)) = PARAMETERS.iter().find(|(method, _)| *method == request.method) {
+        let is_gone = is_modern(&context) && OLDER.contains(&request.method.as_str());
+        if let Some((method, takes)) = PARAMETERS.iter().find(|(method, _)| *method == request.method)
+            && !is_gone
+        {
             let message = format!("the parameters do not fit: {method} takes {{{takes}}}");
             return Err(ErrorData::invalid_params(message, None));
         }

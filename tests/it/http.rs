@@ -24,7 +24,7 @@ fn a_client_of_the_older_era_is_served() {
     let ran = client.ok("command_execute", json!({"sessionId": shell, "command": "echo one $((1 + 1))"}));
     assert_eq!(ran["output"], "one 2\n", "{ran}");
 
-    assert_eq!(server.send("DELETE /mcp", &client.headers(), "").status, 202);
+    assert_eq!(server.send("DELETE /mcp", &client.headers(), "").status, 204);
     let gone = client.post("ping", json!({}));
     assert_eq!(gone.status, 404, "the client is told to shake hands again");
     // What it started belongs to the server.
@@ -46,6 +46,12 @@ fn a_client_of_the_newer_era_is_served() {
     let shell = call(2, "session_create", json!({"shell": "/bin/bash", "profile": "clean"}));
     let ran = call(2, "command_execute", json!({"sessionId": shell["sessionId"], "command": "echo modern"}));
     assert_eq!(ran["output"], "modern\n", "{ran}");
+
+    for gone in ["ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"] {
+        let mut refused = server.post_modern(5, gone, json!({}));
+        assert_eq!(refused.status, 404, "{gone}");
+        assert_eq!(refused.message()["error"]["code"], -32601, "{gone}");
+    }
 
     // News of one resource, while its shell prints.
     let uri = format!("session://{}/output", shell["sessionId"].as_str().expect("an id"));

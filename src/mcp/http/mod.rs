@@ -15,7 +15,7 @@ use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{HeaderValue, WWW_AUTHENTICATE};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use tokio::net::{TcpListener, TcpStream};
@@ -193,10 +193,17 @@ impl Endpoint {
             return answer;
         }
         let (head, body) = request.into_parts();
-        match self.read(body).await {
-            Ok(body) => self.service.handle(Request::from_parts(head, Full::new(body))).await,
-            Err(refusal) => *refusal,
+        let body = match self.read(body).await {
+            Ok(body) => body,
+            Err(refusal) => return *refusal,
+        };
+        let is_farewell = head.method == Method::DELETE;
+        let mut answer = self.service.handle(Request::from_parts(head, Full::new(body))).await;
+        // The Python SDK takes rmcp's 202 for a failure to end the session.
+        if is_farewell && answer.status() == StatusCode::ACCEPTED {
+            *answer.status_mut() = StatusCode::NO_CONTENT;
         }
+        answer
     }
 
     /// The whole body of a request.
