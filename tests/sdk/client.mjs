@@ -1,27 +1,55 @@
-// The server as a client of the official TypeScript SDK meets it: node client.mjs PROGRAM
+// The server as a client of the official TypeScript SDK meets it: node client.mjs PROGRAM stdio|http
 
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
+import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 import { CallToolResultSchema, ResourceUpdatedNotificationSchema } from "@modelcontextprotocol/sdk/types.js";
 
-const program = process.argv[2];
+const [program, way] = process.argv.slice(2);
 const scratch = mkdtempSync(join(tmpdir(), "shellherd-sdk-"));
 const flag = (name) => join(scratch, name);
 
+const args = ["serve", "--state-dir", join(scratch, "state")];
+const env = { PATH: process.env.PATH, HOME: scratch, SHELL: "/bin/bash" };
+let listening;
+
+async function listen() {
+  listening = spawn(program, [...args, "--http", "127.0.0.1:0"], { env, stdio: ["ignore", "ignore", "pipe"] });
+  let told = "";
+  for await (const text of listening.stderr.iterator({ destroyOnReturn: false })) {
+    told += text;
+    const found = /(http:\S+)[^]*(Bearer [0-9a-f]+)/.exec(told);
+    if (found) {
+      const requestInit = { headers: { Authorization: found[2] } };
+      return new StreamableHTTPClientTransport(new URL(found[1]), { requestInit });
+    }
+  }
+  return assert.fail(`the server does not listen: ${told}`);
+}
+
 async function connect() {
-  const transport = new StdioClientTransport({
-    command: program,
-    args: ["serve", "--state-dir", join(scratch, "state")],
-    env: { PATH: process.env.PATH, HOME: scratch, SHELL: "/bin/bash" },
-  });
+  const transport = way === "http" ? await listen() : new StdioClientTransport({ command: program, args, env });
   const client = new Client({ name: "sdk-test", version: "1" });
   await client.connect(transport);
   return client;
+}
+
+// Ends the connection, and with it the server.
+async function close(client) {
+  await client.transport.terminateSession?.();
+  await client.close();
+  if (listening) {
+    listening.kill("SIGTERM");
+    assert.deepEqual(await once(listening, "exit"), [0, null]);
+    listening = undefined;
+  }
 }
 
 async function call(client, name, args, options) {
@@ -91,7 +119,7 @@ async function main() {
     const { contents } = await client.readResource({ uri });
     return contents[0].text.includes("\nwent on");
   });
-  await client.close();
+  await close(client);
 
   client = await connect();
   const { sessions } = await call(client, "session_list", {});
@@ -100,12 +128,13 @@ async function main() {
   assert.match(contents[0].text, /was 3[^]*went on/);
   const { summary } = await call(client, "task_status", { runId });
   assert.equal(summary.completed, 3);
-  await client.close();
-  console.log(`TypeScript SDK: ${tools.length} tools, ${reports.length} reports of progress, ${updates} updates`);
+  await close(client);
+  console.log(`TypeScript SDK, ${way}: ${tools.length} tools, ${reports.length} reports of progress, ${updates} updates`);
 }
 
 try {
   await main();
 } finally {
+  listening?.kill("SIGKILL");
   rmSync(scratch, { recursive: true, force: true });
 }
