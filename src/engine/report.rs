@@ -100,6 +100,10 @@ pub struct RunView {
     pub priority: Priority,
     /// Its tasks.
     pub counts: Counts,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+    /// When its last task ended.
+    pub ended_at: Option<Timestamp>,
 }
 
 /// A set of tasks in a word.

@@ -27,6 +27,7 @@ mod performance;
 mod pool;
 mod progress;
 mod prompt;
+mod protocol_task;
 mod resource;
 mod schema;
 mod serve;

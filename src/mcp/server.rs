@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult, CustomRequest,
-    CustomResult, ErrorCode as ProtocolCode, GetPromptRequestParams, GetPromptResponse, Implementation,
-    JsonObject, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
+    CallToolRequestParams, CallToolResponse, CancelTaskParams, CompleteRequestParams, CompleteResult,
+    CreateTaskResult, CustomRequest, CustomResult, DetailedTask, ErrorCode as ProtocolCode,
+    GetPromptRequestParams, GetPromptResponse, GetTaskParams, GetTaskResult, Implementation, JsonObject,
+    ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
     PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse,
-    ServerCapabilities, ServerConfig, SubscribeRequestParams, SubscriptionFilter, Tool,
-    UnsubscribeRequestParams,
+    ServerCapabilities, ServerConfig, SubscribeRequestParams, SubscriptionFilter, TaskPayload, Tool,
+    UnsubscribeRequestParams, UpdateTaskParams,
 };
 use rmcp::service::{RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
@@ -26,10 +27,11 @@ use super::conformance;
 use super::instructions::instructions;
 use super::notices::Notices;
 use super::prompt;
+use super::protocol_task::{self, Followed};
 use super::resource::updates::Subscriptions;
 use super::resource::{self, Address};
 use super::surface::{Origin, Surface};
-use crate::error::Error;
+use crate::error::{Error, ErrorCode};
 use crate::limits;
 
 /// Requests whose parameters do not fit rmcp's types arrive as custom ones: what each takes.
@@ -91,6 +93,53 @@ impl Server {
         Ok(tool_result(self.surface.call(name, arguments, origin).await))
     }
 
+    /// Begins a call whose result the client asks for later.
+    async fn begin(
+        &self,
+        name: &str,
+        arguments: JsonObject,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        self.surface.tool(name).map_err(|error| ErrorData::invalid_params(error.message, None))?;
+        let origin = Origin {
+            id: context.id.clone(),
+            cancelled: context.ct.clone(),
+            reporter: None,
+            patience: limits::SILENT_WAIT,
+        };
+        let answer = match self.surface.call(name, Some(arguments), origin).await {
+            Ok(answer) => answer,
+            Err(error) => return Ok(tool_result(Err(error)).into()),
+        };
+        let Some(begun) = Followed::begun(&answer) else { return Ok(tool_result(Ok(answer)).into()) };
+        let state = self.admit("tasks/get", context, async |call| begun.state(&call).await).await?;
+        // The client asks for the rest, and may find that it is over already.
+        let task = DetailedTask::new(state.task, TaskPayload::Working).task;
+        Ok(CreateTaskResult::new(task).into())
+    }
+
+    /// Serves a request about a protocol task.
+    async fn followed<T>(
+        &self,
+        what: &'static str,
+        handle: &str,
+        context: RequestContext<RoleServer>,
+        work: impl AsyncFnOnce(&Followed, &Call) -> Result<T, Error>,
+    ) -> Result<T, ErrorData> {
+        let followed = Followed::of(handle);
+        self.admit(what, context, async |call| {
+            // What is not offered cannot be stopped either.
+            if !self.surface.offers(followed.tool()) {
+                return Err(protocol_task::unknown(handle));
+            }
+            work(&followed, &call).await.map_err(|error| match error.code {
+                ErrorCode::CommandNotFound | ErrorCode::RunNotFound => protocol_task::unknown(handle),
+                _ => error,
+            })
+        })
+        .await
+    }
+
     /// Serves what is no tool.
     async fn admit<T>(
         &self,
@@ -125,6 +174,7 @@ impl ServerHandler for Server {
             .enable_resources()
             .enable_resources_subscribe()
             .enable_logging()
+            .enable_tasks()
             .build();
         ServerConfig::new(capabilities)
             .with_server_info(
@@ -174,7 +224,48 @@ impl ServerHandler for Server {
         if let Some(response) = conformance::call_tool(&request, &context).await {
             return response;
         }
+        let is_followed = context.client_capabilities().is_some_and(|client| client.supports_tasks());
+        if is_followed
+            && let Some(arguments) = protocol_task::followable(&request.name, request.arguments.as_ref())
+        {
+            return self.begin(&request.name, arguments, context).await;
+        }
         self.serve(&request.name, request.arguments, context).await.map(CallToolResponse::from)
+    }
+
+    async fn get_task(
+        &self,
+        request: GetTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<GetTaskResult, ErrorData> {
+        self.followed("tasks/get", &request.task_id, context, async |followed, call| {
+            followed.state(call).await
+        })
+        .await
+        .map(GetTaskResult::new)
+    }
+
+    /// Nothing here asks the client for input: whatever it gives is of no use, and that is no mistake.
+    async fn update_task(
+        &self,
+        request: UpdateTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.followed("tasks/update", &request.task_id, context, async |followed, call| {
+            followed.state(call).await.map(drop)
+        })
+        .await
+    }
+
+    async fn cancel_task(
+        &self,
+        request: CancelTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.followed("tasks/cancel", &request.task_id, context, async |followed, call| {
+            followed.cancel(call).await
+        })
+        .await
     }
 
     async fn list_resources(

@@ -40,6 +40,7 @@ mod performance;
 mod pools;
 mod prompts;
 mod protocol;
+mod protocol_tasks;
 mod recovery;
 mod resources;
 mod restart;

@@ -37,6 +37,8 @@ impl RunEntry {
             max_concurrent: self.run.max_concurrent,
             priority: self.run.priority,
             counts: self.counts(),
+            created_at: self.run.created_at,
+            ended_at: self.run.ended_at,
         }
     }
 

@@ -77,9 +77,8 @@ impl HttpServer {
         let mut headers = self.headers();
         headers.push(("MCP-Protocol-Version", "2026-07-28".to_owned()));
         headers.push(("Mcp-Method", method.to_owned()));
-        if let Some(name) = params["name"].as_str() {
-            headers.push(("Mcp-Name", name.to_owned()));
-        }
+        let name = ["name", "uri", "taskId"].iter().find_map(|key| params[*key].as_str());
+        headers.extend(name.map(|name| ("Mcp-Name", name.to_owned())));
         let body = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
         self.send("POST /mcp", &headers, &body.to_string())
     }
