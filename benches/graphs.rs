@@ -132,7 +132,7 @@ fn layers(shell: &str) {
 }
 
 fn main() {
-    for shell in ["sh", "bash"] {
+    for shell in ["sh", "bash", "zsh"].into_iter().filter(|shell| is_there(shell)) {
         flat(shell);
         layers(shell);
     }

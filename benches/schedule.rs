@@ -75,7 +75,7 @@ fn tasks(count: usize) -> Vec<Task> {
             weight: 1,
             ok_exit_codes: Some(vec![0]),
             limits: ResourceLimits::default(),
-            metadata: serde_json::Map::new(),
+            metadata: None,
         }
     };
     (0..count).map(one).collect()

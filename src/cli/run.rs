@@ -163,10 +163,10 @@ async fn accepted(surface: &Surface, file: &TaskFile) -> Result<Value, Error> {
         }
         let query = TaskQuery { run: Some(holder.to_owned()), ..TaskQuery::default() };
         let cancelled = orchestrator.cancel_tasks(&query, CancelMode::Force).await?;
-        if cancelled.is_empty() {
+        if cancelled.tasks.is_empty() {
             return Err(error);
         }
-        let what = counted(cancelled.len(), "task");
+        let what = counted(cancelled.tasks.len(), "task");
         progress::say(&format!(
             "cancelled {what} of {holder}, which an earlier 'shellherd run' left unfinished"
         ));

@@ -103,10 +103,7 @@ impl Engine {
         let load = |id: &SessionId| self.schedule.load.sessions.get(id).copied().unwrap_or(0.0);
         let count = free.len();
         let chosen = match strategy {
-            AffinityStrategy::RoundRobin => {
-                let turn = usize::try_from(self.schedule.turn).unwrap_or(0);
-                free.get(turn % count.max(1)).copied()
-            }
+            AffinityStrategy::RoundRobin => self.next_in_turn(free),
             AffinityStrategy::LoadBalanced => free.into_iter().min_by(|a, b| load(a).total_cmp(&load(b))),
             AffinityStrategy::First => free.first().copied(),
         };

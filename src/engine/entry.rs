@@ -40,6 +40,8 @@ pub(super) struct Entry {
     pub(super) affinity_timer: Option<TimerKey>,
     /// The pending end of what passes a limit in it.
     pub(super) limit_timer: Option<TimerKey>,
+    /// Which of all placements of tasks was the last in it; none is 0.
+    pub(super) turn: u64,
     pub(super) recovery: Recovery,
 }
 
@@ -68,6 +70,7 @@ impl Entry {
             recovery: Recovery::default(),
             affinity_timer: None,
             limit_timer: None,
+            turn: 0,
         }
     }
 }

@@ -43,7 +43,7 @@ use uuid::Uuid;
 
 use crate::clock::{Moment, Now};
 use crate::error::Result;
-use crate::id::{CommandId, RunId, SessionId};
+use crate::id::{CommandId, SessionId};
 use crate::model::{Command, Dialect, Event, EventKind, Record, Session, Status, Workplace};
 pub use activity::Ended;
 use bus::Bus;
@@ -56,7 +56,7 @@ pub use event::{Exit, WorkerEvent, WorkerEventKind};
 use pools::Pools;
 pub use pools::pool_capability;
 use recovery::Circuits;
-use report::{Accepted, PoolView, RecoveryReport, RunView};
+use report::{Accepted, Cancelled, PoolView, RecoveryReport, RunView};
 use request::{
     BusRequest, CancelMode, CloseMode, NewAffinity, NewCommand, NewPool, NewRun, NewSession, RecoveryRequest,
     Resources, RunChange, SessionChange, TaskQuery,
@@ -192,8 +192,8 @@ pub enum Reply {
     Commands(Vec<Command>),
     /// The run that was accepted.
     Run(Box<Accepted>),
-    /// The tasks concerned, each with its run.
-    Tasks(Vec<(RunId, String)>),
+    /// What a cancellation came to.
+    Cancelled(Cancelled),
     /// How a run stands now.
     RunView(Box<RunView>),
     /// The pool as it is now, or was.
@@ -354,7 +354,7 @@ impl Engine {
                 .distribute(now, uuid, *new, workplace, step)
                 .map(|accepted| Reply::Run(Box::new(accepted))),
             Request::CancelTasks { query, mode } => {
-                self.cancel_tasks(now, &query, mode, step).map(Reply::Tasks)
+                self.cancel_tasks(now, &query, mode, step).map(Reply::Cancelled)
             }
             Request::RetryTasks { uuid, query, only_failed } => self
                 .retry_tasks(now, uuid, &query, only_failed, step)

@@ -166,10 +166,7 @@ impl Engine {
         let load = |id: &SessionId| self.schedule.load.sessions.get(id).copied().unwrap_or(0.0);
         let count = free.len();
         let (chosen, rule) = match entry.run.strategy {
-            Strategy::RoundRobin => {
-                let turn = usize::try_from(self.schedule.turn).unwrap_or(0);
-                (free.get(turn % count.max(1)).copied(), PlacementRule::Turn)
-            }
+            Strategy::RoundRobin => (self.next_in_turn(free), PlacementRule::Turn),
             Strategy::LoadBalanced => {
                 let least = free.into_iter().min_by(|a, b| load(a).total_cmp(&load(b)));
                 (least, PlacementRule::LeastLoaded)
@@ -188,6 +185,13 @@ impl Engine {
             }
         };
         chosen.map(|id| (id.clone(), Placement { rule, free: count }))
+    }
+
+    /// Of sessions that are free the one that has had no task for longest. So all that may be used take their
+    /// turns; one that is busy when its turn comes is passed over, because no slot stays empty for it, and is
+    /// the next when it is free.
+    pub(super) fn next_in_turn<'a>(&self, free: Vec<&'a SessionId>) -> Option<&'a SessionId> {
+        free.into_iter().min_by_key(|id| self.sessions.get(*id).map(|entry| entry.turn))
     }
 
     pub(super) fn is_free(&self, id: &SessionId) -> bool {
@@ -248,6 +252,9 @@ impl Engine {
         };
         let uuid = self.draw(now, entry.run.uuid);
         self.schedule.turn += 1;
+        if let Some(entry) = self.sessions.get_mut(session) {
+            entry.turn = self.schedule.turn;
+        }
         let command = self.accept(now, session, uuid, new, None, step);
         if let Some(entry) = self.commands.get_mut(&command) {
             entry.task = Some(task);

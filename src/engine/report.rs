@@ -25,6 +25,17 @@ pub struct Accepted {
     pub estimated_completion: Option<Timestamp>,
 }
 
+/// What a cancellation came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cancelled {
+    /// Ids of the tasks that were not over.
+    pub tasks: Vec<String>,
+    /// Ids of those among them that run, until their processes are gone.
+    pub running: Vec<String>,
+    /// Ids that were named and are unknown.
+    pub unknown: Vec<String>,
+}
+
 /// How a graph would be worked off.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {

@@ -1,15 +1,16 @@
 //! What callers ask for about tasks: accepting a graph, cancelling, trying again, holding a run.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::json;
 use uuid::Uuid;
 
 use super::placement::takes_tasks;
-use super::report::{Accepted, Plan, RunView};
+use super::report::{Accepted, Cancelled, Plan, RunView};
 use super::request::{CancelMode, NewRun, RunChange, TaskQuery};
 use super::schedule::{RunEntry, RunKey, TaskKey};
+use super::tracking::Selection;
 use super::{EffectKind, Engine, Step};
 use crate::clock::Now;
 use crate::error::{Error, ErrorCode, Result};
@@ -33,7 +34,7 @@ impl Engine {
         workplace: Workplace,
         step: &mut Step,
     ) -> Result<Accepted> {
-        let entry = self.checked(now, uuid, new, workplace)?;
+        let entry = self.checked(now, uuid, new, workplace, |_| false)?;
         let id = entry.run.id.clone();
         let key = self.schedule.insert(entry);
         if let Some(entry) = self.schedule.run_mut(key) {
@@ -63,12 +64,21 @@ impl Engine {
 
     /// How a run would be worked off, with every check that accepting it has.
     pub fn plan(&self, now: Now, new: NewRun, workplace: Workplace) -> Result<Plan> {
-        let entry = self.checked(now, Uuid::nil(), new, workplace)?;
+        // A program that works one file off starts what another left in the middle anew.
+        let yields = |holder: &Run| self.defaults.attended && holder.attended && holder.paused;
+        let entry = self.checked(now, Uuid::nil(), new, workplace, yields)?;
         Ok(entry.plan())
     }
 
-    /// The run that would be accepted. Changes nothing.
-    fn checked(&self, now: Now, uuid: Uuid, new: NewRun, workplace: Workplace) -> Result<RunEntry> {
+    /// The run that would be accepted, if other runs that have its ids and do not yield allow that. Changes nothing.
+    fn checked(
+        &self,
+        now: Now,
+        uuid: Uuid,
+        new: NewRun,
+        workplace: Workplace,
+        yields: impl Fn(&Run) -> bool,
+    ) -> Result<RunEntry> {
         let given = new.tasks.len();
         if given == 0 {
             return Err(Error::invalid("'tasks' is empty: there is nothing to do"));
@@ -89,7 +99,7 @@ impl Engine {
             .with_hint("wait for them with task_status, or end some with task_cancel"));
         }
         for task in &new.tasks {
-            self.check_id(task)?;
+            self.check_id(task, &yields)?;
         }
         let mut sessions: Vec<SessionId> = Vec::new();
         for selector in &new.sessions {
@@ -134,10 +144,11 @@ impl Engine {
     }
 
     /// An id may be used again once the task that had it is over.
-    fn check_id(&self, task: &Task) -> Result<()> {
+    fn check_id(&self, task: &Task, yields: impl Fn(&Run) -> bool) -> Result<()> {
         let taken = self.schedule.latest(&task.id).and_then(|(run, number)| {
             let entry = self.schedule.run(run)?;
-            (!entry.state(number).status.is_terminal()).then_some(&entry.run)
+            let is_free = entry.state(number).status.is_terminal() || yields(&entry.run);
+            (!is_free).then_some(&entry.run)
         });
         let Some(Run { id: run, paused, .. }) = taken else { return Ok(()) };
         let way = if *paused {
@@ -169,28 +180,32 @@ impl Engine {
         Ok(id)
     }
 
-    /// Ends tasks; those that run are over when their processes are. Returns those that were not over.
+    /// Ends tasks; those that run are over when their processes are.
     pub(super) fn cancel_tasks(
         &mut self,
         now: Now,
         query: &TaskQuery,
         mode: CancelMode,
         step: &mut Step,
-    ) -> Result<Vec<(RunId, String)>> {
-        let mut open: BTreeMap<RunKey, BTreeSet<u32>> = BTreeMap::new();
-        for (run, number) in self.select(query)?.found {
-            let is_open = |entry: &RunEntry| !entry.state(number).status.is_terminal();
-            if self.schedule.run(run).is_some_and(is_open) {
-                open.entry(run).or_default().insert(number);
-            }
-        }
-        let mut cancelled = Vec::new();
-        for (run, numbers) in open {
+    ) -> Result<Cancelled> {
+        let Selection { mut found, unknown } = self.select(query)?;
+        found.retain(|&(run, number)| {
+            self.schedule.run(run).is_some_and(|entry| !entry.state(number).status.is_terminal())
+        });
+        found.sort_unstable();
+        found.dedup();
+        let mut cancelled = Cancelled { unknown, ..Cancelled::default() };
+        for of_run in found.chunk_by(|a, b| a.0 == b.0) {
+            let Some(&(run, _)) = of_run.first() else { continue };
             let Some(entry) = self.schedule.run_mut(run) else { continue };
-            let running = entry.cancel(now, numbers.iter().copied(), None);
-            let id = &entry.run.id;
-            cancelled
-                .extend(numbers.iter().map(|&number| (id.clone(), entry.tasks[number as usize].id.clone())));
+            let running = entry.cancel(now, of_run.iter().map(|(_, number)| *number), None);
+            for &(_, number) in of_run {
+                let id = &entry.tasks[number as usize].id;
+                if !entry.state(number).status.is_terminal() {
+                    cancelled.running.push(id.clone());
+                }
+                cancelled.tasks.push(id.clone());
+            }
             let first = match mode {
                 CancelMode::Graceful => EffectKind::Interrupt,
                 CancelMode::Force => EffectKind::Kill,
@@ -326,21 +341,13 @@ impl Engine {
     pub(super) fn task_records(&self, step: &Step) -> impl Iterator<Item = Record> {
         let runs = step.run_records.iter().filter_map(|key| self.schedule.run(*key));
         let graphs = step.graphs.iter().filter_map(|key| self.schedule.run(*key));
-        let tasks = step.tasks.iter().filter_map(|(key, number)| {
-            let entry = self.schedule.run(*key)?;
-            let state = Box::new(entry.state(*number).clone());
-            Some(Record::Task { run: entry.run.id.clone(), number: *number, state })
-        });
+        let changed: Vec<(TaskKey, &RunEntry)> =
+            step.tasks.iter().filter_map(|key| Some((*key, self.schedule.run(key.0)?))).collect();
         let estimates = step.estimates.iter().map(|(&work, &mean_us)| Record::Estimate { work, mean_us });
-        runs.map(|entry| Record::Run(Box::new(entry.run.clone())))
-            .chain(
-                graphs.map(|entry| Record::Graph {
-                    run: entry.run.id.clone(),
-                    tasks: Arc::clone(&entry.tasks),
-                }),
-            )
-            .chain(tasks)
-            .chain(estimates)
+        let graphs =
+            graphs.map(|entry| Record::Graph { run: entry.run.id.clone(), tasks: Arc::clone(&entry.tasks) });
+        let runs = runs.map(|entry| Record::Run(Box::new(entry.run.clone())));
+        runs.chain(graphs).chain(task_records(&changed)).chain(estimates)
     }
 
     /// Takes in how long work took under earlier servers.
@@ -365,6 +372,23 @@ impl Engine {
             (None, _) | (Some(_), Some(_)) => Err(unknown(selector)),
         }
     }
+}
+
+/// One record for all in a row that ended in the same way; it is their last.
+fn task_records(tasks: &[(TaskKey, &RunEntry)]) -> Vec<Record> {
+    let belong = |(a, entry): &(TaskKey, &RunEntry), (b, _): &(TaskKey, &RunEntry)| {
+        let state = entry.state(a.1);
+        a.0 == b.0 && a.1 + 1 == b.1 && state.status.is_terminal() && state == entry.state(b.1)
+    };
+    let record = |row: &[(TaskKey, &RunEntry)]| {
+        let ((key, entry), (last, _)) = (row.first()?, row.last()?);
+        Some(Record::Task {
+            run: entry.run.id.clone(),
+            numbers: key.1..=last.1,
+            state: Box::new(entry.state(key.1).clone()),
+        })
+    };
+    tasks.chunk_by(belong).filter_map(record).collect()
 }
 
 /// Each task that runs takes a session, so a bound on these bounds the slots.

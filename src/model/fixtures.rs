@@ -107,6 +107,6 @@ pub(crate) fn task(id: &str) -> Task {
         weight: 1,
         ok_exit_codes: Some(vec![0]),
         limits: ResourceLimits::default(),
-        metadata: Map::new(),
+        metadata: None,
     }
 }

@@ -1,5 +1,6 @@
 //! What is committed: the new state of something, or an entry of the history.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use crate::id::{MessageId, RunId, SessionId};
@@ -25,13 +26,14 @@ pub enum Record {
         /// Its tasks; the position of each is its number.
         tasks: Arc<[Task]>,
     },
-    /// How far a task has come.
+    /// How far a task has come, or the end of as many in a row as ended in the same way: a cancellation
+    /// ends them by the thousand.
     Task {
         /// Which run.
         run: RunId,
-        /// Its number in the run.
-        number: u32,
-        /// How it stands now.
+        /// Their numbers in the run.
+        numbers: RangeInclusive<u32>,
+        /// How each stands now.
         state: Box<TaskState>,
     },
     /// An agent as it is now.

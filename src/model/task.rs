@@ -132,9 +132,9 @@ pub struct Task {
     pub ok_exit_codes: Option<Vec<i32>>,
     /// Bounds on its process tree.
     pub limits: ResourceLimits,
-    /// The caller's own labels.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub metadata: Map<String, Value>,
+    /// The caller's own labels. Few tasks have any, and a run may have 100,000 tasks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Box<Map<String, Value>>>,
 }
 
 /// Where a task stands.

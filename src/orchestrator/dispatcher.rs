@@ -345,7 +345,7 @@ impl Dispatcher {
             }
             Reply::Session(_)
             | Reply::Run(_)
-            | Reply::Tasks(_)
+            | Reply::Cancelled(_)
             | Reply::RunView(_)
             | Reply::Sessions(_)
             | Reply::Bus(_)

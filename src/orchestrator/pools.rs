@@ -92,7 +92,7 @@ impl Orchestrator {
             weight: 1,
             ok_exit_codes: Some(vec![0]),
             limits: ResourceLimits::default(),
-            metadata: serde_json::Map::new(),
+            metadata: None,
         };
         let run = self.distribute(NewRun { tasks: vec![task], ..NewRun::default() }).await?.run;
         let query = TaskQuery { run: Some(run.to_string()), ..TaskQuery::default() };

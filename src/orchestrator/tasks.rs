@@ -6,11 +6,10 @@ use uuid::Uuid;
 
 use super::Orchestrator;
 use super::dispatcher::Read;
-use crate::engine::report::{Accepted, Plan, Progress, RunView, TaskReport, TaskView};
+use crate::engine::report::{Accepted, Cancelled, Plan, Progress, RunView, TaskReport, TaskView};
 use crate::engine::request::{CancelMode, NewRun, RunChange, TaskQuery};
 use crate::engine::{Reply, Request};
 use crate::error::{Error, ErrorCode, Result};
-use crate::id::RunId;
 use crate::limits;
 use crate::model::{Dialect, Workplace};
 use crate::pty;
@@ -93,15 +92,14 @@ impl Orchestrator {
         tokio::time::timeout(wait, come).await.unwrap_or(Ok(false))
     }
 
-    /// Ends tasks; returns those that were not over, each with its run. Those that ran may take a moment:
-    /// wait for them with [`Orchestrator::wait_tasks`].
-    pub async fn cancel_tasks(&self, query: &TaskQuery, mode: CancelMode) -> Result<Vec<(RunId, String)>> {
-        let Reply::Tasks(tasks) =
+    /// Ends tasks. Those that run may take a moment: wait for them with [`Orchestrator::wait_tasks`].
+    pub async fn cancel_tasks(&self, query: &TaskQuery, mode: CancelMode) -> Result<Cancelled> {
+        let Reply::Cancelled(cancelled) =
             self.change(Request::CancelTasks { query: query.clone(), mode }).await?.reply
         else {
             return Err(mistaken());
         };
-        Ok(tasks)
+        Ok(cancelled)
     }
 
     /// Runs tasks that are over once more, in a run of their own.

@@ -41,9 +41,19 @@ pub(super) fn write(connection: &Connection, server: &str, record: &Record) -> R
         Record::Graph { run, tasks } => connection
             .prepare_cached("UPDATE runs SET graph = ?2, tasks = ?3 WHERE id = ?1")?
             .execute(params![run.as_str(), serde_json::to_string(tasks.as_ref())?, count(tasks.len())])?,
-        Record::Task { run, number, state } => connection
-            .prepare_cached("INSERT OR REPLACE INTO tasks (run, number, state) VALUES (?1, ?2, ?3)")?
-            .execute(params![run.as_str(), number, serde_json::to_string(state)?])?,
+        Record::Task { run, numbers, state } => {
+            let (first, last) = (numbers.start(), numbers.end());
+            if first < last {
+                connection
+                    .prepare_cached("DELETE FROM tasks WHERE run = ?1 AND number BETWEEN ?2 AND ?3")?
+                    .execute(params![run.as_str(), first, last])?;
+            }
+            connection
+                .prepare_cached(
+                    "INSERT OR REPLACE INTO tasks (run, number, last, state) VALUES (?1, ?2, ?3, ?4)",
+                )?
+                .execute(params![run.as_str(), first, last, serde_json::to_string(state)?])?
+        }
         Record::Estimate { work, mean_us } => connection
             .prepare_cached("INSERT OR REPLACE INTO estimates (work, mean_us) VALUES (?1, ?2)")?
             .execute(params![work.cast_signed(), mean_us.cast_signed()])?,
@@ -72,18 +82,19 @@ pub(super) fn read(connection: &Connection, server: &str) -> Result<Vec<StoredRu
     let rows = statement.query_map(params![server, RESTORED_TASKS, most], |row| {
         Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
     })?;
-    let mut states = connection.prepare("SELECT number, state FROM tasks WHERE run = ?1 ORDER BY number")?;
+    let mut states = connection
+        .prepare("SELECT number, coalesce(last, number), state FROM tasks WHERE run = ?1 ORDER BY number")?;
     let mut runs = Vec::new();
     for row in rows {
         let (id, record, graph) = row?;
-        let of_run = states.query_map([&id], |row| Ok((row.get::<_, u32>(0)?, row.get::<_, String>(1)?)))?;
-        let of_run = of_run
-            .map(|row| row.map_err(Failure::from).and_then(|(number, state)| Ok((number, parse(&state)?))));
-        runs.push(StoredRun {
-            run: parse(&record)?,
-            tasks: parse(&graph)?,
-            states: of_run.collect::<Result<_, Failure>>()?,
-        });
+        let mut of_run = states.query([&id])?;
+        let mut states = Vec::new();
+        while let Some(row) = of_run.next()? {
+            let (first, last): (u32, u32) = (row.get(0)?, row.get(1)?);
+            let state: TaskState = parse(&row.get::<_, String>(2)?)?;
+            states.extend((first..=last).map(|number| (number, state.clone())));
+        }
+        runs.push(StoredRun { run: parse(&record)?, tasks: parse(&graph)?, states });
     }
     runs.sort_by_key(|stored| stored.run.created_at);
     Ok(runs)

@@ -51,6 +51,7 @@ CREATE TABLE context_messages (
     session TEXT NOT NULL, number INTEGER NOT NULL, record TEXT NOT NULL, PRIMARY KEY (session, number)) STRICT;
 CREATE TABLE templates (name TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE snapshots (id TEXT PRIMARY KEY, taken_at INTEGER NOT NULL, record TEXT NOT NULL) STRICT;
+ALTER TABLE tasks ADD COLUMN last INTEGER;
 "];
 
 /// Another server may be writing: its commits take well under a millisecond, so the first looks at the lock

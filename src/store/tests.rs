@@ -295,7 +295,7 @@ fn runs_come_back_with_their_tasks_and_how_far_these_were() {
     let records = [
         Record::Run(Box::new(run.clone())),
         Record::Graph { run: run.id.clone(), tasks: Arc::clone(&tasks) },
-        Record::Task { run: run.id.clone(), number: 1, state: Box::new(state.clone()) },
+        Record::Task { run: run.id.clone(), numbers: 1..=1, state: Box::new(state.clone()) },
         Record::Estimate { work: u64::MAX, mean_us: 7 },
     ];
     first.commit(&records).expect("commits");
@@ -310,6 +310,35 @@ fn runs_come_back_with_their_tasks_and_how_far_these_were() {
     third.commit(&[Record::Run(Box::new(over.clone()))]).expect("commits");
     let (_fourth, restored) = Store::open(&directory).expect("opens beside it");
     assert_eq!(restored.runs.iter().map(|stored| &stored.run).collect::<Vec<_>>(), [&over]);
+    let _ = fs::remove_dir_all(directory);
+}
+
+#[test]
+fn tasks_that_ended_alike_are_one_row_which_takes_the_place_of_theirs() {
+    let directory = directory();
+    let (mut first, _) = Store::open(&directory).expect("opens");
+    let (run, _) = run(1);
+    let tasks: Arc<[_]> = (0..5).map(|number| fixtures::task(&number.to_string())).collect();
+    let begun = TaskState { attempt: 1, ..TaskState::default() };
+    let over = TaskState { status: TaskStatus::Failed, ended_at: Some(Timestamp(3)), ..TaskState::default() };
+    let task = |numbers, state: &TaskState| Record::Task {
+        run: run.id.clone(),
+        numbers,
+        state: Box::new(state.clone()),
+    };
+    first
+        .commit(&[
+            Record::Run(Box::new(run.clone())),
+            Record::Graph { run: run.id.clone(), tasks },
+            task(0..=0, &begun),
+            task(2..=2, &begun),
+            task(1..=3, &over),
+        ])
+        .expect("commits");
+    drop(first);
+    let (_second, restored) = Store::open(&directory).expect("opens after it");
+    let states = [(0, begun), (1, over.clone()), (2, over.clone()), (3, over)];
+    assert_eq!(restored.runs[0].states, states, "and of the last nothing is known");
     let _ = fs::remove_dir_all(directory);
 }
 

@@ -122,6 +122,27 @@ fn round_robin_goes_from_session_to_session() {
 }
 
 #[test]
+fn a_session_that_is_busy_in_its_turn_is_the_next_when_it_is_free() {
+    let scratch = Scratch::new("turns");
+    let (mut client, log) = (Client::start(), Log::in_(&scratch));
+    let sessions: Vec<String> = (0..3).map(|_| client.clean("/bin/bash")).collect();
+    let busy = json!({"id": "busy", "command": log.awaited("go", 1), "sessionId": sessions[0]});
+    let go = |n: usize| json!({"id": format!("t{n}"), "command": if n == 4 { log.append("go") } else { "true".to_owned() }});
+    let chain = (0..5).map(|n| {
+        let mut task = go(n);
+        task["dependencies"] = if n == 0 { json!([]) } else { json!([format!("t{}", n - 1)]) };
+        task
+    });
+    let last = json!({"id": "last", "command": "true", "dependencies": ["busy", "t4"]});
+    let tasks: Vec<Value> = std::iter::once(busy).chain(chain).chain([last]).collect();
+    let tasks = run(&mut client, json!({"strategy": "round-robin", "sessions": sessions, "tasks": tasks}));
+    let places: Vec<String> = (0..5).map(|n| session_of(&tasks, &format!("t{n}"))).collect();
+    let turns = [1, 2, 1, 2, 1].map(|n: usize| sessions[n].clone());
+    assert_eq!(places, turns, "the busy one is passed over, and no task waits for it");
+    assert_eq!(session_of(&tasks, "last"), sessions[0], "its turn is the longest ago");
+}
+
+#[test]
 fn load_balanced_keeps_away_from_a_busy_session() {
     let scratch = Scratch::new("balance");
     let (flag, mut client) = (Flag::in_(&scratch), Client::start());

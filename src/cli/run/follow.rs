@@ -71,10 +71,9 @@ pub(super) async fn follow(
             biased;
             () = signals.any() => match &mut interruption {
                 None => {
-                    let cancelled = orchestrator.cancel_tasks(&query, CancelMode::Graceful).await?;
+                    let cancelled = orchestrator.cancel_tasks(&query, CancelMode::Graceful).await?.tasks;
                     let what = counted(cancelled.len(), "task");
                     screen.note(&format!("cancelling {what}; press Ctrl-C again to kill at once"));
-                    let cancelled = cancelled.into_iter().map(|(_, id)| id).collect();
                     interruption = Some(Interruption { cancelled, is_abrupt: false });
                 }
                 Some(interruption) => {

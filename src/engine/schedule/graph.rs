@@ -37,9 +37,10 @@ impl Graph {
     pub(super) fn of(tasks: &[Task]) -> Result<Self> {
         let numbers = numbered(tasks)?;
         let mut starts = vec![0_u32; tasks.len() + 1];
-        let mut pairs = Vec::new();
+        let count = tasks.iter().map(|task| task.dependencies.len()).sum();
+        let mut pairs = Vec::with_capacity(count);
         let mut begins = Vec::with_capacity(tasks.len() + 1);
-        let mut before = Vec::new();
+        let mut before = Vec::with_capacity(count);
         for (number, task) in (0_u32..).zip(tasks) {
             begins.push(length(&before));
             for dependency in &task.dependencies {

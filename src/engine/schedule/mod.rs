@@ -63,7 +63,7 @@ pub(super) struct Schedule {
     pub(super) pool_failures: u32,
     /// How busy everything was when last looked at.
     pub(super) load: Load,
-    /// Placements made: whose turn it is in `round-robin`.
+    /// Placements made.
     pub(super) turn: u64,
     /// Whether something changed that may let a task start.
     pub(super) is_due: bool,

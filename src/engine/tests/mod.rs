@@ -103,7 +103,7 @@ impl Play {
                 Record::Command(command) => command.id.to_string(),
                 Record::Run(run) => run.id.to_string(),
                 Record::Graph { run, .. } => format!("graph of {run}"),
-                Record::Task { run, number, .. } => format!("{run} {number}"),
+                Record::Task { run, numbers, .. } => format!("{run} {numbers:?}"),
                 Record::Estimate { work, .. } => format!("work {work}"),
                 Record::Removed(id) => id.to_string(),
                 Record::Event(_)

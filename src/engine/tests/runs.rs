@@ -434,6 +434,19 @@ fn a_task_in_a_pause_between_tries_is_cancelled() {
 }
 
 #[test]
+fn tasks_that_are_cancelled_together_are_one_record() {
+    let mut tale = Tale { world: World::new(), seen: BTreeMap::new() };
+    tale.distribute(1, &["a", "b", "c", "d"]).expect("a graph");
+    tale.cancel(&["a", "b", "d"], CancelMode::Force);
+    let numbers = tale.world.play.records.iter().filter_map(|record| {
+        let Record::Task { numbers, .. } = record else { return None };
+        Some(numbers.clone())
+    });
+    assert_eq!(numbers.collect::<Vec<_>>(), [0..=1, 3..=3]);
+    tale.world.end_everything();
+}
+
+#[test]
 fn a_paused_run_tries_nothing_again() {
     tell(
         "run 1 a~ b<a =>

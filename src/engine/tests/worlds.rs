@@ -84,7 +84,9 @@ impl Store {
                 Record::Graph { run, tasks } => {
                     assert!(self.graphs.insert(run, tasks.to_vec()).is_none(), "a graph is committed twice");
                 }
-                Record::Task { run, number, state } => drop(self.states.insert((run, number), *state)),
+                Record::Task { run, numbers, state } => {
+                    self.states.extend(numbers.map(|number| ((run.clone(), number), (*state).clone())));
+                }
                 Record::Estimate { work, mean_us } => drop(self.estimates.insert(work, mean_us)),
                 Record::Removed(session) => drop(self.sessions.remove(&session)),
                 Record::Event(_)
@@ -305,15 +307,15 @@ impl World {
     }
 
     pub(super) fn cancel(&mut self, query: TaskQuery, mode: CancelMode) {
-        let Ok(Reply::Tasks(cancelled)) = self.request(Request::CancelTasks { query, mode }) else {
+        let Ok(Reply::Cancelled(cancelled)) = self.request(Request::CancelTasks { query, mode }) else {
             panic!("a cancellation is refused")
         };
-        for (run, id) in cancelled {
-            let tasks = &self.store.graphs[&run];
-            let number = tasks.iter().position(|task| task.id == id).expect("a task of the run");
-            let seen = self.seen.get_mut(&run).expect("a run that was seen");
-            if !seen.states[number].status.is_terminal() {
-                seen.cancelled.insert(u32::try_from(number).expect("a small number"));
+        for id in cancelled.tasks {
+            for (run, seen) in &mut self.seen {
+                let number = self.store.graphs[run].iter().position(|task| task.id == id);
+                if let Some(number) = number.filter(|&number| !seen.states[number].status.is_terminal()) {
+                    seen.cancelled.insert(u32::try_from(number).expect("a small number"));
+                }
             }
         }
     }

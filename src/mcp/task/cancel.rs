@@ -1,12 +1,12 @@
 //! `task_cancel`: ends tasks, and waits until nothing of them runs any more.
 
-use std::collections::HashSet;
 use std::fmt::Write;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::chosen;
+use crate::engine::report::Cancelled;
 use crate::engine::request::{CancelMode, TaskQuery};
 use crate::error::Result;
 use crate::limits;
@@ -15,7 +15,6 @@ use crate::mcp::arguments::typed;
 use crate::mcp::call::{Call, Watched};
 use crate::mcp::schema;
 use crate::mcp::tools::{Effect, Tool};
-use crate::model::TaskReason;
 use crate::orchestrator::tasks::TasksUntil;
 
 pub(crate) const TOOL: Tool = Tool {
@@ -73,36 +72,21 @@ async fn cancel(call: &Call, arguments: Arguments) -> Result<Answer> {
         Mode::Graceful => CancelMode::Graceful,
         Mode::Force => CancelMode::Force,
     };
-    let ended = call.orchestrator.cancel_tasks(&query, mode).await?;
-    let before = call.orchestrator.tasks(&query, limits::TASKS).await?;
-    let cancelled: Vec<String> = ended.into_iter().map(|(_, id)| id).collect();
-    let not_found: Vec<String> = before
-        .tasks
-        .iter()
-        .filter(|view| view.reason == Some(TaskReason::NotFound))
-        .map(|view| view.id.clone())
-        .collect();
-    let ids: HashSet<&String> = cancelled.iter().collect();
-    let going = before.tasks.iter().filter(|view| !view.status.is_terminal() && ids.contains(&view.id));
-    let mut still_running: Vec<String> = going.map(|view| view.id.clone()).collect();
-    if !still_running.is_empty() {
-        let running = TaskQuery { tasks: still_running, ..TaskQuery::default() };
+    let mut ended = call.orchestrator.cancel_tasks(&query, mode).await?;
+    if !ended.running.is_empty() {
+        let running = TaskQuery { tasks: ended.running, ..TaskQuery::default() };
         let longest = call.longest_wait(None).min(limits::SILENT_WAIT);
         let over = call.orchestrator.wait_tasks(&running, TasksUntil::Over, longest);
         call.wait(over, Watched::Tasks(&running)).await?;
         let after = call.orchestrator.tasks(&running, limits::TASKS).await?.tasks;
         let going = after.into_iter().filter(|view| !view.status.is_terminal());
-        still_running = going.map(|view| view.id).collect();
+        ended.running = going.map(|view| view.id).collect();
     }
-    answer(call, &cancelled, &still_running, &not_found)
+    answer(call, &ended)
 }
 
-fn answer(
-    call: &Call,
-    cancelled: &[String],
-    still_running: &[String],
-    not_found: &[String],
-) -> Result<Answer> {
+fn answer(call: &Call, ended: &Cancelled) -> Result<Answer> {
+    let Cancelled { tasks: cancelled, running: still_running, unknown: not_found } = ended;
     let mut room = call.room();
     loop {
         // What needs attention gets as much as what went well.

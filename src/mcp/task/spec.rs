@@ -169,7 +169,7 @@ impl Spec {
             weight: self.weight.unwrap_or(1),
             ok_exit_codes: ExitCodes::accepted(self.ok_exit_codes),
             limits: Limits::checked(self.resource_limits)?,
-            metadata: check::metadata(self.metadata)?,
+            metadata: Some(check::metadata(self.metadata)?).filter(|given| !given.is_empty()).map(Box::new),
         })
     }
 
@@ -274,7 +274,7 @@ mod tests {
             weight: 1,
             ok_exit_codes: Some(vec![0]),
             limits: ResourceLimits::default(),
-            metadata: Map::new(),
+            metadata: None,
         }
     }
 
@@ -319,7 +319,7 @@ mod tests {
             weight: 3,
             ok_exit_codes: None,
             limits: ResourceLimits { memory_bytes: Some(1 << 30), ..ResourceLimits::default() },
-            metadata: Map::from_iter([("k".to_owned(), json!("v"))]),
+            metadata: Some(Box::new(Map::from_iter([("k".to_owned(), json!("v"))]))),
             ..plain("make")
         };
         assert_eq!(check(&given).unwrap(), wanted);

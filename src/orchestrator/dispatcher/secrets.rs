@@ -78,7 +78,10 @@ impl Dispatcher {
         task.stdin.iter_mut().for_each(|stdin| secrets.blot(stdin));
         task.env = secret::redacted(&task.env);
         task.env.values_mut().for_each(|value| secrets.blot(value));
-        task.metadata.values_mut().for_each(|value| secrets.blot_json(value));
+        task.metadata
+            .iter_mut()
+            .flat_map(|labels| labels.values_mut())
+            .for_each(|value| secrets.blot_json(value));
         task
     }
 
@@ -98,7 +101,7 @@ impl Dispatcher {
             }
             Reply::Recovery(report) => Reply::Recovery(Box::new(self.told_report(*report))),
             Reply::Run(_)
-            | Reply::Tasks(_)
+            | Reply::Cancelled(_)
             | Reply::RunView(_)
             | Reply::Sessions(_)
             | Reply::Bus(_)
