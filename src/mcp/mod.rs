@@ -3,6 +3,7 @@
 //! A call passes [`transport`](self) → rmcp → `server` → [`Surface`] (the choke point) → a tool's
 //! handler, which asks the orchestrator and shapes the result. Knows nothing of how anything is done.
 
+mod absent;
 mod agent;
 mod answer;
 mod arguments;

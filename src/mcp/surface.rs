@@ -13,6 +13,7 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use super::absent;
 use super::answer::Answer;
 use super::arguments::{Reader, nearest, shortened};
 use super::call::{Call, Defaults, Reporter};
@@ -114,7 +115,8 @@ impl Surface {
         self.offered().iter().find(|offered| offered.tool.name == name).ok_or_else(|| {
             if all().any(|tool| tool.name == name) {
                 return Error::invalid(format!(
-                    "tool '{name}' is not offered: --toolsets or --read-only leaves it out"
+                    "tool {} is not offered: --toolsets or --read-only leaves it out",
+                    absent::placed(name)
                 ));
             }
             let nearest = nearest(name, self.shared.tools.iter().map(|tool| tool.name));
@@ -153,11 +155,13 @@ impl Surface {
     ) -> Result<Answer> {
         let offered = self.tool(name)?;
         let tool = offered.tool;
-        self.admit(tool.name, origin, async |call| {
-            let reader = Reader { tool: tool.name, schema: &offered.full, later: tool.later };
-            (tool.run)(&call, reader.read(arguments)?).await
-        })
-        .await
+        let outcome = self
+            .admit(tool.name, origin, async |call| {
+                let reader = Reader { tool: tool.name, schema: &offered.full, later: tool.later };
+                (tool.run)(&call, reader.read(arguments)?).await
+            })
+            .await;
+        absent::told(outcome, |tool| self.offers(tool))
     }
 
     /// Serves whatever may take its time. `what` names it in the log.

@@ -26,7 +26,12 @@ impl Toolset {
     pub(crate) const ALL: [Self; 6] =
         [Self::Core, Self::Commands, Self::Tasks, Self::Monitor, Self::Agents, Self::Ops];
 
-    fn as_str(self) -> &'static str {
+    /// The set that this tool is in.
+    pub(crate) fn of(tool: &str) -> Option<Self> {
+        SETS.iter().find(|(_, tools)| tools.iter().any(|known| known.name == tool)).map(|(set, _)| *set)
+    }
+
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Core => "core",
             Self::Commands => "commands",

@@ -60,12 +60,36 @@ fn a_tool_that_is_not_offered_is_neither_listed_nor_served() {
         let answer = client.request("tools/call", json!({"name": tool, "arguments": {}}));
         assert_eq!(answer["error"]["code"], -32_602, "{answer}");
         let message = answer["error"]["message"].as_str().unwrap_or_default();
-        assert!(message.contains("is not offered"), "{answer}");
+        assert!(message.contains("is not offered") && message.contains("(toolset "), "{answer}");
         // The other way in, for arguments that are no object.
         let answer = client.request("tools/call", json!({"name": tool, "arguments": "{}"}));
         assert_eq!(answer["error"]["code"], -32_602, "{answer}");
     }
     client.ok("session_list", json!({}));
+}
+
+/// Advice that needs a tool which is left out says which set has it.
+#[test]
+fn advice_says_what_it_needs() {
+    let mut few = client(&["--toolsets", "core,monitor"]);
+    let session = few.clean("bash");
+    few.call("command_execute", json!({"sessionId": session, "command": "exit 3", "okExitCodes": "any"}));
+    few.until_status(&session, "error");
+    let refused = few.run(&session, "true").error();
+    let hint = refused["hint"].as_str().expect("a hint");
+    assert!(hint.ends_with("; not offered by this server: session_reset (toolset ops)"), "{hint}");
+    let diagnosed = few.ok("diagnose", json!({"sessionId": session}));
+    for recommendation in diagnosed["recommendations"].as_array().expect("recommendations") {
+        let absent = recommendation["tool"] == "error_recover";
+        let action = recommendation["action"].as_str().expect("an action");
+        assert_eq!(action.contains("(toolset ops)"), absent, "{recommendation}");
+    }
+    let mut all = client(&[]);
+    let session = all.clean("bash");
+    all.call("command_execute", json!({"sessionId": session, "command": "exit 3", "okExitCodes": "any"}));
+    all.until_status(&session, "error");
+    let refused = all.run(&session, "true").error();
+    assert!(!refused["hint"].as_str().expect("a hint").contains("not offered"), "{refused}");
 }
 
 #[test]
