@@ -1,5 +1,6 @@
 //! `completion/complete`: what an argument of a prompt, or of a resource's address, may be completed to.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use rmcp::model::{ArgumentInfo, CompleteResult, CompletionInfo, Reference};
@@ -79,6 +80,11 @@ async fn known(call: &Call, names: Names) -> Result<Vec<String>> {
             .filter_map(|session| session.last_command)
             .map(|id| id.to_string())
             .collect(),
+        Names::Template => {
+            let mut templates = orchestrator.templates().await?;
+            templates.sort_by_key(|template| Reverse(template.created_at));
+            templates.into_iter().map(|template| template.name).collect()
+        }
         Names::Directory => {
             sessions(call).await?.map(|session| session.working_directory.display().to_string()).collect()
         }

@@ -176,6 +176,11 @@ fn ids_and_names_are_completed() {
     assert!(ids.contains(&web) && ids.contains(&worker), "{ids:?}");
     let of_run = json!({"type": "ref/resource", "uri": "run://{id}"});
     assert_eq!(completed(&mut client, of_run, "id", "run_"), [run["runId"].as_str().expect("an id")]);
+    for name in ["service", "web service"] {
+        client.ok("template_create", json!({"name": name, "baseConfig": {"metadata": {"tier": "web"}}}));
+    }
+    let of_service = json!({"type": "ref/prompt", "name": "long-running-service"});
+    assert_eq!(completed(&mut client, of_service, "template", "serv"), ["service", "web service"]);
     let of_prompt = json!({"type": "ref/prompt", "name": "diagnose"});
     assert_eq!(completed(&mut client, of_prompt.clone(), "session", "we"), ["web", "my web worker"]);
     assert!(completed(&mut client, of_prompt.clone(), "command", "cmd").contains(&command));

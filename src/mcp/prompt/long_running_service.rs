@@ -31,6 +31,12 @@ pub(super) const PROMPT: Prompt = Prompt {
             names: Names::Directory,
         },
         Argument {
+            name: "template",
+            description: "the template of its session",
+            required: false,
+            names: Names::Template,
+        },
+        Argument {
             name: "ready",
             description: "a regular expression that it prints when it is ready",
             required: false,
@@ -50,7 +56,7 @@ pub(super) const PROMPT: Prompt = Prompt {
 
 fn write(given: &Given) -> Result<Vec<Step>> {
     let name = given.text("name").unwrap_or("service");
-    let mut create = given.members(&[("workingDirectory", "workingDirectory")]);
+    let mut create = given.members(&[("workingDirectory", "workingDirectory"), ("template", "template")]);
     create.insert("name".to_owned(), name.into());
     let wait: Value = match given.text("ready") {
         Some(pattern) => {

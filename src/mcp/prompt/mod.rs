@@ -44,6 +44,7 @@ pub(crate) enum Names {
     Task,
     Run,
     Directory,
+    Template,
     Nothing,
 }
 
