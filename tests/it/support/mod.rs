@@ -39,7 +39,11 @@ impl Drop for Scratch {
 
 /// The program under test, away from the configuration of whoever runs the tests: its home is empty.
 pub fn program(home: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_shellherd"));
+    apart(Command::new(env!("CARGO_BIN_EXE_shellherd")), home)
+}
+
+/// A command in this home, without the environment of whoever runs the tests.
+pub fn apart(mut command: Command, home: &Path) -> Command {
     command.env("HOME", home).env("SHELL", "/bin/bash").env("LANG", "C.UTF-8");
     let foreign = ["RUST_LOG", "ZDOTDIR", "ENV", "BASH_ENV", "PROMPT_COMMAND", "PS1", "HISTFILE", "LC_ALL"];
     for name in foreign {
