@@ -65,6 +65,36 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    /// Every code.
+    pub const ALL: [Self; 26] = [
+        Self::InvalidArgument,
+        Self::SessionNotFound,
+        Self::CommandNotFound,
+        Self::TaskNotFound,
+        Self::RunNotFound,
+        Self::AgentNotFound,
+        Self::TemplateNotFound,
+        Self::AmbiguousName,
+        Self::SessionBusy,
+        Self::SessionClosed,
+        Self::CommandNotRunning,
+        Self::IllegalTransition,
+        Self::DependencyCycle,
+        Self::DependencyUnknown,
+        Self::DuplicateId,
+        Self::LimitExceeded,
+        Self::Overloaded,
+        Self::SpawnFailed,
+        Self::Timeout,
+        Self::ConnectionLost,
+        Self::PermissionDenied,
+        Self::CircuitOpen,
+        Self::StorageFailed,
+        Self::Unsupported,
+        Self::ShuttingDown,
+        Self::Internal,
+    ];
+
     /// The code as it stands on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -94,6 +124,42 @@ impl ErrorCode {
             Self::Unsupported => "unsupported",
             Self::ShuttingDown => "shutting_down",
             Self::Internal => "internal",
+        }
+    }
+
+    /// What it says, for people who read the table of codes.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::InvalidArgument => {
+                "an argument is malformed, unknown, mistyped or out of bounds; the field is named"
+            }
+            Self::SessionNotFound => "no session has this id or name",
+            Self::CommandNotFound => "no command has this id",
+            Self::TaskNotFound => "no task fits",
+            Self::RunNotFound => "no run has this id",
+            Self::AgentNotFound => "no agent has this id",
+            Self::TemplateNotFound => "no template has this name",
+            Self::AmbiguousName => "several sessions fit; they are listed",
+            Self::SessionBusy => "the session runs something else, and `whenBusy` was `error`",
+            Self::SessionClosed => "the session has ended",
+            Self::CommandNotRunning => "there is nothing to signal",
+            Self::IllegalTransition => "the status cannot be set; the ones that can are listed",
+            Self::DependencyCycle => "tasks wait for each other; the path is shown, and nothing was accepted",
+            Self::DependencyUnknown => {
+                "a task waits for one that is not there; the nearest id is named, and nothing was accepted"
+            }
+            Self::DuplicateId => "an id is given twice or in use, and nothing was accepted",
+            Self::LimitExceeded => "a bound is reached; the message has it",
+            Self::Overloaded => "a queue is full",
+            Self::SpawnFailed => "the shell or program could not be started",
+            Self::Timeout => "the command outlived its timeout and runs on",
+            Self::ConnectionLost => "the terminal went away",
+            Self::PermissionDenied => "the system or the session's type refuses",
+            Self::CircuitOpen => "it failed too often in a row; the message says when it is tried again",
+            Self::StorageFailed => "the disk could not be read or written; what was asked for may have begun",
+            Self::Unsupported => "this session or machine cannot do that",
+            Self::ShuttingDown => "the server is going down",
+            Self::Internal => "a defect of the server, with an `error_id` that stands in its log",
         }
     }
 
@@ -194,7 +260,9 @@ mod tests {
 
     #[test]
     fn the_wire_form_of_a_code_is_its_serde_form() {
-        for code in [ErrorCode::InvalidArgument, ErrorCode::SessionNotFound, ErrorCode::Internal] {
+        // The last one's number is the number of those before it.
+        assert_eq!(ErrorCode::ALL.len(), ErrorCode::Internal as usize + 1);
+        for code in ErrorCode::ALL {
             assert_eq!(serde_json::to_value(code).ok(), Some(code.as_str().into()));
         }
     }

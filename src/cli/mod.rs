@@ -65,11 +65,14 @@ enum Verb {
         #[command(flatten)]
         flags: Flags,
     },
-    /// Write the tools' schemas, one file for each
+    /// Write the tools' schemas, one file for each, and the tables of a README
     Schemas {
         /// Only check that the files are up to date
         #[arg(long)]
         check: bool,
+        /// A file with marks between which the tables of tools and of error codes stand
+        #[arg(long, value_name = "FILE")]
+        readme: Option<PathBuf>,
         /// Where the files are
         #[arg(default_value = "tool-schemas")]
         directory: PathBuf,
@@ -201,7 +204,7 @@ pub fn main() -> ExitCode {
         Verb::Serve { flags, offer } => serve(flags, offer),
         Verb::Call { calls, flags } => call::call(&calls, flags),
         Verb::Run { options, flags } => run::run(&options, flags),
-        Verb::Schemas { check, directory } => schemas::schemas(&directory, check),
+        Verb::Schemas { check, readme, directory } => schemas::schemas(&directory, readme.as_deref(), check),
         Verb::Doctor { flags } => doctor::doctor(flags),
         Verb::Completions { shell } => completions::completions(shell, &Arguments::command()),
         Verb::Man => man::man(&Arguments::command()),

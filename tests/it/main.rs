@@ -41,6 +41,7 @@ mod pools;
 mod prompts;
 mod protocol;
 mod protocol_tasks;
+mod readme;
 mod recipes;
 mod recovery;
 mod resources;

@@ -96,11 +96,17 @@ fn check_entry(entry: &Value) {
     client.ok("session_list", json!({}));
 }
 
+/// Claude Code and Claude Desktop read the same form.
 #[test]
-fn the_entries_for_clients_start_a_server() {
+fn the_entry_for_claude_starts_a_server() {
     let example = json_file("mcp.json.example");
-    check_entry(&example["mcpServers"]["shellherd"]);
+    let servers = example["mcpServers"].as_object().expect("servers");
+    assert_eq!(servers.keys().collect::<Vec<_>>(), ["shellherd"]);
+    check_entry(&servers["shellherd"]);
+}
 
+#[test]
+fn the_entry_for_codex_starts_a_server() {
     let readme = file("README.md");
     let (_, rest) = readme.split_once("```toml\n").expect("the README has Codex's form");
     let (block, _) = rest.split_once("```").expect("the block ends");
@@ -109,7 +115,25 @@ fn the_entries_for_clients_start_a_server() {
     check_entry(&entry);
 }
 
-/// The rules of the registry's schema 2025-12-11 for what is in the file.
+/// What the README lets clients register, and the Inspector start, is a command that serves.
+#[test]
+fn the_commands_that_register_it_name_one_that_serves() {
+    let readme = file("README.md");
+    let commands = [
+        ("claude mcp add shellherd -- ", "Claude Code"),
+        ("codex mcp add shellherd -- ", "Codex"),
+        ("npx @modelcontextprotocol/inspector ", "the Inspector"),
+    ];
+    for (registers, client) in commands {
+        let line = readme.lines().find_map(|line| line.strip_prefix(registers));
+        let line = line.unwrap_or_else(|| panic!("nothing for {client}"));
+        let words: Vec<&str> = line.split('#').next().unwrap_or_default().split_whitespace().collect();
+        check_entry(&json!({"command": words[0], "args": words[1..]}));
+    }
+}
+
+/// The rules of the registry's schema 2025-12-11 for what is in the file; the schema itself cannot be had
+/// without a network.
 #[test]
 fn the_registrys_entry_is_this_crates() {
     let entry = json_file("server.json");
@@ -120,6 +144,10 @@ fn the_registrys_entry_is_this_crates() {
     let description = entry["description"].as_str().expect("a description");
     assert!((1..=100).contains(&description.len()), "{} bytes", description.len());
     assert_eq!(entry["version"], env!("CARGO_PKG_VERSION"));
+    let schema = "https://static.modelcontextprotocol.io/schemas/2025-12-11/server.schema.json";
+    assert_eq!(entry["$schema"], schema);
+    let known = ["$schema", "name", "title", "description", "version", "packages"];
+    assert!(entry.as_object().expect("an object").keys().all(|key| known.contains(&key.as_str())), "{entry}");
     let package = json!({
         "registryType": "cargo",
         "identifier": env!("CARGO_PKG_NAME"),
