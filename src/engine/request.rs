@@ -59,6 +59,8 @@ pub struct NewSession {
     pub exported: BTreeMap<String, String>,
     /// The session that it takes over from.
     pub heir_of: Option<Heritage>,
+    /// What the agent is for that works in it, if one does from the start.
+    pub agent_role: Option<String>,
 }
 
 /// What a new session takes from another one, in whatever state that is.

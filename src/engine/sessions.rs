@@ -47,6 +47,9 @@ impl Engine {
         step: &mut Step,
     ) -> Result<Session> {
         self.check_room()?;
+        if new.agent_role.is_some() {
+            self.check_agent_room()?;
+        }
         if new.command.is_some() && creation.dialect == Dialect::Plain {
             return Err(no_commands(&creation.shell.display().to_string()));
         }
@@ -109,6 +112,9 @@ impl Engine {
             if let Some(entry) = self.sessions.get_mut(&id) {
                 entry.recovery = Recovery::of_created(Some(first));
             }
+        }
+        if let Some(role) = new.agent_role {
+            self.register_role(now, &id, role, step)?;
         }
         step.sessions.insert(id.clone());
         self.session(&id).cloned().ok_or_else(|| Error::new(ErrorCode::Internal, "a new session is unknown"))

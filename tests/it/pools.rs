@@ -129,6 +129,9 @@ fn tasks_of_a_session_go_to_its_targets_while_they_are_well() {
         json!({"sessionId": lead, "targets": ["department-1", "department-2"], "strategy": "round-robin", "healthCheckInterval": 500}),
     );
     assert_eq!(set["targets"], json!([one, two]), "{set}");
+    let shown = client.ok("session_status", json!({"sessionId": lead}));
+    let shared = json!({"targets": [one, two], "strategy": "round-robin", "healthCheckInterval": 500});
+    assert_eq!(shown["affinity"], shared, "{shown}");
     let used: BTreeSet<String> = ran_in(&mut client, &lead, 6).into_iter().collect();
     assert_eq!(used, BTreeSet::from([one.clone(), two.clone()]));
     client.ok("session_close", json!({"sessionId": one, "mode": "force"}));

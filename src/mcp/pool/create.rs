@@ -45,7 +45,7 @@ async fn create(call: &Call, arguments: Arguments) -> Result<Answer> {
         return Err(refusal("name", "'name' is made of letters, digits, '-' and '_', at most 120"));
     }
     let config = template::read("config", arguments.config)?;
-    if let Some(key) = ["name", "command", "autoStart"].into_iter().find(|key| config.contains_key(*key)) {
+    if let Some(key) = ["name", "command", "autoStart", "agentRole"].into_iter().find(|key| config.contains_key(*key)) {
         return Err(Error::invalid(format!(
             "'config.{key}' does not go with a pool, whose members are all alike"
         ))

@@ -10,6 +10,7 @@ use super::{KINDS, SessionView};
 use crate::engine::request::NewSession;
 use crate::error::{Error, Result};
 use crate::limits;
+use crate::mcp::agent::word;
 use crate::mcp::answer::Answer;
 use crate::mcp::arguments::{refusal, typed};
 use crate::mcp::call::{Call, Watched};
@@ -33,7 +34,7 @@ pub(crate) const TOOL: Tool = Tool {
     effect: Effect::Adds,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<SessionView>,
-    later: &["agentRole"],
+    later: &[],
     run: |call, arguments| Box::pin(async move { create(call, arguments).await }),
 };
 
@@ -85,6 +86,8 @@ pub(in crate::mcp) struct Arguments {
     recovery: Option<Recovery>,
     /// Output kept on disk, e.g. 256m
     output_buffer_size: Option<Bytes>,
+    /// Makes it an agent with this role, reached by its name (agentId)
+    agent_role: Option<String>,
     /// Default true; false leaves it to be started later
     auto_start: Option<bool>,
     template: Option<String>,
@@ -158,8 +161,10 @@ fn check_command(kind: SessionKind, command: Option<&str>) -> Result<()> {
 
 async fn create(call: &Call, given: Value) -> Result<Answer> {
     let new = settings(call, asked(call, given).await?)?;
+    let is_agent = new.agent_role.is_some();
     let session = call.wait(call.orchestrator.create_session(new), Watched::Nothing).await?;
-    let view = SessionView::of(&session);
+    let agent_id = if is_agent { call.orchestrator.agent_in(&session.id).await? } else { None };
+    let view = SessionView { agent_id, ..SessionView::of(&session) };
     Answer::new(view.sentence(), &view)
 }
 
@@ -211,5 +216,6 @@ pub(in crate::mcp) fn settings(call: &Call, arguments: Arguments) -> Result<NewS
         is_deferred: !arguments.auto_start.unwrap_or(true),
         exported: BTreeMap::new(),
         heir_of: None,
+        agent_role: arguments.agent_role.map(|role| word("agentRole", &role)).transpose()?,
     })
 }
