@@ -234,7 +234,7 @@ impl Engine {
             draining: false,
             registered_at: now.wall,
         };
-        step.note_bus(Record::Agent(Box::new(agent.clone())));
+        step.note_shared(Record::Agent(Box::new(agent.clone())));
         // It may be the first that can do what some task requires.
         self.schedule.is_due = true;
         let view = self.agent_view(&agent);
@@ -290,7 +290,7 @@ impl Engine {
         let known = known.clone();
         let view = self.agent_view(&known);
         if view.waiting > 0 && !at_once {
-            step.note_bus(Record::Agent(Box::new(known)));
+            step.note_shared(Record::Agent(Box::new(known)));
             return Ok(BusReply::Agent(Box::new(view)));
         }
         let left: Vec<MessageId> =
@@ -298,7 +298,7 @@ impl Engine {
         self.received(agent, &left, step);
         self.bus.queues.remove(agent);
         self.bus.drop_agent(agent);
-        step.note_bus(Record::AgentGone(agent.to_owned()));
+        step.note_shared(Record::AgentGone(agent.to_owned()));
         Ok(BusReply::Agent(Box::new(view)))
     }
 
@@ -332,7 +332,7 @@ impl Engine {
         };
         let timer = new.ttl.map(|ttl| self.expiry(now, &id, ttl));
         let message = self.bus.push(message, &receivers, timer);
-        step.note_bus(Record::Message(message, receivers.clone()));
+        step.note_shared(Record::Message(message, receivers.clone()));
         Ok(BusReply::Sent(Sent { id, receivers, not_reached }))
     }
 
@@ -401,7 +401,7 @@ impl Engine {
         }
         let count = taken.len();
         if count > 0 {
-            step.note_bus(Record::Received(agent.to_owned(), taken));
+            step.note_shared(Record::Received(agent.to_owned(), taken));
         }
         count
     }
@@ -424,12 +424,12 @@ impl Engine {
 }
 
 impl Step {
-    /// Whether agents or messages changed.
+    /// Whether agents, messages or pools changed.
     pub fn changes_bus(&self) -> bool {
         !self.bus.is_empty()
     }
 
-    fn note_bus(&mut self, record: Record) {
+    pub(super) fn note_shared(&mut self, record: Record) {
         self.bus.push(record);
     }
 }

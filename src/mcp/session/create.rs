@@ -1,6 +1,6 @@
 //! `session_create`: a new terminal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -21,7 +21,7 @@ use crate::mcp::schema::{self, Bytes, Milliseconds, Variable};
 use crate::mcp::template;
 use crate::mcp::tools::{Effect, Tool};
 use crate::model::{
-    Monitor, OnCritical, Profile, RecoveryPolicy, RecoverySettings, RecoveryStrategy, SessionKind,
+    Monitor, Needs, OnCritical, Profile, RecoveryPolicy, RecoverySettings, RecoveryStrategy, SessionKind,
     TerminalSize, constraint,
 };
 
@@ -207,6 +207,7 @@ pub(in crate::mcp) fn settings(call: &Call, arguments: Arguments) -> Result<NewS
         capabilities: arguments.capabilities,
         constraints: arguments.constraints,
         limits: Limits::checked(arguments.resource_limits)?,
+        needs: Needs::default(),
         monitor: arguments.monitor.map(MonitorSettings::monitor).transpose()?,
         command_timeout: arguments.command_timeout.map(Into::into),
         idle_timeout: arguments.idle_timeout.map(Into::into),
@@ -215,6 +216,7 @@ pub(in crate::mcp) fn settings(call: &Call, arguments: Arguments) -> Result<NewS
         recovery: arguments.recovery.and_then(|recovery| recovery.policy(defaults.recovery)),
         is_deferred: !arguments.auto_start.unwrap_or(true),
         exported: BTreeMap::new(),
+        unset: BTreeSet::new(),
         heir_of: None,
         agent_role: arguments.agent_role.map(|role| word("agentRole", &role)).transpose()?,
     })

@@ -186,10 +186,10 @@ struct Details {
     created_directory: String,
     /// Bytes of output kept on disk.
     output_buffer_size: u64,
-    /// Processors that it was said to need.
+    /// Processors that `session_start` gave it.
     #[serde(skip_serializing_if = "Option::is_none")]
     needs_cpu: Option<f64>,
-    /// Bytes of disk, likewise.
+    /// Bytes that it lets a file grow to, likewise.
     #[serde(skip_serializing_if = "Option::is_none")]
     needs_disk: Option<u64>,
     /// The session that it was restored from.
