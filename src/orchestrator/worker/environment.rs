@@ -78,12 +78,15 @@ const OF_SHELLS: [&str; 6] = ["PWD", "OLDPWD", "SHLVL", "_", "SHELLHERD_SESSION"
 const NEVER_HANDED_ON: [&str; 10] =
     ["BASHOPTS", "ENV", "EUID", "HISTFILE", "IFS", "OPTIND", "PPID", "SHELLOPTS", "UID", "ZDOTDIR"];
 
+/// Whether every shell can set it: an environment may hold more than that.
+fn has_name(name: &str) -> bool {
+    name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+}
+
 /// Whether a shell without this variable, which it started with, was told to do without it.
 fn can_be_unset(name: &str) -> bool {
-    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    name.chars().all(is_name)
-        && !name.starts_with(|c: char| c.is_ascii_digit())
-        && !OF_SHELLS.contains(&name)
+    has_name(name) && !OF_SHELLS.contains(&name)
         && !NEVER_HANDED_ON.contains(&name)
 }
 
@@ -91,7 +94,7 @@ fn can_be_unset(name: &str) -> bool {
 fn is_of_session(name: &str, value: &str) -> bool {
     let is_of_shell = OF_SHELLS.contains(&name);
     let is_own = OWN.iter().any(|(own, set)| *own == name && *set == value);
-    !is_of_shell && !is_own && std::env::var_os(name).is_none_or(|inherited| inherited != *value)
+    has_name(name) && !is_of_shell && !is_own && std::env::var_os(name).is_none_or(|inherited| inherited != *value)
 }
 
 /// What every shell is given.

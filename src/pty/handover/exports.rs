@@ -112,7 +112,9 @@ pub fn exported(script: &[u8], dialect: Dialect) -> BTreeMap<String, Option<Stri
             [mark, ..] if mark == b"#" => None,
             [_, flag, name, _, tied @ ..] if flag == b"-T" => Some((name.clone(), joined(tied))),
             [_, _, name, values @ ..] if dialect == Dialect::Fish => {
-                Some((name.clone(), Some(values.join(&b' '))))
+                // As fish itself hands lists on.
+                let separator = if name.ends_with(b"PATH") { b':' } else { b' ' };
+                Some((name.clone(), Some(values.join(&separator))))
             }
             [_, .., last] => {
                 let cut = last.iter().position(|byte| *byte == b'=');
@@ -285,6 +287,9 @@ export -T C c=( two words ) ' '
         let tied =
             exported(b"export -T PATH path=( '/a b' /bin '' )\nexport -T NONE none=(  )\n", Dialect::Zsh);
         let value = |value: &str| Some(value.to_owned());
+        let lists = exported(b"set -gx PATH /a\\ b /bin\nset -gx LIST a b\n", Dialect::Fish);
+        let wanted = [("PATH".to_owned(), value("/a b:/bin")), ("LIST".to_owned(), value("a b"))];
+        assert_eq!(lists, BTreeMap::from(wanted));
         let wanted = [("PATH".to_owned(), value("/a b:/bin:")), ("NONE".to_owned(), value(""))];
         assert_eq!(tied, BTreeMap::from(wanted));
         let dash = "export A='a\nb\t\u{1}'\"'\"'\"$é\\ x'\nexport B='plain'\nexport C='two words'\nexport D\n# all\n";
