@@ -262,13 +262,7 @@ impl Engine {
         role: String,
         step: &mut Step,
     ) -> Result<()> {
-        let new = NewAgent {
-            id: None,
-            role: Some(role.into()),
-            capabilities: Vec::new(),
-            message_types: Vec::new(),
-            priority: Priority::default(),
-        };
+        let new = NewAgent { role: Some(role.into()), ..NewAgent::default() };
         self.register(now, session.as_str(), new, step).map(|_| ())
     }
 

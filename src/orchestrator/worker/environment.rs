@@ -86,15 +86,17 @@ fn has_name(name: &str) -> bool {
 
 /// Whether a shell without this variable, which it started with, was told to do without it.
 fn can_be_unset(name: &str) -> bool {
-    has_name(name) && !OF_SHELLS.contains(&name)
-        && !NEVER_HANDED_ON.contains(&name)
+    has_name(name) && !OF_SHELLS.contains(&name) && !NEVER_HANDED_ON.contains(&name)
 }
 
 /// Whether a variable is more than what every shell of this server has.
 fn is_of_session(name: &str, value: &str) -> bool {
     let is_of_shell = OF_SHELLS.contains(&name);
     let is_own = OWN.iter().any(|(own, set)| *own == name && *set == value);
-    has_name(name) && !is_of_shell && !is_own && std::env::var_os(name).is_none_or(|inherited| inherited != *value)
+    has_name(name)
+        && !is_of_shell
+        && !is_own
+        && std::env::var_os(name).is_none_or(|inherited| inherited != *value)
 }
 
 /// What every shell is given.
