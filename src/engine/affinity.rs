@@ -52,6 +52,24 @@ impl Engine {
         self.session(&id).cloned().ok_or_else(unknown)
     }
 
+    /// A session that is brought back shares its tasks out as it did before. Targets that were brought back
+    /// before it are known by their new ids; those that are not well are dropped, with an event.
+    pub(super) fn restore_affinity(&mut self, now: Now, id: &SessionId, of: &SessionId, step: &mut Step) {
+        let Some(former) = self.session(of).and_then(|session| session.affinity.clone()) else { return };
+        let heir = |target: &String| {
+            let heirs = self.sessions().filter(|session| {
+                session.status.is_live()
+                    && session.restored_from.as_ref().is_some_and(|from| from.as_str() == target)
+            });
+            heirs.last().map_or_else(|| target.clone(), |session| session.id.to_string())
+        };
+        let targets = former.targets.iter().map(heir).collect();
+        if let Some(entry) = self.sessions.get_mut(id) {
+            entry.session.affinity = Some(Affinity { targets, ..former });
+        }
+        self.affinity_due(now, id, step);
+    }
+
     /// A session that can run what names `id`.
     fn target(&self, id: &SessionId, target: &str) -> Result<SessionId> {
         let found = self.resolve(target)?;

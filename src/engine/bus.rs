@@ -36,6 +36,8 @@ pub enum BusReply {
 #[derive(Debug, Default)]
 pub(super) struct Bus {
     agents: BTreeMap<String, Agent>,
+    /// Who works in each session; changes with `agents`, by [`Bus::put`] and [`Bus::drop_agent`].
+    by_session: HashMap<SessionId, BTreeSet<String>>,
     queues: HashMap<String, Queue>,
     messages: HashMap<MessageId, Waiting>,
     bytes: usize,
@@ -99,19 +101,37 @@ impl Bus {
         (true, gone.and_then(|gone| gone.timer))
     }
 
+    /// Takes in an agent as it is now.
+    fn put(&mut self, agent: Agent) {
+        self.drop_agent(&agent.id);
+        self.by_session.entry(agent.session.clone()).or_default().insert(agent.id.clone());
+        self.agents.insert(agent.id.clone(), agent);
+    }
+
+    fn drop_agent(&mut self, id: &str) {
+        let Some(gone) = self.agents.remove(id) else { return };
+        if let Some(there) = self.by_session.get_mut(&gone.session) {
+            there.remove(id);
+            if there.is_empty() {
+                self.by_session.remove(&gone.session);
+            }
+        }
+    }
+
+    /// Those who work in a session and are not leaving.
+    fn there(&self, session: &SessionId) -> impl Iterator<Item = &Agent> {
+        let ids = self.by_session.get(session).into_iter().flatten();
+        ids.filter_map(|id| self.agents.get(id)).filter(|agent| !agent.draining)
+    }
+
     /// How many things those can do that work in a session.
     pub(super) fn abilities(&self, session: &SessionId) -> usize {
-        let there = self.agents.values().filter(|agent| agent.session == *session && !agent.draining);
-        there.map(|agent| agent.capabilities.len()).sum()
+        self.there(session).map(|agent| agent.capabilities.len()).sum()
     }
 
     /// What an agent can do beside what its session can.
     pub(super) fn can(&self, session: &SessionId, capability: &str) -> bool {
-        self.agents.values().any(|agent| {
-            agent.session == *session
-                && !agent.draining
-                && agent.capabilities.iter().any(|own| own == capability)
-        })
+        self.there(session).any(|agent| agent.capabilities.iter().any(|own| own == capability))
     }
 }
 
@@ -150,7 +170,7 @@ impl Engine {
     /// Takes over what an earlier server left.
     pub fn restore_bus(&mut self, now: Now, restored: RestoredBus, step: &mut Step) {
         for agent in restored.agents {
-            self.bus.agents.insert(agent.id.clone(), agent);
+            self.bus.put(agent);
         }
         for (message, receivers) in restored.messages {
             self.bus.sent = self.bus.sent.max(message.number);
@@ -201,15 +221,11 @@ impl Engine {
             )
             .with_hint("choose another agentId, or end that one with agent_deregister"));
         }
-        if known.is_none() && self.bus.agents.len() >= limits::AGENTS {
-            return Err(Error::new(
-                ErrorCode::LimitExceeded,
-                format!("{} agents are the most that one server has", limits::AGENTS),
-            )
-            .with_hint("end those that are not needed with agent_deregister"));
+        if known.is_none() {
+            self.check_agent_room()?;
         }
         let agent = Agent {
-            id: id.clone(),
+            id,
             session,
             role: new.role,
             capabilities: new.capabilities,
@@ -218,12 +234,36 @@ impl Engine {
             draining: false,
             registered_at: now.wall,
         };
-        step.note_bus(Record::Agent(Box::new(agent.clone())));
+        step.note_shared(Record::Agent(Box::new(agent.clone())));
         // It may be the first that can do what some task requires.
         self.schedule.is_due = true;
         let view = self.agent_view(&agent);
-        self.bus.agents.insert(id, agent);
+        self.bus.put(agent);
         Ok(BusReply::Agent(Box::new(view)))
+    }
+
+    /// Refuses one more agent than the server keeps.
+    pub(super) fn check_agent_room(&self) -> Result<()> {
+        if self.bus.agents.len() < limits::AGENTS {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorCode::LimitExceeded,
+            format!("{} agents are the most that one server has", limits::AGENTS),
+        )
+        .with_hint("end those that are not needed with agent_deregister"))
+    }
+
+    /// Makes an agent of a session that was just created, under the session's name.
+    pub(super) fn register_role(
+        &mut self,
+        now: Now,
+        session: &SessionId,
+        role: String,
+        step: &mut Step,
+    ) -> Result<()> {
+        let new = NewAgent { role: Some(role.into()), ..NewAgent::default() };
+        self.register(now, session.as_str(), new, step).map(|_| ())
     }
 
     fn free_agent_id(&self, session: &SessionId) -> String {
@@ -244,15 +284,15 @@ impl Engine {
         let known = known.clone();
         let view = self.agent_view(&known);
         if view.waiting > 0 && !at_once {
-            step.note_bus(Record::Agent(Box::new(known)));
+            step.note_shared(Record::Agent(Box::new(known)));
             return Ok(BusReply::Agent(Box::new(view)));
         }
         let left: Vec<MessageId> =
             self.bus.queues.get(agent).into_iter().flat_map(BTreeMap::values).cloned().collect();
         self.received(agent, &left, step);
         self.bus.queues.remove(agent);
-        self.bus.agents.remove(agent);
-        step.note_bus(Record::AgentGone(agent.to_owned()));
+        self.bus.drop_agent(agent);
+        step.note_shared(Record::AgentGone(agent.to_owned()));
         Ok(BusReply::Agent(Box::new(view)))
     }
 
@@ -286,7 +326,7 @@ impl Engine {
         };
         let timer = new.ttl.map(|ttl| self.expiry(now, &id, ttl));
         let message = self.bus.push(message, &receivers, timer);
-        step.note_bus(Record::Message(message, receivers.clone()));
+        step.note_shared(Record::Message(message, receivers.clone()));
         Ok(BusReply::Sent(Sent { id, receivers, not_reached }))
     }
 
@@ -355,7 +395,7 @@ impl Engine {
         }
         let count = taken.len();
         if count > 0 {
-            step.note_bus(Record::Received(agent.to_owned(), taken));
+            step.note_shared(Record::Received(agent.to_owned(), taken));
         }
         count
     }
@@ -378,12 +418,12 @@ impl Engine {
 }
 
 impl Step {
-    /// Whether agents or messages changed.
+    /// Whether agents, messages or pools changed.
     pub fn changes_bus(&self) -> bool {
         !self.bus.is_empty()
     }
 
-    fn note_bus(&mut self, record: Record) {
+    pub(super) fn note_shared(&mut self, record: Record) {
         self.bus.push(record);
     }
 }

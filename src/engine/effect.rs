@@ -1,6 +1,6 @@
 //! What the engine wants done.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -73,6 +73,8 @@ pub struct Spawn {
     pub fallback: PathBuf,
     /// Exported in it from its first prompt on.
     pub exported: BTreeMap<String, String>,
+    /// Taken away before its first prompt.
+    pub unset: BTreeSet<String>,
     /// Whether it gets what the shell before it had exported.
     pub takes_exports: bool,
     /// The terminal's size.

@@ -1,6 +1,6 @@
 //! What workers report.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::id::{CommandId, SessionId};
@@ -48,8 +48,14 @@ pub enum WorkerEventKind {
         /// Where the shell is.
         directory: Option<PathBuf>,
     },
-    /// The shell has these exported, beside what the server has.
-    Exported(BTreeMap<String, String>),
+    /// What the shell has exported that the server has not or has otherwise, and what it was given and has
+    /// not exported.
+    Exported {
+        /// The one.
+        set: BTreeMap<String, String>,
+        /// The other.
+        unset: BTreeSet<String>,
+    },
     /// A program that was typed in has the terminal.
     Busy,
     /// Something was typed in.

@@ -1,7 +1,7 @@
 //! What a session hands on: the variables of its shell, to a clone, to one that is restored from it, and to
 //! a later server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::request::{Inherited, NewSession};
 use super::{Engine, Step};
@@ -13,9 +13,10 @@ use crate::model::secret;
 type Variables = BTreeMap<String, String>;
 
 impl Engine {
-    /// What a new session is given and what is exported in it, with what it takes from another.
-    pub(super) fn inherited(&self, new: &NewSession) -> (Variables, Variables) {
-        let (mut env, mut exported) = (Variables::new(), Variables::new());
+    /// What a new session is given, what is exported in it, and what is taken away, with what it takes from
+    /// another.
+    pub(super) fn inherited(&self, new: &NewSession) -> (Variables, Variables, BTreeSet<String>) {
+        let (mut env, mut exported, mut unset) = (Variables::new(), Variables::new(), new.unset.clone());
         if let Some(heritage) = &new.heir_of
             && let Some(entry) = self.sessions.get(&heritage.of)
         {
@@ -25,6 +26,9 @@ impl Engine {
                 // What it was to export before its next command.
                 exported.extend(entry.exports.clone());
             }
+            if heritage.variables == Inherited::All {
+                unset.extend(entry.session.unset.clone());
+            }
             if heritage.variables == Inherited::Secrets {
                 env.retain(|name, _| secret::is_secret_name(name));
                 exported.retain(|name, _| secret::is_secret_name(name));
@@ -32,13 +36,24 @@ impl Engine {
         }
         env.extend(new.env.clone());
         exported.extend(new.exported.clone());
-        (env, exported)
+        unset.retain(|name| !new.env.contains_key(name) && !exported.contains_key(name));
+        (env, exported, unset)
     }
 
-    /// A shell at its prompt has these exported, beside what the server has.
-    pub(super) fn has_exported(&mut self, id: &SessionId, exported: Variables, step: &mut Step) {
+    /// A shell at its prompt has some exported, beside what the server has, and others no longer.
+    pub(super) fn has_exported(
+        &mut self,
+        id: &SessionId,
+        set: Variables,
+        unset: BTreeSet<String>,
+        step: &mut Step,
+    ) {
         let Some(entry) = self.sessions.get_mut(id) else { return };
-        let new = exported.into_iter().filter(|(name, value)| entry.env.get(name) != Some(value));
+        if unset != entry.session.unset {
+            entry.session.unset = unset;
+            step.sessions.insert(id.clone());
+        }
+        let new = set.into_iter().filter(|(name, value)| entry.env.get(name) != Some(value));
         let new: Variables = new.collect();
         if new == entry.exported {
             return;

@@ -227,7 +227,7 @@ pub struct Step {
     pub(crate) recovers: bool,
     /// Works whose mean duration changed, in microseconds.
     estimates: BTreeMap<u64, u64>,
-    /// What changed of agents and messages, in order.
+    /// What changed of agents, messages and pools, in order.
     bus: Vec<Record>,
     events: Vec<Event>,
     /// Sessions that were removed.
@@ -365,10 +365,8 @@ impl Engine {
             Request::SetAffinity(new) => {
                 self.set_affinity(now, &new, step).map(|session| Reply::Session(Box::new(session)))
             }
-            Request::CreatePool(plan) => self.create_pool(*plan).map(|view| Reply::Pool(Box::new(view))),
-            Request::DeletePool(name) => {
-                self.delete_pool(now, &name, step).map(|view| Reply::Pool(Box::new(view)))
-            }
+            Request::CreatePool(plan) => self.create_pool(*plan, step),
+            Request::DeletePool(name) => self.delete_pool(now, &name, step),
             Request::Bus(request) => self.bus_request(now, request, step).map(Reply::Bus),
         }
     }
@@ -389,7 +387,7 @@ impl Engine {
             WorkerEventKind::Relocated { from, to } => self.relocated(now, &session, &from, to, step),
             WorkerEventKind::Stopped(is_stopped) => self.shell_stopped(now, &session, is_stopped, step),
             WorkerEventKind::Prompt { directory } => self.prompt(now, &session, directory, step),
-            WorkerEventKind::Exported(exported) => self.has_exported(&session, exported, step),
+            WorkerEventKind::Exported { set, unset } => self.has_exported(&session, set, unset, step),
             WorkerEventKind::Busy => self.busy(now, &session, step),
             WorkerEventKind::Typed { bytes, secret } => {
                 self.activity(now, &session, EventKind::Input { bytes, secret }, step);

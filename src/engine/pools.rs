@@ -1,21 +1,22 @@
 //! Pools of warm sessions under a name. A member is a session with a capability of its own, and what a pool
 //! executes is a task that requires it: so who waits for a member, how long, and what becomes of a command whose
 //! member breaks, is the scheduler's matter. Here is only how many members there are: as many as were asked
-//! for, whatever becomes of them. Pools live as long as their server.
+//! for, whatever becomes of them. A pool outlives its server: the next one makes its members again.
 
 use std::collections::BTreeMap;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::heritage::known;
 use super::report::PoolView;
 use super::request::{CloseMode, NewPool};
 use super::sessions::Creation;
-use super::{Deadline, Engine, Step};
+use super::{Deadline, Engine, Reply, Step};
 use crate::clock::Now;
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::SessionId;
 use crate::limits;
-use crate::model::{SessionKind, Status};
+use crate::model::{Record, SessionKind, Status, secret};
 
 /// All pools.
 #[derive(Debug, Default)]
@@ -54,6 +55,13 @@ impl Pools {
     }
 }
 
+/// What is written of a pool.
+fn recorded(plan: &NewPool) -> Result<Value> {
+    let mut plan = plan.clone();
+    plan.new.env = secret::redacted(&plan.new.env);
+    serde_json::to_value(plan).map_err(|error| Error::new(ErrorCode::Internal, error.to_string()))
+}
+
 /// What the tasks of a pool require.
 pub fn pool_capability(name: &str) -> String {
     format!("pool:{name}")
@@ -61,7 +69,7 @@ pub fn pool_capability(name: &str) -> String {
 
 impl Engine {
     /// Makes a pool; its members start.
-    pub(super) fn create_pool(&mut self, plan: NewPool) -> Result<PoolView> {
+    pub(super) fn create_pool(&mut self, plan: NewPool, step: &mut Step) -> Result<Reply> {
         let name = plan.name.clone();
         if self.pools.by_name.contains_key(&name) {
             return Err(Error::new(ErrorCode::DuplicateId, format!("there is a pool '{name}'"))
@@ -80,21 +88,35 @@ impl Engine {
         let wanted =
             self.pools.by_name.values().map(|pool| pool.plan.size - pool.members.len()).sum::<usize>();
         self.check_room_for(wanted + plan.size)?;
+        step.note_shared(Record::Pool { name: name.clone(), plan: recorded(&plan)? });
+        self.add_pool(plan);
+        self.pool(&name).map(|view| Reply::Pool(Box::new(view)))
+    }
+
+    fn add_pool(&mut self, plan: NewPool) {
         let pool = Pool { plan, members: BTreeMap::new(), made: 0, failures: 0 };
-        self.pools.by_name.insert(name.clone(), pool);
+        self.pools.by_name.insert(pool.plan.name.clone(), pool);
         self.pools.is_due = true;
-        self.pool(&name)
+    }
+
+    /// Takes over the pools of an earlier server. What was redacted in their settings is lost.
+    pub fn restore_pools(&mut self, plans: Vec<NewPool>) {
+        for mut plan in plans {
+            plan.new.env = known(&plan.new.env);
+            self.add_pool(plan);
+        }
     }
 
     /// Ends a pool and its members.
-    pub(super) fn delete_pool(&mut self, now: Now, name: &str, step: &mut Step) -> Result<PoolView> {
+    pub(super) fn delete_pool(&mut self, now: Now, name: &str, step: &mut Step) -> Result<Reply> {
         let view = self.pool(name)?;
         self.pools.by_name.remove(name);
+        step.note_shared(Record::PoolGone(name.to_owned()));
         for member in &view.members {
             let status = Status::Terminated;
             self.close(now, member, status, CloseMode::Graceful, None, "its pool was deleted", step);
         }
-        Ok(view)
+        Ok(Reply::Pool(Box::new(view)))
     }
 
     /// Makes the members that are missing.

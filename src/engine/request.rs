@@ -1,9 +1,10 @@
 //! What callers ask for, parsed and bounded, but not yet checked against the state of things.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -15,7 +16,8 @@ use crate::model::{
 };
 
 /// A session to create. Absent settings take the server's defaults.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct NewSession {
     /// A label; made up from the id when absent.
     pub name: Option<String>,
@@ -41,6 +43,8 @@ pub struct NewSession {
     pub constraints: Vec<String>,
     /// What everything in it together may use.
     pub limits: ResourceLimits,
+    /// What it is given of the machine.
+    pub needs: Needs,
     /// How its health is looked after.
     pub monitor: Option<Monitor>,
     /// The timeout of commands that name none.
@@ -57,8 +61,13 @@ pub struct NewSession {
     pub is_deferred: bool,
     /// Exported in its shell from the first prompt on, over what start-up files export.
     pub exported: BTreeMap<String, String>,
+    /// Taken away before its first prompt, though the server or `env` has them.
+    pub unset: BTreeSet<String>,
     /// The session that it takes over from.
+    #[serde(skip)]
     pub heir_of: Option<Heritage>,
+    /// What the agent is for that works in it, if one does from the start.
+    pub agent_role: Option<String>,
 }
 
 /// What a new session takes from another one, in whatever state that is.
@@ -97,7 +106,7 @@ pub struct NewAffinity {
 }
 
 /// Warm sessions to be.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NewPool {
     /// Its name.
     pub name: String,
@@ -112,6 +121,7 @@ pub struct NewPool {
     /// Where each starts, absolute and there.
     pub directory: PathBuf,
     /// Where the ids come from.
+    #[serde(skip)]
     pub uuid: Uuid,
 }
 

@@ -1,6 +1,6 @@
 //! The life of a session: created, at its prompt, busy, reset, closed, gone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use super::commands::trim;
 use super::heritage::{kept, known};
 use super::recovery::Recovery;
 use super::refusals::{ended, no_commands, unknown};
-use super::request::{CloseMode, NewCommand, NewSession};
+use super::request::{CloseMode, Inherited, NewCommand, NewSession};
 use super::{EffectKind, Engine, Entry, Exit, Spawn, Step};
 use crate::clock::Now;
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::SessionId;
 use crate::limits;
 use crate::model::{
-    Command, CommandState, Dialect, EndReason, EventKind, FailureCategory, Needs, Session, Status, secret,
+    Command, CommandState, Dialect, EndReason, EventKind, FailureCategory, Session, Status, secret,
 };
 
 /// What a fresh shell begins with.
@@ -47,10 +47,13 @@ impl Engine {
         step: &mut Step,
     ) -> Result<Session> {
         self.check_room()?;
+        if new.agent_role.is_some() {
+            self.check_agent_room()?;
+        }
         if new.command.is_some() && creation.dialect == Dialect::Plain {
             return Err(no_commands(&creation.shell.display().to_string()));
         }
-        let (env, exported) = self.inherited(&new);
+        let (env, exported, unset) = self.inherited(&new);
         let id = SessionId::unique(creation.uuid, |id| self.sessions.contains_key(&SessionId::from_text(id)));
         let program =
             creation.shell.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
@@ -69,14 +72,15 @@ impl Engine {
             working_directory: creation.directory,
             env: secret::redacted(&env),
             exported: kept(&exported),
-            restored_from: new.heir_of.filter(|heritage| heritage.output).map(|heritage| heritage.of),
+            unset,
+            restored_from: new.heir_of.as_ref().filter(|heir| heir.output).map(|heir| heir.of.clone()),
             size: new.size,
             metadata: new.metadata,
             capabilities: new.capabilities,
             constraints: new.constraints,
             limits: new.limits,
             affinity: None,
-            needs: Needs::default(),
+            needs: new.needs,
             monitor: new.monitor,
             stopped: false,
             command_timeout_ms: millis(new.command_timeout.unwrap_or(self.defaults.command_timeout)),
@@ -97,6 +101,8 @@ impl Engine {
             recoveries: 0,
             recovery: new.recovery,
         };
+        let brought_back =
+            new.heir_of.filter(|heritage| heritage.output && heritage.variables == Inherited::All);
         self.order.push(id.clone());
         self.sessions.insert(id.clone(), Entry::new(session, env, exported, now));
         if !new.is_deferred {
@@ -109,6 +115,12 @@ impl Engine {
             if let Some(entry) = self.sessions.get_mut(&id) {
                 entry.recovery = Recovery::of_created(Some(first));
             }
+        }
+        if let Some(heritage) = brought_back {
+            self.restore_affinity(now, &id, &heritage.of, step);
+        }
+        if let Some(role) = new.agent_role {
+            self.register_role(now, &id, role, step)?;
         }
         step.sessions.insert(id.clone());
         self.session(&id).cloned().ok_or_else(|| Error::new(ErrorCode::Internal, "a new session is unknown"))
@@ -425,6 +437,7 @@ impl Engine {
                 // The first shell has what it inherited.
                 if session.generation > 1 {
                     session.exported.clear();
+                    session.unset.clear();
                     entry.exported.clear();
                 }
             }
@@ -448,6 +461,7 @@ impl Engine {
             directory: session.working_directory.clone(),
             fallback: session.created_directory.clone(),
             exported: if session.generation == 1 { entry.exported.clone() } else { BTreeMap::new() },
+            unset: if session.generation == 1 { session.unset.clone() } else { BTreeSet::new() },
             takes_exports: fresh == Fresh::AsItWas,
             size: session.size,
             output_bytes: session.output_bytes,

@@ -27,10 +27,7 @@ pub(crate) fn env(given: BTreeMap<String, Variable>) -> Result<BTreeMap<String, 
     }
     for (name, value) in &given {
         let field = format!("env.{}", shortened(name));
-        let first = name.chars().next();
-        let is_identifier = first.is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
-            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        if !is_identifier {
+        if !is_variable(name) {
             let allowed =
                 "a variable's name is made of letters, digits and '_', and does not begin with a digit";
             return Err(refusal(&field, format!("'{field}': {allowed}")));
@@ -98,6 +95,12 @@ pub(crate) fn filled(field: &str, given: String) -> Result<String> {
         return Err(refusal(field, format!("'{field}' must not be empty")));
     }
     Ok(given)
+}
+
+/// Whether every shell takes it for the name of a variable.
+pub(crate) fn is_variable(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 /// Lines `from` to `to`, from 1 on, both included; one number is one line.

@@ -153,7 +153,7 @@ mod tests {
             processes: Some(5),
             open_files: Some(64),
         };
-        assert_eq!(bounds(&given), Bounds { limits, niceness: Some(10) });
+        assert_eq!(bounds(&given), Bounds { limits, niceness: Some(10), ..Bounds::default() });
         assert_eq!(timeout(&given), Some(Duration::from_secs(300)));
         assert_eq!((bounds(&list(&["gpu"])), timeout(&[])), (Bounds::default(), None));
     }

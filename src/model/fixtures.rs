@@ -34,6 +34,7 @@ pub(crate) fn session(name: &str) -> Session {
         affinity: None,
         needs: Needs::default(),
         exported: BTreeMap::new(),
+        unset: std::collections::BTreeSet::new(),
         restored_from: None,
         monitor: None,
         stopped: false,

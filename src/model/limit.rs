@@ -129,6 +129,10 @@ pub struct Bounds {
     pub limits: ResourceLimits,
     /// The nice value that its processes run with, where one is asked for.
     pub niceness: Option<i32>,
+    /// Processors that it may use at once.
+    pub processors: Option<u32>,
+    /// Bytes that any one file may grow to by it.
+    pub file_bytes: Option<u64>,
 }
 
 #[cfg(test)]

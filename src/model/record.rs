@@ -44,6 +44,15 @@ pub enum Record {
     Message(Arc<Message>, Vec<String>),
     /// Messages that an agent need not receive any more.
     Received(String, Vec<MessageId>),
+    /// A pool of warm sessions, once, when it is made: how it is to be made again.
+    Pool {
+        /// Its name.
+        name: String,
+        /// Size and settings, without secrets.
+        plan: serde_json::Value,
+    },
+    /// A pool that is no more.
+    PoolGone(String),
     /// How long a piece of work takes, to know next time.
     Estimate {
         /// Stands for the work: equal for equal texts in equal directories.

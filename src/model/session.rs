@@ -1,6 +1,6 @@
 //! A session: one shell, or another program, on one terminal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -186,7 +186,8 @@ pub struct Monitor {
     pub on_critical: OnCritical,
 }
 
-/// What a caller said that a session needs of the machine. Shown to whoever shares it out; nothing is held to it.
+/// What a caller gave a session of the machine, as it was asked for. The kernel holds whole processors, and
+/// the size of each file rather than of all together: see [`Session::bounds`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Needs {
     /// Hundredths of a processor.
@@ -231,6 +232,9 @@ pub struct Session {
     /// secret is left out, and is lost to a later server.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub exported: BTreeMap<String, String>,
+    /// What its shell had not exported when last seen, though it was given it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub unset: BTreeSet<String>,
     /// The session whose output its own goes on from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restored_from: Option<SessionId>,
@@ -304,7 +308,12 @@ impl Session {
     /// What holds for all that runs in it: what was asked for, and what the constraints say.
     pub fn bounds(&self) -> Bounds {
         let by_constraints = constraint::bounds(&self.constraints);
-        Bounds { limits: self.limits.and(by_constraints.limits), ..by_constraints }
+        Bounds {
+            limits: self.limits.and(by_constraints.limits),
+            processors: self.needs.cpu_percent.map(|percent| percent.div_ceil(100)),
+            file_bytes: self.needs.disk_bytes,
+            ..by_constraints
+        }
     }
 
     /// The metadata at a path whose dots separate keys; a key that has dots itself is found as well.

@@ -10,7 +10,7 @@ use crate::engine::report::{AgentView, Received, Sent};
 use crate::engine::request::{BusRequest, NewAgent, NewMessage};
 use crate::engine::{BusReply, Reply, Request};
 use crate::error::{Error, ErrorCode, Result};
-use crate::id::MessageId;
+use crate::id::{MessageId, SessionId};
 
 impl Orchestrator {
     /// Makes an agent of a session, or changes one.
@@ -40,6 +40,12 @@ impl Orchestrator {
     /// All agents, in the order of their ids.
     pub async fn agents(&self) -> Result<Vec<AgentView>> {
         self.read(Read::Agents).await
+    }
+
+    /// The id of the first agent that works in a session.
+    pub async fn agent_in(&self, session: &SessionId) -> Result<Option<String>> {
+        let mut agents = self.agents().await?.into_iter().map(|view| view.agent);
+        Ok(agents.find(|agent| agent.session == *session).map(|agent| agent.id))
     }
 
     /// An agent by its id.

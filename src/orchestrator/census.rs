@@ -11,7 +11,6 @@ use tokio::sync::Mutex;
 use super::Usage;
 use crate::clock::{self, Moment};
 use crate::id::SessionId;
-use crate::pty::{Signal, Slot};
 use crate::sample::{CpuMeter, Tree, TreeUsage};
 
 /// The processes of each slot.
@@ -83,13 +82,6 @@ impl Census {
     /// The processes that carry a session's mark, by such a look.
     pub(super) async fn members(&self, slot: u64) -> Vec<u32> {
         self.trees().await.get(&slot).map(|tree| tree.pids.clone()).unwrap_or_default()
-    }
-
-    /// Sends signals to every process of a session, each process all of them in turn.
-    pub(super) async fn signal(&self, slot: &Slot, signals: &[Signal]) {
-        for pid in self.members(slot.number()).await {
-            slot.signal_member(pid, signals);
-        }
     }
 }
 

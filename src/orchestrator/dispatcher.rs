@@ -45,7 +45,7 @@ use crate::term::log::OutputLog;
 use crate::term::redact::Redactor;
 use health::HealthWatch;
 pub(super) use keeping::Keep;
-use load::{unstored, unstored_bus};
+use load::{unstored, unstored_bus, unstored_pools};
 pub(super) use reading::{Access, Read};
 pub(super) use sampling::Ground;
 
@@ -189,6 +189,10 @@ impl Dispatcher {
         dispatcher.engine.restore_estimates(restored.estimates);
         dispatcher.engine.restore(now, restored.sessions, restored.commands, &mut step);
         dispatcher.engine.restore_bus(now, unstored_bus(restored.bus), &mut step);
+        // A program that serves one run leaves them for the next server.
+        if !dispatcher.settings.attended {
+            dispatcher.engine.restore_pools(unstored_pools(restored.pools));
+        }
         dispatcher.engine.restore_runs(now, restored.runs.into_iter().map(unstored).collect(), &mut step);
         dispatcher.commit(&step)?;
         dispatcher.publish(&step);

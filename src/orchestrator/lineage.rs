@@ -54,6 +54,7 @@ impl Orchestrator {
         if !wanted.copies_limits {
             new.limits = crate::model::ResourceLimits::default();
             new.constraints = Vec::new();
+            new.needs = crate::model::Needs::default();
             new.monitor = None;
         }
         self.create_session(new).await
@@ -153,6 +154,7 @@ fn like(session: &Session, heritage: Heritage) -> NewSession {
         capabilities: session.capabilities.clone(),
         constraints: session.constraints.clone(),
         limits: session.limits,
+        needs: session.needs,
         monitor: session.monitor,
         command_timeout: Some(Duration::from_millis(session.command_timeout_ms)),
         idle_timeout: session.idle_timeout_ms.map(Duration::from_millis),

@@ -42,6 +42,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::id::CommandId;
 use crate::limits;
 use crate::model::{Command, RecoverySettings, Session};
+pub use crate::pty::Held;
 use crate::sample::CpuMeter;
 use crate::term::condense::Condense;
 use crate::term::excerpt::Page;

@@ -49,6 +49,11 @@ impl Orchestrator {
         self.ready(&session).await
     }
 
+    /// What the kernel holds the shell of a session to, and thereby all that it starts.
+    pub fn held(&self, session: &Session) -> pty::Held {
+        session.pid.map(pty::held).unwrap_or_default()
+    }
+
     /// Waits for the first prompt of a session that was just started.
     async fn ready(&self, session: &Session) -> Result<Session> {
         let mut ready = self.until_settled(&session.id).await?;

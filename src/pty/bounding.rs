@@ -9,12 +9,32 @@ use std::fs;
 use std::io;
 
 use rustix::process::{Pid, Resource, Rlimit, kill_process_group, prlimit, setpriority_process};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use super::brand::{Slot, kill_to_fixpoint};
 use super::procfs;
 use super::signal::Signal;
 use super::spawn::group_of;
 use crate::clock::{self, Moment};
+
+/// What the kernel holds a process to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Processors that it may run on.
+    pub processors: Option<usize>,
+    /// Bytes that it may let a file grow to.
+    pub file_bytes: Option<u64>,
+}
+
+/// What the kernel holds this process to, as it says itself.
+pub fn held(pid: u32) -> Held {
+    let Some(pid) = pid_of(pid) else { return Held::default() };
+    let processors = sched_getaffinity(Some(pid)).ok();
+    Held {
+        processors: processors.and_then(|processors| usize::try_from(processors.count()).ok()),
+        file_bytes: procfs::file_size_limit(pid).and_then(|(soft, _)| soft),
+    }
+}
 
 /// How much likelier than others what has a bound on its memory is chosen when the machine's own ends.
 const OOM_SCORE: &str = "300";
@@ -73,6 +93,32 @@ impl Slot {
             // It was so before, so that it can be again.
             let _ = prlimit(Some(shell), Resource::Nofile, Rlimit { current: bound.before, maximum: hard });
         }
+    }
+
+    /// Lets the session's processes run on so many of the server's processors, for good, or until one of them
+    /// chooses others for itself, which the kernel allows.
+    pub fn bound_processors(&self, most: u32) -> io::Result<()> {
+        let ours = sched_getaffinity(None)?;
+        let ours: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|processor| ours.is_set(*processor)).collect();
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        if most >= ours.len() {
+            return Ok(());
+        }
+        // Sessions side by side get different ones.
+        let turn = usize::try_from(self.number()).unwrap_or(0).wrapping_mul(most);
+        let mut chosen = CpuSet::new();
+        (0..most).for_each(|offset| chosen.set(ours[turn.wrapping_add(offset) % ours.len()]));
+        self.members().into_iter().try_for_each(|pid| Ok(sched_setaffinity(Some(pid), &chosen)?))
+    }
+
+    /// Lets no file grow beyond this by a process of the session, for good: who tries gets SIGXFSZ.
+    pub fn bound_file_size(&self, most: u64) -> io::Result<()> {
+        self.members().into_iter().try_for_each(|pid| {
+            let hard =
+                procfs::file_size_limit(pid).and_then(|(_, hard)| hard).map_or(most, |it| it.min(most));
+            prlimit(Some(pid), Resource::Fsize, Rlimit { current: Some(hard), maximum: Some(hard) })?;
+            Ok(())
+        })
     }
 
     /// Lets the session's processes run with this nice value.

@@ -27,7 +27,9 @@ use std::path::{Path, PathBuf};
 use super::shell::{quoted, quoted_bytes};
 use crate::model::session::Dialect;
 pub(super) use exports::TAKEN as TAKEN_EXPORTS;
-pub use exports::{exported, give as give_exports, kept as kept_exports, script as exports_script};
+pub use exports::{
+    exported, give as give_exports, kept as kept_exports, script as exports_script, unsetting,
+};
 
 /// The file that the typed line sources: the wrapper of the command that comes next. The hooks keep its
 /// path in the variable `__sh`, because line editors take what is typed character by character: a short

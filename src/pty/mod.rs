@@ -30,10 +30,11 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-pub use bounding::FileBound;
+pub use bounding::{FileBound, Held, held};
 pub use brand::{Brand, Slot, Which};
 pub use guard::Guard;
 pub use signal::Signal;
+pub use signalling::Asked;
 pub use terminal::{Exit, Foreground, Modes, Target, Terminal};
 
 use crate::error::{Error, ErrorCode, Result};

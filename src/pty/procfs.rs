@@ -90,6 +90,11 @@ pub(super) fn open_files_limit(pid: Pid) -> Option<(Option<u64>, Option<u64>)> {
     limit(pid, b"Max open files")
 }
 
+/// The limits of `pid` on the size of files.
+pub(super) fn file_size_limit(pid: Pid) -> Option<(Option<u64>, Option<u64>)> {
+    limit(pid, b"Max file size")
+}
+
 /// The short name of `pid`, at most 15 bytes.
 pub(super) fn name(pid: Pid) -> Option<String> {
     let mut buffer = [0; 64];

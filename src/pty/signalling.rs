@@ -1,8 +1,11 @@
 //! Signalling many processes of sessions at once.
 
+use std::collections::HashMap;
+
 use rustix::process::{Pid, PidfdFlags, kill_process, pidfd_open, pidfd_send_signal};
 
 use super::brand::{Brand, Slot, Which};
+use super::procfs;
 use super::signal::Signal;
 
 impl Brand {
@@ -15,7 +18,24 @@ impl Brand {
     }
 }
 
+/// Processes that were sent signals, by what each ran then.
+#[derive(Debug, Default)]
+pub struct Asked(HashMap<u32, Option<String>>);
+
 impl Slot {
+    /// Sends signals to those of these processes that were not asked yet: what was forked meanwhile, and what
+    /// has become another program since. A shell's child that has yet to become its program may shrug off
+    /// what the shell does.
+    pub fn signal_newcomers(&self, pids: &[u32], asked: &mut Asked, signals: &[Signal]) {
+        for pid in pids {
+            let program = i32::try_from(*pid).ok().and_then(Pid::from_raw).and_then(procfs::name);
+            if asked.0.get(pid) != Some(&program) {
+                asked.0.insert(*pid, program);
+                self.signal_member(*pid, signals);
+            }
+        }
+    }
+
     /// Sends signals to a process that a census found, unless it has gone meanwhile and its id is
     /// another's. It is held while it is looked at, so that none of them can go astray.
     pub fn signal_member(&self, pid: u32, signals: &[Signal]) {

@@ -57,6 +57,8 @@ pub(super) fn write(connection: &Connection, server: &str, record: &Record) -> R
         | Record::Run(_)
         | Record::Graph { .. }
         | Record::Task { .. }
+        | Record::Pool { .. }
+        | Record::PoolGone(_)
         | Record::Estimate { .. } => {}
     }
     Ok(())

@@ -10,6 +10,7 @@ mod archive;
 mod bus;
 mod context;
 mod events;
+mod pools;
 mod runs;
 mod samples;
 mod schema;
@@ -65,6 +66,8 @@ pub struct Restored {
     pub estimates: Vec<(u64, u64)>,
     /// What dead servers left of agents and messages.
     pub bus: StoredBus,
+    /// The pools that dead servers had.
+    pub pools: Vec<serde_json::Value>,
 }
 
 impl Store {
@@ -178,6 +181,10 @@ impl Store {
                 Record::Agent(_) | Record::AgentGone(_) | Record::Message(..) | Record::Received(..) => {
                     bus::write(&self.connection, &self.server, record)?;
                 }
+                Record::Pool { name, plan } => {
+                    pools::write(&self.connection, &self.server, name, Some(plan))?;
+                }
+                Record::PoolGone(name) => pools::write(&self.connection, &self.server, name, None)?,
             }
         }
         if self.events_until_trim == 0 {
@@ -306,8 +313,9 @@ fn take_over(
     let runs = runs::read(&transaction, server)?;
     let estimates = runs::estimates(&transaction)?;
     let bus = bus::read(&transaction, server)?;
+    let pools = pools::read(&transaction, server)?;
     transaction.commit()?;
-    Ok(Restored { sessions, commands, runs, estimates, bus })
+    Ok(Restored { sessions, commands, runs, estimates, bus, pools })
 }
 
 fn read_all<T: DeserializeOwned>(

@@ -64,7 +64,9 @@ pub(super) fn write(connection: &Connection, server: &str, record: &Record) -> R
         | Record::Agent(_)
         | Record::AgentGone(_)
         | Record::Message(..)
-        | Record::Received(..) => 0,
+        | Record::Received(..)
+        | Record::Pool { .. }
+        | Record::PoolGone(_) => 0,
     };
     Ok(())
 }

@@ -52,6 +52,8 @@ CREATE TABLE context_messages (
 CREATE TABLE templates (name TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE snapshots (id TEXT PRIMARY KEY, taken_at INTEGER NOT NULL, record TEXT NOT NULL) STRICT;
 ALTER TABLE tasks ADD COLUMN last INTEGER;
+CREATE TABLE pools (
+    name TEXT NOT NULL, server TEXT NOT NULL, record TEXT NOT NULL, PRIMARY KEY (name, server)) STRICT, WITHOUT ROWID;
 "];
 
 /// Another server may be writing: its commits take well under a millisecond, so the first looks at the lock

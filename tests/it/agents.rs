@@ -63,6 +63,45 @@ fn a_prompt_reaches_the_configured_program_on_its_stdin() {
 }
 
 #[test]
+fn a_prompt_that_is_cancelled_before_it_begins_leaves_nothing() {
+    let scratch = Scratch::new("agents");
+    let agent = program(&scratch, r#"touch "$0.ran""#);
+    let mut command = server(scratch.path());
+    let open = scratch.path().join("open");
+    let starts = format!("until [ -e '{}' ]; do sleep 0.02; done\n", open.display());
+    fs::write(scratch.path().join("home/.bashrc"), starts).expect("can be written");
+    command.env("SHELL", "/bin/bash");
+    let mut client = Client::connect(command, None);
+    let call = client.send_call("agent_execute", json!({"prompt": "x", "command": agent}));
+    crate::support::until("a session", || client.ok("session_list", json!({}))["total"] == 1);
+    client.notify("notifications/cancelled", json!({"requestId": call}));
+    client.ok("agent_list", json!({}));
+    fs::write(&open, "").expect("can be written");
+    crate::support::until("its end", || {
+        client.ok("session_list", json!({}))["sessions"][0]["status"] == "terminated"
+    });
+    assert!(!scratch.path().join("agent.ran").exists(), "nobody waits for what it says");
+}
+
+#[test]
+fn a_session_with_a_role_is_an_agent_from_the_start() {
+    let mut client = Client::start();
+    let new = json!({"name": "ada", "agentRole": "reviewer", "shell": "sh", "profile": "clean"});
+    let (first, second) = (client.ok("session_create", new.clone()), client.ok("session_create", new));
+    assert_eq!((&first["agentId"], &second["agentId"]), (&json!("ada"), &json!("ada-2")), "{first} {second}");
+    let listed = client.ok("agent_list", json!({"pattern": "ada"}));
+    assert_eq!(listed["agents"][0]["role"], "reviewer", "{listed}");
+    assert_eq!(listed["agents"][0]["sessionId"], first["sessionId"], "{listed}");
+    let sent = client.ok("message_send", json!({"to": "ada-2", "payload": 1}));
+    assert_eq!(sent["recipients"], json!(["ada-2"]), "{sent}");
+    for role in [json!(" "), json!("a*"), json!("x".repeat(200)), json!({"title": "x"})] {
+        let wrong = client.call("session_create", json!({"agentRole": role}));
+        assert_eq!(wrong.code(), "invalid_argument", "{wrong:?}");
+    }
+    assert_eq!(client.ok("session_list", json!({}))["total"], 2);
+}
+
+#[test]
 fn a_failure_is_tried_again_and_told() {
     let scratch = Scratch::new("agents");
     let agent =

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Flag, Scratch, shells};
+use crate::support::{Client, Flag, Scratch, server, shells};
 
 #[test]
 fn a_session_is_started_when_it_is_told_to() {
@@ -29,6 +29,9 @@ fn a_session_is_started_when_it_is_told_to() {
     let resources = json!({"memory": "512m", "cpu": "2", "disk": "10g"});
     let started = client.ok("session_start", json!({"sessionId": "later", "resources": resources}));
     assert!(started["pid"].is_u64(), "{started}");
+    let held = &started["resources"];
+    assert!(held["cpu"].as_str().is_some_and(|cpu| cpu.starts_with("runs on")), "{started}");
+    assert!(held["disk"].as_str().is_some_and(|disk| disk.contains("10737418240")), "{started}");
     client.until_status("later", "idle");
     let shown = client.ok("session_status", json!({"sessionId": "later", "detailed": true}));
     assert_eq!(shown["limits"]["maxMemory"], 512 << 20, "{shown}");
@@ -40,6 +43,38 @@ fn a_session_is_started_when_it_is_told_to() {
     assert_eq!(shown["lastCommand"]["command"], "echo first", "{shown}");
     let again = client.call("session_start", json!({"sessionId": "later"}));
     assert_eq!(again.code(), "illegal_transition", "{again:?}");
+}
+
+#[test]
+fn what_a_session_is_given_of_the_machine_holds() {
+    let scratch = Scratch::new("given");
+    let mut client = Client::start();
+    for (shell, path) in shells() {
+        let new = json!({"profile": "clean", "shell": path, "autoStart": false});
+        let session = client.ok("session_create", new)["sessionId"].as_str().expect("an id").to_owned();
+        let small = json!({"sessionId": session, "resources": {"disk": "1m"}});
+        assert_eq!(client.call("session_start", small).code(), "invalid_argument", "{shell}");
+        let resources = json!({"cpu": "500m", "disk": "3m"});
+        let started = client.ok("session_start", json!({"sessionId": session, "resources": resources}));
+        let cpu = started["resources"]["cpu"].as_str().expect("cpu").to_owned();
+        assert!(cpu.starts_with("runs on 1 of"), "{shell}: {started}");
+        let check = |client: &mut Client| {
+            assert_eq!(client.run(&session, "nproc").output(), "1\n", "{shell}");
+            let write = |file: &str, blocks: u32| {
+                format!("head -c {} /dev/zero > '{}/{file}'", blocks << 20, scratch.path().display())
+            };
+            assert_eq!(client.run(&session, &write("fits", 3)).exit(), Some(0), "{shell}");
+            let broken = client.run(&session, &write("too-large", 4));
+            assert_ne!(broken.exit(), Some(0), "{shell}: {broken:?}");
+            let length = std::fs::metadata(scratch.path().join("too-large")).expect("a file").len();
+            assert_eq!(length, 3 << 20, "{shell}");
+        };
+        check(&mut client);
+        client.ok("session_reset", json!({"sessionId": session}));
+        check(&mut client);
+        let clone = client.ok("session_clone", json!({"sessionId": session}))["sessionId"].clone();
+        assert_eq!(client.run(clone.as_str().expect("an id"), "nproc").output(), "1\n", "{shell}");
+    }
 }
 
 #[test]
@@ -208,4 +243,64 @@ fn a_session_of_a_server_that_died_is_brought_back() {
     }
     let store = std::fs::read(state.path().join("shellherd.db")).expect("a store");
     assert!(!store.windows(9).any(|window| window == b"sesame123"), "no secret reached the store");
+}
+
+#[test]
+fn what_a_session_did_away_with_does_not_come_back() {
+    let state = Scratch::new("unset");
+    let start = || {
+        let mut command = server(state.path());
+        command.env("FROM_SERVER", "1").env("STAYS", "1").env("NO-NAME", "1");
+        Client::connect(command, None)
+    };
+    let left = "echo \"<$FROM_SERVER$GIVEN>$STAYS\"";
+    let mut client = start();
+    let mut sessions = Vec::new();
+    for (shell, path) in shells() {
+        let new = json!({"shell": path, "profile": "clean", "env": {"GIVEN": "1"}});
+        let session = client.session(new);
+        assert_eq!(client.run(&session, left).output(), "<11>1\n", "{shell}");
+        client.run(
+            &session,
+            if shell == "fish" { "set -gx PATH /of/the/session $PATH" } else { "PATH=/of/the/session:$PATH" },
+        );
+        let clone = client.ok("session_clone", json!({"sessionId": session}));
+        let clone = clone["sessionId"].as_str().expect("an id");
+        assert_eq!(client.run(clone, left).output(), "<11>1\n", "{shell}: nothing is gone yet");
+        let path = client.run(clone, "sh -c 'echo \"$PATH\"'");
+        let inherited = std::env::var("PATH").expect("there is one");
+        assert_eq!(path.output(), format!("/of/the/session:{inherited}\n"), "{shell}");
+        client.run(
+            &session,
+            if shell == "fish" { "set -e FROM_SERVER GIVEN" } else { "unset FROM_SERVER GIVEN" },
+        );
+        let clone = client.ok("session_clone", json!({"sessionId": session}));
+        let clone = clone["sessionId"].as_str().expect("an id").to_owned();
+        assert_eq!(client.run(&clone, left).output(), "<>1\n", "{shell}");
+        let taken = client.ok("session_snapshot", json!({"sessionId": clone}));
+        assert_eq!(taken["state"]["unset"], json!(["FROM_SERVER", "GIVEN"]), "{shell}: {taken}");
+        for from in [json!({"snapshotId": taken["snapshotId"]}), json!({"state": taken["state"]})] {
+            let restored = client.ok("session_restore", from);
+            let restored = restored["sessionId"].as_str().expect("an id");
+            assert_eq!(client.run(restored, left).output(), "<>1\n", "{shell}");
+        }
+        let recovered = client.ok("error_recover", json!({"sessionId": session, "strategy": "restart"}));
+        assert_eq!(client.run(&session, left).output(), "<>1\n", "{shell}: {recovered}");
+        client.ok("session_snapshot", json!({"sessionId": session}));
+        sessions.push((shell, session));
+    }
+    client.signal(rustix::process::Signal::KILL);
+    client.until_exit();
+    let mut client = start();
+    for (shell, session) in sessions {
+        let restored = client.ok("session_restore", json!({"sessionId": session}));
+        let restored = restored["sessionId"].as_str().expect("an id").to_owned();
+        assert_eq!(client.run(&restored, left).output(), "<>1\n", "{shell}");
+        client.ok("session_reset", json!({"sessionId": restored}));
+        assert_eq!(client.run(&restored, left).output(), "<11>1\n", "{shell}: as created");
+    }
+    for wrong in [json!("A"), json!(["a b"]), json!(["A; reboot"])] {
+        let refused = client.call("session_restore", json!({"state": {"unset": wrong}}));
+        assert_eq!(refused.code(), "invalid_argument", "{refused:?}");
+    }
 }

@@ -129,6 +129,9 @@ fn tasks_of_a_session_go_to_its_targets_while_they_are_well() {
         json!({"sessionId": lead, "targets": ["department-1", "department-2"], "strategy": "round-robin", "healthCheckInterval": 500}),
     );
     assert_eq!(set["targets"], json!([one, two]), "{set}");
+    let shown = client.ok("session_status", json!({"sessionId": lead}));
+    let shared = json!({"targets": [one, two], "strategy": "round-robin", "healthCheckInterval": 500});
+    assert_eq!(shown["affinity"], shared, "{shown}");
     let used: BTreeSet<String> = ran_in(&mut client, &lead, 6).into_iter().collect();
     assert_eq!(used, BTreeSet::from([one.clone(), two.clone()]));
     client.ok("session_close", json!({"sessionId": one, "mode": "force"}));
@@ -189,4 +192,66 @@ fn an_observer_only_watches() {
         client.ok("session_status", json!({"sessionId": observer, "detailed": true}))["details"]["commandsExecuted"],
         0
     );
+}
+
+#[test]
+fn a_pool_outlives_its_server() {
+    let state = Scratch::new("pools");
+    let mut client = Client::start_in(state.path());
+    let env = json!({"A": "1", "A_TOKEN": "sesame123"});
+    let config = json!({"shell": "/bin/bash", "profile": "clean", "env": env, "capabilities": ["x"]});
+    client.ok("pool_create", json!({"name": "build", "size": 2, "config": config}));
+    client.ok("pool_create", json!({"name": "gone", "size": 1, "config": config}));
+    client.ok("pool_delete", json!({"name": "gone"}));
+    let run = json!({"pool": "build", "command": "echo $A/${#A_TOKEN}"});
+    assert_eq!(client.call("pool_execute", run.clone()).output(), "1/9\n");
+    let check = |client: &mut Client| {
+        crate::support::until("two members", || {
+            client.ok("pool_status", json!({"name": "build"}))["pools"][0]["ready"] == 2
+        });
+        assert_eq!(client.ok("pool_status", json!({}))["pools"].as_array().map(Vec::len), Some(1));
+        assert_eq!(client.call("pool_execute", run.clone()).output(), "1/0\n", "no secret was kept");
+        let listed = client.ok("session_list", json!({"status": ["idle"], "capabilities": ["x"]}));
+        assert_eq!(listed["total"], 2, "{listed}");
+    };
+    client.signal(rustix::process::Signal::KILL);
+    client.until_exit();
+    let mut client = Client::start_in(state.path());
+    check(&mut client);
+    client.hang_up();
+    client.until_exit();
+    let mut client = Client::start_in(state.path());
+    check(&mut client);
+    client.ok("pool_delete", json!({"name": "build"}));
+    client.hang_up();
+    client.until_exit();
+    let mut client = Client::start_in(state.path());
+    assert_eq!(client.ok("pool_status", json!({}))["pools"], json!([]));
+    let store = std::fs::read(state.path().join("shellherd.db")).expect("a store");
+    assert!(!store.windows(9).any(|window| window == b"sesame123"), "no secret reached the store");
+}
+
+#[test]
+fn a_session_that_is_brought_back_shares_its_tasks_out_as_before() {
+    let state = Scratch::new("affinity");
+    let mut client = Client::start_in(state.path());
+    let mut new =
+        |name: &str| client.session(json!({"name": name, "shell": "/bin/bash", "profile": "clean"}));
+    let (lead, one, two) = (new("lead"), new("one"), new("two"));
+    client.ok(
+        "session_affinity",
+        json!({"sessionId": lead, "targets": [one, two, "helper-*"], "strategy": "first"}),
+    );
+    client.signal(rustix::process::Signal::KILL);
+    client.until_exit();
+    let mut client = Client::start_in(state.path());
+    let two = client.ok("session_restore", json!({"sessionId": two}))["sessionId"].clone();
+    let lead = client.ok("session_restore", json!({"sessionId": lead}))["sessionId"].clone();
+    let lead = lead.as_str().expect("an id");
+    let shown = client.status(lead);
+    let wanted = json!({"targets": [two, "helper-*"], "strategy": "first", "healthCheckInterval": 30_000});
+    assert_eq!(shown["affinity"], wanted, "{shown}");
+    assert_eq!(ran_in(&mut client, lead, 1), [two.as_str().expect("an id")]);
+    let logged = client.ok("session_logs", json!({"sessionId": lead})).to_string();
+    assert!(logged.contains(&format!("no tasks go to {one} any more")), "{logged}");
 }

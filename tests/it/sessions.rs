@@ -299,6 +299,21 @@ fn closing_leaves_nothing() {
 }
 
 #[test]
+fn what_starts_while_a_session_ends_is_asked_to_end_as_well() {
+    let mut client = Client::start();
+    let session = client.clean("/bin/bash");
+    let mark = marker();
+    let last_words =
+        format!("sh -c 'trap \"setsid sleep {mark} & exit\" HUP TERM; sleep {mark} & wait' & sleep 0");
+    client.run(&session, &last_words);
+    // The second has the mark as its argument, and comes when the trap is set.
+    until("the child runs", || processes_with(&mark).len() >= 2);
+    let answer = closed(&mut client, json!({"sessionId": session, "mode": "graceful"}));
+    assert_eq!(answer.get("forced"), None, "{answer}");
+    assert_eq!(processes_with(&mark), [0_u32; 0]);
+}
+
+#[test]
 fn a_grace_period_is_given_and_kept() {
     let mut client = Client::start();
     let session = client.clean("/bin/bash");

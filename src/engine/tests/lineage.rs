@@ -1,6 +1,6 @@
 //! Sessions that are started later, and those that take over from others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::engine::request::{Heritage, Inherited, Resources};
@@ -9,6 +9,15 @@ use crate::model::Needs;
 
 fn variables(given: &[(&str, &str)]) -> BTreeMap<String, String> {
     given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+/// A shell has this exported, and does without what it was given as `DROPPED`.
+fn told(set: BTreeMap<String, String>) -> WorkerEventKind {
+    WorkerEventKind::Exported { set, unset: dropped() }
+}
+
+fn dropped() -> BTreeSet<String> {
+    BTreeSet::from(["DROPPED".to_owned()])
 }
 
 fn spawned(play: &Play) -> &crate::engine::Spawn {
@@ -62,13 +71,13 @@ fn variables_are_handed_on() {
     let id = play
         .idle(NewSession { env: variables(&[("GIVEN", "1"), ("A_TOKEN", "t")]), ..NewSession::default() });
     let exported = variables(&[("GIVEN", "1"), ("SET", "2"), ("B_TOKEN", "u")]);
-    play.event(&id, WorkerEventKind::Exported(exported.clone()));
+    play.event(&id, told(exported.clone()));
     assert_eq!(
         play.session(&id).exported,
         variables(&[("SET", "2")]),
         "no secret, and nothing that it was given"
     );
-    play.event(&id, WorkerEventKind::Exported(exported));
+    play.event(&id, told(exported));
     assert!(play.records.is_empty(), "nothing new");
 
     let mut heir = |kind: Inherited| {
@@ -78,6 +87,7 @@ fn variables_are_handed_on() {
         let restored_from = play.session(&heir).restored_from.clone();
         assert_eq!(restored_from.as_ref(), Some(&id));
         let spawn = spawned(&play);
+        assert_eq!(spawn.unset.is_empty(), kind != Inherited::All, "{kind:?}");
         (spawn.env.clone(), spawn.exported.clone())
     };
     let all = variables(&[("GIVEN", "1"), ("A_TOKEN", "t"), ("NEW", "3")]);
@@ -85,15 +95,19 @@ fn variables_are_handed_on() {
     assert_eq!(heir(Inherited::Given), (all, BTreeMap::new()));
     let secrets = variables(&[("A_TOKEN", "t"), ("NEW", "3")]);
     assert_eq!(heir(Inherited::Secrets), (secrets, variables(&[("B_TOKEN", "u")])));
+    assert_eq!(play.session(&id).unset, dropped());
+    let heir_of = Some(Heritage { of: id, variables: Inherited::All, output: false });
+    play.create(NewSession { heir_of, env: variables(&[("DROPPED", "4")]), ..NewSession::default() });
+    assert!(spawned(&play).unset.is_empty(), "it is given anew");
 }
 
 #[test]
 fn a_reset_forgets_what_was_exported() {
     let mut play = Play::new();
     let id = play.idle(NewSession::default());
-    play.event(&id, WorkerEventKind::Exported(variables(&[("SET", "2")])));
+    play.event(&id, told(variables(&[("SET", "2")])));
     play.reset(&id).expect("it is live");
     play.gone(&id, Exit::Signal(9));
     assert!(play.session(&id).exported.is_empty());
-    assert!(spawned(&play).exported.is_empty());
+    assert!(spawned(&play).exported.is_empty() && spawned(&play).unset.is_empty());
 }

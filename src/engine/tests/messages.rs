@@ -129,6 +129,27 @@ fn name(id: &str) -> Address {
 }
 
 #[test]
+fn a_session_can_do_what_those_can_who_work_in_it() {
+    let mut post = Post::new();
+    let first = post.register("a", &["rust"], &[]).expect("registers").agent.session;
+    let can = |post: &Post, session: &SessionId| {
+        let bus = &post.play.engine.bus;
+        (bus.can(session, "rust"), bus.can(session, "go"), bus.abilities(session))
+    };
+    let beside = NewAgent { capabilities: vec!["go".to_owned()], ..NewAgent::default() };
+    post.bus(BusRequest::Register { session: first.to_string(), new: beside }).expect("registers");
+    assert_eq!(can(&post, &first), (true, true, 2));
+    post.play.gone(&first, Exit::Code(0));
+    let second = post.register("a", &["rust", "go"], &[]).expect("its session has ended").agent.session;
+    assert_eq!(can(&post, &first), (false, true, 1), "it works elsewhere");
+    assert_eq!(can(&post, &second), (true, true, 2));
+    post.crash();
+    assert_eq!(can(&post, &second), (true, true, 2));
+    post.bus(BusRequest::Deregister { agent: "a".to_owned(), at_once: true }).expect("an agent");
+    assert_eq!(can(&post, &second), (false, false, 0));
+}
+
+#[test]
 fn an_address_names_who_receives() {
     let mut post = Post::new();
     post.register("a", &["rust"], &[]).expect("registers");

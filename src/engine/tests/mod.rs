@@ -110,7 +110,9 @@ impl Play {
                 | Record::Agent(_)
                 | Record::AgentGone(_)
                 | Record::Message(..)
-                | Record::Received(..) => continue,
+                | Record::Received(..)
+                | Record::Pool { .. }
+                | Record::PoolGone(_) => continue,
             };
             assert!(ids.insert(id.clone()), "{id} is committed twice");
         }

@@ -93,7 +93,9 @@ impl Store {
                 | Record::Agent(_)
                 | Record::AgentGone(_)
                 | Record::Message(..)
-                | Record::Received(..) => {}
+                | Record::Received(..)
+                | Record::Pool { .. }
+                | Record::PoolGone(_) => {}
             }
         }
     }

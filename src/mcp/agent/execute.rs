@@ -6,6 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::engine::request::{CloseMode, NewCommand, NewSession, Targets};
 use crate::error::{Error, ErrorCode, Result};
@@ -20,7 +21,7 @@ use crate::mcp::command::{CommandView, Shown, deadline, excerpt, failure, settle
 use crate::mcp::schema::{self, Milliseconds};
 use crate::mcp::tools::{Effect, Tool};
 use crate::model::{Command, CommandState, EndReason, OnTimeout, Retries};
-use crate::orchestrator::CommandWatch;
+use crate::orchestrator::{CommandWatch, Orchestrator};
 use crate::term::condense::Condense;
 
 pub(crate) const TOOL: Tool = Tool {
@@ -145,26 +146,42 @@ async fn begin(call: &Call, place: Place, new: NewCommand) -> Result<(Option<Str
         Place::Session(selector) => {
             let watch = orchestrator.execute(&selector, new).await?;
             let session = watch.borrow().session.clone();
-            let mut agents = orchestrator.agents().await?.into_iter().map(|view| view.agent);
-            Ok((agents.find(|agent| agent.session == session).map(|agent| agent.id), watch))
+            Ok((orchestrator.agent_in(&session).await?, watch))
         }
         Place::Made(session) => {
-            let session = call.wait(orchestrator.create_session(*session), Watched::Nothing).await?;
-            match orchestrator.execute(session.id.as_str(), new).await {
-                Ok(watch) => Ok((None, watch)),
-                Err(error) => {
-                    give_up(call, &session.id).await;
-                    Err(error)
-                }
-            }
+            let cancelled = CancellationToken::new();
+            let guard = cancelled.clone().drop_guard();
+            let begun = orchestrator.see_through(begin_apart(orchestrator.clone(), *session, new, cancelled));
+            let watch = call.wait(begun, Watched::Nothing).await;
+            guard.disarm();
+            Ok((None, watch?))
         }
     }
 }
 
+/// The same in a session of its own. Of a call that is cancelled before the prompt was given nothing is left.
+async fn begin_apart(
+    orchestrator: Orchestrator,
+    session: NewSession,
+    new: NewCommand,
+    cancelled: CancellationToken,
+) -> Result<CommandWatch> {
+    let session = orchestrator.create_session(session).await?.id;
+    let begun = if cancelled.is_cancelled() {
+        Err(Error::new(ErrorCode::Internal, "the call was cancelled"))
+    } else {
+        orchestrator.execute(session.as_str(), new).await
+    };
+    if begun.is_err() {
+        give_up(&orchestrator, &session).await;
+    }
+    begun
+}
+
 /// Ends a session that was made for nothing.
-async fn give_up(call: &Call, session: &SessionId) {
+async fn give_up(orchestrator: &Orchestrator, session: &SessionId) {
     let targets = Targets::One(session.to_string());
-    let closing = call.orchestrator.close_sessions(targets, CloseMode::Force, Some(Duration::ZERO), None);
+    let closing = orchestrator.close_sessions(targets, CloseMode::Force, Some(Duration::ZERO), None);
     if let Err(error) = closing.await {
         tracing::debug!(%error, %session, "a session that was made for nothing ends when it was idle for long");
     }

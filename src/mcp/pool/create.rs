@@ -19,7 +19,7 @@ pub(crate) const TOOL: Tool = Tool {
     name: "pool_create",
     title: "Create a pool",
     description: "Starts size sessions, all like config (what session_create takes), for pool_execute. One that breaks is \
-        replaced. Tasks that require the capability pool:NAME run in it too.",
+        replaced, and the next server makes it again. Tasks that require the capability pool:NAME run in it too.",
     effect: Effect::Adds,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Item>,
@@ -45,7 +45,9 @@ async fn create(call: &Call, arguments: Arguments) -> Result<Answer> {
         return Err(refusal("name", "'name' is made of letters, digits, '-' and '_', at most 120"));
     }
     let config = template::read("config", arguments.config)?;
-    if let Some(key) = ["name", "command", "autoStart"].into_iter().find(|key| config.contains_key(*key)) {
+    if let Some(key) =
+        ["name", "command", "autoStart", "agentRole"].into_iter().find(|key| config.contains_key(*key))
+    {
         return Err(Error::invalid(format!(
             "'config.{key}' does not go with a pool, whose members are all alike"
         ))

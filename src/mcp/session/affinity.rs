@@ -29,13 +29,16 @@ pub(crate) const TOOL: Tool = Tool {
     run: |call, arguments| Box::pin(async move { set(call, typed(arguments)?).await }),
 };
 
+/// How a target is chosen.
+pub(super) const STRATEGIES: [&str; 3] = ["round-robin", "load-balanced", "first"];
+
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Arguments {
     session_id: String,
     targets: Vec<String>,
     #[serde(default)]
-    #[schemars(with = "String", extend("enum" = ["round-robin", "load-balanced", "first"]))]
+    #[schemars(with = "String", extend("enum" = STRATEGIES))]
     strategy: AffinityStrategy,
     /// ms (default 30000)
     health_check_interval: Option<Milliseconds>,

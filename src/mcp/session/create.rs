@@ -1,6 +1,6 @@
 //! `session_create`: a new terminal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -10,6 +10,7 @@ use super::{KINDS, SessionView};
 use crate::engine::request::NewSession;
 use crate::error::{Error, Result};
 use crate::limits;
+use crate::mcp::agent::word;
 use crate::mcp::answer::Answer;
 use crate::mcp::arguments::{refusal, typed};
 use crate::mcp::call::{Call, Watched};
@@ -20,7 +21,7 @@ use crate::mcp::schema::{self, Bytes, Milliseconds, Variable};
 use crate::mcp::template;
 use crate::mcp::tools::{Effect, Tool};
 use crate::model::{
-    Monitor, OnCritical, Profile, RecoveryPolicy, RecoverySettings, RecoveryStrategy, SessionKind,
+    Monitor, Needs, OnCritical, Profile, RecoveryPolicy, RecoverySettings, RecoveryStrategy, SessionKind,
     TerminalSize, constraint,
 };
 
@@ -33,7 +34,7 @@ pub(crate) const TOOL: Tool = Tool {
     effect: Effect::Adds,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<SessionView>,
-    later: &["agentRole"],
+    later: &[],
     run: |call, arguments| Box::pin(async move { create(call, arguments).await }),
 };
 
@@ -85,6 +86,8 @@ pub(in crate::mcp) struct Arguments {
     recovery: Option<Recovery>,
     /// Output kept on disk, e.g. 256m
     output_buffer_size: Option<Bytes>,
+    /// Makes it an agent with this role, reached by its name (agentId)
+    agent_role: Option<String>,
     /// Default true; false leaves it to be started later
     auto_start: Option<bool>,
     template: Option<String>,
@@ -158,8 +161,10 @@ fn check_command(kind: SessionKind, command: Option<&str>) -> Result<()> {
 
 async fn create(call: &Call, given: Value) -> Result<Answer> {
     let new = settings(call, asked(call, given).await?)?;
+    let is_agent = new.agent_role.is_some();
     let session = call.wait(call.orchestrator.create_session(new), Watched::Nothing).await?;
-    let view = SessionView::of(&session);
+    let agent_id = if is_agent { call.orchestrator.agent_in(&session.id).await? } else { None };
+    let view = SessionView { agent_id, ..SessionView::of(&session) };
     Answer::new(view.sentence(), &view)
 }
 
@@ -202,6 +207,7 @@ pub(in crate::mcp) fn settings(call: &Call, arguments: Arguments) -> Result<NewS
         capabilities: arguments.capabilities,
         constraints: arguments.constraints,
         limits: Limits::checked(arguments.resource_limits)?,
+        needs: Needs::default(),
         monitor: arguments.monitor.map(MonitorSettings::monitor).transpose()?,
         command_timeout: arguments.command_timeout.map(Into::into),
         idle_timeout: arguments.idle_timeout.map(Into::into),
@@ -210,6 +216,8 @@ pub(in crate::mcp) fn settings(call: &Call, arguments: Arguments) -> Result<NewS
         recovery: arguments.recovery.and_then(|recovery| recovery.policy(defaults.recovery)),
         is_deferred: !arguments.auto_start.unwrap_or(true),
         exported: BTreeMap::new(),
+        unset: BTreeSet::new(),
         heir_of: None,
+        agent_role: arguments.agent_role.map(|role| word("agentRole", &role)).transpose()?,
     })
 }

@@ -91,9 +91,15 @@ impl Key {
         matches!(self, Self::Cpu | Self::Memory)
     }
 
-    fn compare(&self, a: &Session, b: &Session, usage: &HashMap<SessionId, Usage>) -> Ordering {
+    fn compare(
+        &self,
+        a: &Session,
+        b: &Session,
+        usage: &HashMap<SessionId, Usage>,
+        descends: bool,
+    ) -> Ordering {
         let used = |session: &Session| usage.get(&session.id).copied().unwrap_or_default();
-        match self {
+        let ordering = match self {
             Self::Name => a.name.cmp(&b.name),
             Self::Kind => kind_word(a.kind).cmp(kind_word(b.kind)),
             Self::Status => a.status.cmp(&b.status),
@@ -102,21 +108,21 @@ impl Key {
             Self::Cpu => used(a).cpu.total_cmp(&used(b).cpu),
             Self::Memory => used(a).memory.cmp(&used(b).memory),
             Self::WorkingDirectory => a.working_directory.cmp(&b.working_directory),
-            Self::Metadata(path) => compare_values(a.metadata_at(path), b.metadata_at(path)),
-        }
+            Self::Metadata(path) => match (a.metadata_at(path), b.metadata_at(path)) {
+                (Some(a), Some(b)) => compare_values(a, b),
+                // Those without it come last in either direction.
+                (a, b) => return b.is_some().cmp(&a.is_some()),
+            },
+        };
+        if descends { ordering.reverse() } else { ordering }
     }
 }
 
-/// Numbers by size, other values by their text, absent ones last.
-fn compare_values(a: Option<&Value>, b: Option<&Value>) -> Ordering {
-    match (a, b) {
-        (None, None) => Ordering::Equal,
-        (None, Some(_)) => Ordering::Greater,
-        (Some(_), None) => Ordering::Less,
-        (Some(a), Some(b)) => match (a.as_f64(), b.as_f64()) {
-            (Some(a), Some(b)) => a.total_cmp(&b),
-            (Some(_) | None, _) => text(a).cmp(&text(b)),
-        },
+/// Numbers by size, other values by their text.
+fn compare_values(a: &Value, b: &Value) -> Ordering {
+    match (a.as_f64(), b.as_f64()) {
+        (Some(a), Some(b)) => a.total_cmp(&b),
+        (Some(_) | None, _) => text(a).cmp(&text(b)),
     }
 }
 
@@ -127,10 +133,7 @@ fn text(value: &Value) -> String {
 /// Orders sessions by the keys, the first being the weightiest; equals keep their places.
 pub(super) fn order(sessions: &mut [Session], keys: &[(Key, bool)], usage: &HashMap<SessionId, Usage>) {
     sessions.sort_by(|a, b| {
-        let by_key = keys.iter().map(|(key, descending)| {
-            let ordering = key.compare(a, b, usage);
-            if *descending { ordering.reverse() } else { ordering }
-        });
+        let by_key = keys.iter().map(|(key, descends)| key.compare(a, b, usage, *descends));
         by_key.fold(Ordering::Equal, Ordering::then)
     });
 }
@@ -187,6 +190,7 @@ mod tests {
         assert_eq!(ordered(&[("name", false)]), "abc");
         assert_eq!(ordered(&[("status", true), ("name", false)]), "cab");
         assert_eq!(ordered(&[("metadata.rank", false)]), "bac");
+        assert_eq!(ordered(&[("metadata.rank", true)]), "abc", "without it, c stays last");
         assert_eq!(Key::parse("colour"), None);
     }
 }

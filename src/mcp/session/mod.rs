@@ -72,6 +72,9 @@ struct SessionView {
     #[schemars(extend("enum" = status_words()))]
     status: &'static str,
     working_directory: String,
+    /// Of the agent that agentRole made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pid: Option<u32>,
     created_at: String,
@@ -88,6 +91,7 @@ impl SessionView {
             kind: kind_word(session.kind),
             status: session.status.as_str(),
             working_directory: session.working_directory.display().to_string(),
+            agent_id: None,
             pid: session.pid,
             created_at: session.created_at.to_string(),
             hint: if session.is_unstarted() { UNSTARTED } else { hint(session.status) }.to_owned(),
@@ -96,9 +100,10 @@ impl SessionView {
 
     fn sentence(&self) -> String {
         let pid = self.pid.map_or_else(String::new, |pid| format!(", pid {pid}"));
+        let agent = self.agent_id.as_ref().map_or_else(String::new, |id| format!(", agent {id}"));
         let hint = if self.hint.is_empty() { String::new() } else { format!("\n{}", self.hint) };
         format!(
-            "session {} \"{}\" ({}) is {} in {}{pid}, created {}{hint}",
+            "session {} \"{}\" ({}) is {} in {}{agent}{pid}, created {}{hint}",
             self.session_id, self.name, self.kind, self.status, self.working_directory, self.created_at
         )
     }

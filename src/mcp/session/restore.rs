@@ -1,17 +1,20 @@
 //! `session_restore`: a session as it was, under a new id.
 
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::SessionView;
 use super::create::settings;
-use super::snapshot::LAST_COMMAND;
+use super::snapshot::{LAST_COMMAND, UNSET};
 use crate::engine::request::{Heritage, Inherited, NewSession};
 use crate::error::{Error, Result};
 use crate::mcp::answer::Answer;
-use crate::mcp::arguments::typed;
+use crate::mcp::arguments::{refusal, typed};
 use crate::mcp::call::{Call, Watched};
+use crate::mcp::check::is_variable;
 use crate::mcp::schema;
 use crate::mcp::template;
 use crate::mcp::tools::{Effect, Tool};
@@ -67,7 +70,14 @@ async fn restore(call: &Call, arguments: Arguments) -> Result<Answer> {
 /// Start-up files must not undo what was exported after them.
 fn as_told(call: &Call, mut state: Map<String, Value>) -> Result<NewSession> {
     state.remove(LAST_COMMAND);
+    let unset = match state.remove(UNSET) {
+        Some(names) => serde_json::from_value::<BTreeSet<String>>(names)
+            .ok()
+            .filter(|names| names.iter().all(|name| is_variable(name)))
+            .ok_or_else(|| refusal("state.unset", "'state.unset' is a list of names of variables"))?,
+        None => BTreeSet::new(),
+    };
     let state = Value::Object(template::read("state", state)?);
     let new = settings(call, typed(state)?)?;
-    Ok(NewSession { exported: new.env.clone(), ..new })
+    Ok(NewSession { exported: new.env.clone(), unset, ..new })
 }

@@ -17,7 +17,7 @@ pub(crate) const TOOL: Tool = Tool {
     name: "session_snapshot",
     title: "Take a snapshot",
     description: "Keeps a session's settings, directory, exported environment (without what is named like a secret) and \
-        last command for session_restore. state has the fields of session_create.",
+        last command for session_restore. state has the fields of session_create, and unset.",
     effect: Effect::Adds,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Taken>,
@@ -45,12 +45,14 @@ struct Taken {
 
 /// What [`state`] tells beyond what `session_create` takes.
 pub(super) const LAST_COMMAND: &str = "lastCommand";
+/// Likewise: names of variables that it does without, though the server has them.
+pub(super) const UNSET: &str = "unset";
 
 /// A session in the form in which `session_create` takes it. Values that are secrets are left out.
 fn state(session: &Session, last: Option<&Command>) -> Map<String, Value> {
     let variables = session.env.iter().chain(&session.exported);
     let env: Map<String, Value> = variables
-        .filter(|(_, value)| !value.contains(secret::REDACTED))
+        .filter(|(name, value)| !value.contains(secret::REDACTED) && !session.unset.contains(*name))
         .map(|(name, value)| (name.clone(), value.clone().into()))
         .collect();
     let recovery = session.recovery.map(|policy| {
@@ -85,6 +87,7 @@ fn state(session: &Session, last: Option<&Command>) -> Map<String, Value> {
         "idleTimeout": session.idle_timeout_ms,
         "recovery": recovery,
         "outputBufferSize": session.output_bytes,
+        UNSET: session.unset,
         LAST_COMMAND: last.map(|command| shortened(&command.text)),
     });
     match given(state) {

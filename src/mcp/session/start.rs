@@ -1,26 +1,31 @@
 //! `session_start`: the second half of a session that was created without being started.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::SessionView;
 use crate::engine::request::Resources;
 use crate::error::Result;
-use crate::mcp::answer::Answer;
+use crate::limits;
+use crate::mcp::answer::{Answer, is_default};
 use crate::mcp::arguments::{refusal, shortened, typed};
 use crate::mcp::call::{Call, Watched};
 use crate::mcp::schema::{self, Bytes, Variable};
 use crate::mcp::tools::{Effect, Tool};
 use crate::model::Needs;
+use crate::orchestrator::Held;
 
 pub(crate) const TOOL: Tool = Tool {
     name: "session_start",
     title: "Start a session",
-    description: "Starts a session made by session_create {autoStart: false}, and returns when it is at its prompt. Of \
-        resources memory is a limit; cpu (processors) and disk are noted for whoever plans with them.",
+    description: "Starts a session made by session_create {autoStart: false}, and returns when it is at its prompt. \
+        resources bound what runs in it: memory in all, cpu to whole processors, disk the size of each file; the \
+        answer says what holds.",
     effect: Effect::Adds,
     input: schema::of_arguments::<Arguments>,
-    output: schema::of_result::<SessionView>,
+    output: schema::of_result::<Started>,
     later: &[],
     run: |call, arguments| Box::pin(async move { start(call, typed(arguments)?).await }),
 };
@@ -46,12 +51,62 @@ struct Wanted {
 
 impl Wanted {
     fn resources(self) -> Result<Resources> {
+        if let Some(Bytes(bytes)) = self.disk.filter(|Bytes(bytes)| *bytes < limits::KEPT_ENVIRONMENT) {
+            let least = limits::KEPT_ENVIRONMENT;
+            return Err(refusal(
+                "resources.disk",
+                format!(
+                    "'resources.disk' is at least {least} bytes, which a shell itself writes, not {bytes}"
+                ),
+            ));
+        }
         let needs = Needs {
             cpu_percent: self.cpu.map(|Variable(text)| cpu_percent(&text)).transpose()?,
             disk_bytes: self.disk.map(|Bytes(bytes)| bytes),
         };
         Ok(Resources { memory_bytes: self.memory.map(|Bytes(bytes)| bytes), needs })
     }
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct Started {
+    #[serde(flatten)]
+    session: SessionView,
+    /// What holds of the resources, each in words.
+    #[serde(skip_serializing_if = "is_default")]
+    resources: BTreeMap<&'static str, String>,
+}
+
+/// What became of what was asked for: what the kernel says, not what was told to it.
+fn holds(asked: &Resources, held: Held) -> BTreeMap<&'static str, String> {
+    let mut holds = BTreeMap::new();
+    if let Some(bytes) = asked.memory_bytes {
+        holds.insert("memory", format!("what takes more than {bytes} bytes in all is ended"));
+    }
+    if let Some(percent) = asked.needs.cpu_percent {
+        let whole = usize::try_from(percent.div_ceil(100)).unwrap_or(usize::MAX);
+        holds.insert("cpu", match held.processors {
+            Some(processors) if processors <= whole => {
+                format!("runs on {processors} of the machine's processors, unless it chooses others for itself")
+            }
+            Some(_) | None => "not held: the kernel does not say that it runs on fewer processors".to_owned(),
+        });
+    }
+    if let Some(bytes) = asked.needs.disk_bytes {
+        holds.insert(
+            "disk",
+            match held.file_bytes {
+                Some(most) if most <= bytes => {
+                    format!("no file grows beyond {most} bytes; all its files together have no bound")
+                }
+                Some(_) | None => {
+                    "not held: the kernel does not say that the size of files is bounded".to_owned()
+                }
+            },
+        );
+    }
+    holds
 }
 
 /// A number of processors, as containers have it: "2", "0.5" or "500m".
@@ -80,12 +135,30 @@ async fn start(call: &Call, arguments: Arguments) -> Result<Answer> {
     let started = call.orchestrator.start_session(&arguments.session_id, resources);
     let session = call.wait(started, Watched::Nothing).await?;
     let view = SessionView::of(&session);
-    Answer::new(view.sentence(), &view)
+    let resources = holds(&resources, call.orchestrator.held(&session));
+    let words = resources.iter().map(|(name, holds)| format!("\n{name}: {holds}"));
+    let text = view.sentence() + &words.collect::<String>();
+    Answer::new(text, &Started { session: view, resources })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_the_kernel_confirms_is_said_to_hold() {
+        let needs = Needs { cpu_percent: Some(150), disk_bytes: Some(5 << 20) };
+        let asked = Resources { memory_bytes: None, needs };
+        let said = |processors, file_bytes| {
+            let holds = holds(&asked, Held { processors: Some(processors), file_bytes });
+            assert_eq!(holds.keys().copied().collect::<Vec<_>>(), ["cpu", "disk"]);
+            (!holds["cpu"].starts_with("not held"), !holds["disk"].starts_with("not held"))
+        };
+        assert_eq!(said(2, Some(5 << 20)), (true, true));
+        assert_eq!(said(1, Some(1 << 20)), (true, true));
+        assert_eq!(said(3, Some(6 << 20)), (false, false));
+        assert_eq!(said(4, None), (false, false));
+    }
 
     #[test]
     fn processors_are_counted_as_containers_do() {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::SessionView;
+use super::affinity::STRATEGIES;
 use super::list::{kept, megabytes, rounded};
 use crate::clock::{self, Timestamp};
 use crate::error::Result;
@@ -16,7 +17,7 @@ use crate::mcp::arguments::{shortened, typed};
 use crate::mcp::call::Call;
 use crate::mcp::schema;
 use crate::mcp::tools::{Effect, Tool};
-use crate::model::{Command, Dialect, Profile, Session, Status};
+use crate::model::{Affinity, AffinityStrategy, Command, Dialect, Profile, Session, Status};
 use crate::orchestrator::{Observation, Usage};
 
 /// Characters of JSON text for each token of the budget.
@@ -87,9 +88,12 @@ struct View {
     #[serde(skip_serializing_if = "is_default")]
     capabilities: Vec<String>,
     limits: Limits,
+    /// Who runs the tasks that name it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    affinity: Option<Shared>,
     #[serde(skip_serializing_if = "Option::is_none")]
     details: Option<Details>,
-    /// A piece of what did not fit: JSON text of capabilities, constraints, metadata and env.
+    /// A piece of what did not fit: JSON text of capabilities, constraints, metadata, targets and env.
     #[serde(skip_serializing_if = "is_default")]
     record: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -153,6 +157,22 @@ struct Limits {
 
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+struct Shared {
+    targets: Vec<String>,
+    #[schemars(with = "String", extend("enum" = STRATEGIES))]
+    strategy: AffinityStrategy,
+    /// Milliseconds.
+    health_check_interval: u64,
+}
+
+impl From<Affinity> for Shared {
+    fn from(Affinity { targets, strategy, check_ms }: Affinity) -> Self {
+        Self { targets, strategy, health_check_interval: check_ms }
+    }
+}
+
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 struct Details {
     uuid: String,
     shell: String,
@@ -166,10 +186,10 @@ struct Details {
     created_directory: String,
     /// Bytes of output kept on disk.
     output_buffer_size: u64,
-    /// Processors that it was said to need.
+    /// Processors that `session_start` gave it.
     #[serde(skip_serializing_if = "Option::is_none")]
     needs_cpu: Option<f64>,
-    /// Bytes of disk, likewise.
+    /// Bytes that it lets a file grow to, likewise.
     #[serde(skip_serializing_if = "Option::is_none")]
     needs_disk: Option<u64>,
     /// The session that it was restored from.
@@ -283,6 +303,7 @@ fn view(observation: Observation, usage: Option<Usage>, detailed: bool, now: Tim
             max_processes: bounds.processes,
             max_open_files: bounds.open_files,
         },
+        affinity: session.affinity.clone().map(Shared::from),
         details: detailed.then(|| details(&session)),
         record: String::new(),
         omitted: None,
@@ -318,6 +339,9 @@ fn within(whole: &View, budget_tokens: usize) -> View {
     view.capabilities = kept(&whole.capabilities, &mut left, &mut bytes);
     view.limits.constraints = kept(&whole.limits.constraints, &mut left, &mut bytes);
     view.metadata = kept(&whole.metadata, &mut left, &mut bytes);
+    if let Some(affinity) = &mut view.affinity {
+        affinity.targets = kept(&affinity.targets, &mut left, &mut bytes);
+    }
     if let Some(details) = &mut view.details {
         details.env = kept(&details.env, &mut left, &mut bytes);
     }
@@ -333,6 +357,9 @@ fn read_on(whole: &View, from: usize, budget_tokens: usize) -> View {
         "metadata": whole.metadata,
     });
     let mut view = within(whole, 0);
+    if let Some(affinity) = &whole.affinity {
+        parts["targets"] = json!(affinity.targets);
+    }
     if let Some(details) = &whole.details {
         parts["env"] = json!(details.env);
     }

@@ -1,7 +1,12 @@
 //! How busy the machine is, for as long as a run depends on it; and runs and messages as they come from the store.
 
+use serde_json::Value;
+use tracing::warn;
+use uuid::Uuid;
+
 use super::Dispatcher;
 use crate::clock::Moment;
+use crate::engine::request::NewPool;
 use crate::engine::{Load, RestoredBus, RestoredRun};
 use crate::id::SessionId;
 use crate::limits;
@@ -53,6 +58,15 @@ fn load(of: &Subject, usage: TreeUsage, meter: &mut CpuMeter, now: Moment) -> (S
 /// A run as the engine takes it in.
 pub(super) fn unstored(stored: StoredRun) -> RestoredRun {
     RestoredRun { run: stored.run, tasks: stored.tasks, states: stored.states }
+}
+
+/// Pools as the engine takes them in: those that can still be read.
+pub(super) fn unstored_pools(stored: Vec<Value>) -> Vec<NewPool> {
+    let read = stored.into_iter().map(serde_json::from_value::<NewPool>);
+    let pools = read.filter_map(|pool| {
+        pool.inspect_err(|error| warn!(%error, "a pool of an earlier server is not made again")).ok()
+    });
+    pools.map(|pool| NewPool { uuid: Uuid::new_v4(), ..pool }).collect()
 }
 
 /// Agents and messages as the engine takes them in.

@@ -52,8 +52,13 @@ impl Dispatcher {
                 self.blot_all(&mut message.payload);
                 Record::Message(Arc::new(message), receivers)
             }
+            Record::Pool { name, mut plan } => {
+                self.blot_all(&mut plan);
+                Record::Pool { name, plan }
+            }
             Record::Run(_)
             | Record::Removed(_)
+            | Record::PoolGone(_)
             | Record::Task { .. }
             | Record::Estimate { .. }
             | Record::AgentGone(_)

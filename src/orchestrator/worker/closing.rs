@@ -9,7 +9,7 @@ use super::{CloseOrder, Running};
 use crate::clock::{self, Moment};
 use crate::engine::request::CloseMode;
 use crate::engine::{Exit, WorkerEventKind};
-use crate::pty::Signal;
+use crate::pty::{Asked, Signal};
 
 /// What a shell that ended by itself leaves behind gets this long to end as well.
 const LEFTOVER_GRACE: Duration = Duration::from_millis(300);
@@ -21,6 +21,9 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 pub(super) const KILL_TIME: Duration = Duration::from_secs(2);
 /// Output that is still in the terminal's buffer is read for at most this long.
 const DRAIN_TIME: Duration = Duration::from_millis(500);
+
+/// What asks a process to end.
+const PLEASE: [Signal; 3] = [Signal::HUP, Signal::TERM, Signal::CONT];
 
 /// How far the end has come.
 #[derive(Debug)]
@@ -37,6 +40,8 @@ pub(super) struct Closing {
     only_shell: bool,
     /// Nothing of the session is left.
     empty: bool,
+    /// Who was asked to end.
+    asked: Asked,
 }
 
 impl Closing {
@@ -50,6 +55,7 @@ impl Closing {
             forced: false,
             only_shell: false,
             empty: false,
+            asked: Asked::default(),
         }
     }
 
@@ -81,24 +87,26 @@ impl Running {
         let mut closing = Closing::until(now.after(order.grace));
         closing.exit = exit;
         match order.mode {
-            CloseMode::Graceful | CloseMode::Force => self.ask_to_end().await,
+            CloseMode::Graceful | CloseMode::Force => closing.asked = self.ask_to_end().await,
             CloseMode::Emergency => closing.next_check = Some(now),
         }
         self.closing = Some(closing);
     }
 
     /// Interactive shells shrug SIGTERM off and end by SIGHUP; a stopped process needs SIGCONT to see either.
-    async fn ask_to_end(&self) {
-        let signals = [Signal::HUP, Signal::TERM, Signal::CONT];
-        self.wiring.host.census().signal(&self.wiring.slot, &signals).await;
+    async fn ask_to_end(&self) -> Asked {
+        let mut asked = Asked::default();
+        let members = self.wiring.host.census().members(self.wiring.slot.number()).await;
+        self.wiring.slot.signal_newcomers(&members, &mut asked, &PLEASE);
+        asked
     }
 
     pub(super) async fn shell_exited(&mut self, exit: Exit) {
         let now = clock::now().moment;
-        if self.closing.is_none() {
-            self.ask_to_end().await;
-        }
-        let closing = self.closing.get_or_insert_with(|| Closing::until(now.after(LEFTOVER_GRACE)));
+        let asked = if self.closing.is_none() { self.ask_to_end().await } else { Asked::default() };
+        let closing = self
+            .closing
+            .get_or_insert_with(|| Closing { asked, ..Closing::until(now.after(LEFTOVER_GRACE)) });
         closing.exit = Some(exit);
         if !closing.only_shell {
             closing.pause = FIRST_PAUSE;
@@ -121,6 +129,8 @@ impl Running {
             closing.forced = true;
             closing.deadline = None;
             closing.hung_after = Some(now.after(KILL_TIME));
+        } else if closing.deadline.is_some() {
+            self.wiring.slot.signal_newcomers(&left, &mut closing.asked, &PLEASE);
         }
         if let Some(hung_after) = closing.hung_after {
             // What was forked since the last look is killed with the next. What forks faster than that is

@@ -194,7 +194,15 @@ impl Running {
         let files = bounds.limits.open_files.map_or(Ok(()), |most| slot.bound_open_files(most));
         let memory = bounds.limits.memory_bytes.map_or(Ok(()), |_| slot.offer_to_oom_killer());
         let niceness = bounds.niceness.map_or(Ok(()), |niceness| slot.set_niceness(niceness));
-        for (what, done) in [("maxOpenFiles", files), ("maxMemory", memory), ("cpu-priority", niceness)] {
+        let processors = bounds.processors.map_or(Ok(()), |most| slot.bound_processors(most));
+        let sizes = bounds.file_bytes.map_or(Ok(()), |most| slot.bound_file_size(most));
+        for (what, done) in [
+            ("maxOpenFiles", files),
+            ("maxMemory", memory),
+            ("cpu-priority", niceness),
+            ("cpu", processors),
+            ("disk", sizes),
+        ] {
             if let Err(error) = done {
                 warn!(session = %self.wiring.session, %error, what, "the kernel does not hold a bound");
             }

@@ -32,6 +32,7 @@ pub(super) fn start(
     let private = wiring.host.session_directory(&wiring.slot).map_err(|error| {
         Error::new(ErrorCode::SpawnFailed, format!("cannot make a private directory: {error}"))
     })?;
+    wiring.exports.start(&environment);
     let nonce = Uuid::new_v4().simple().to_string()[..16].to_owned();
     let at = directory(&spawn.directory, &spawn.fallback);
     let launch = Launch {
@@ -44,9 +45,9 @@ pub(super) fn start(
         nonce: nonce.clone(),
         private_directory: private.clone(),
         exports: if spawn.takes_exports {
-            wiring.exports.script()
+            wiring.exports.script(spawn.dialect)
         } else {
-            pty::handover::exports_script(&spawn.exported, spawn.dialect)
+            pty::handover::exports_script(&spawn.exported, &spawn.unset, spawn.dialect)
         },
     };
     let terminal = pty::launch(launch, &wiring.slot)?;

@@ -5,7 +5,7 @@
 //! before. Rejected: to read `/proc/PID/environ`, which holds what the shell was started with; and to ask a
 //! shell when it is needed, which is when it does not answer any more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
@@ -69,14 +69,19 @@ pub fn give(directory: &Path, script: &[u8]) -> io::Result<()> {
     super::save(&directory.join(TAKEN), script)
 }
 
-/// A script like the ones that shells write, for a fresh shell; none without variables.
-pub fn script(exported: &BTreeMap<String, String>, dialect: Dialect) -> Option<Vec<u8>> {
-    if exported.is_empty() || dialect == Dialect::Plain {
+/// A script like the ones that shells write, for a fresh shell, which also takes variables away that it
+/// started with; none if there is nothing to do.
+pub fn script(
+    exported: &BTreeMap<String, String>,
+    unset: &BTreeSet<String>,
+    dialect: Dialect,
+) -> Option<Vec<u8>> {
+    if (exported.is_empty() && unset.is_empty()) || dialect == Dialect::Plain {
         return None;
     }
     let set: (&[u8], &[u8]) =
         if dialect == Dialect::Fish { (b"set -gx ", b" ") } else { (b"\\export ", b"=") };
-    let mut script = Vec::new();
+    let mut script = unsetting(unset, dialect);
     for (name, value) in exported {
         let word = quoted_bytes(value.as_bytes(), dialect);
         script.extend([set.0, name.as_bytes(), set.1, &word, b"\n"].concat());
@@ -85,27 +90,56 @@ pub fn script(exported: &BTreeMap<String, String>, dialect: Dialect) -> Option<V
     Some(script)
 }
 
-/// The variables in a script that a shell wrote: those with a value, and with one that is text.
-pub fn exported(script: &[u8], dialect: Dialect) -> BTreeMap<String, String> {
+/// Lines that take variables away. Where one is read-only the others go all the same.
+pub fn unsetting(unset: &BTreeSet<String>, dialect: Dialect) -> Vec<u8> {
+    let word = match dialect {
+        Dialect::Fish => "set -eg ",
+        Dialect::Bash | Dialect::Zsh => "\\builtin unset -v ",
+        Dialect::Posix | Dialect::Plain => "\\command unset -v ",
+    };
+    unset.iter().flat_map(|name| format!("{word}{name}\n").into_bytes()).collect()
+}
+
+/// The variables in a script that a shell wrote. Those without a value, or with one that is no text, are
+/// only named.
+pub fn exported(script: &[u8], dialect: Dialect) -> BTreeMap<String, Option<String>> {
     let mut words = Words { rest: script, dialect };
     let mut found = BTreeMap::new();
     while let Some(line) = words.line() {
-        // `declare -x NAME=VALUE` and the like, or `set -gx NAME VALUE`, where a list has several.
+        // `declare -x NAME=VALUE` and the like, or `set -gx NAME VALUE`, where a list has several; zsh ties
+        // PATH and others to arrays: `export -T NAME name=( VALUE VALUE ) SEPARATOR`.
         let pair = match line.as_slice() {
-            [_, _, name, values @ ..] if dialect == Dialect::Fish => Some((name.clone(), values.join(&b' '))),
+            [mark, ..] if mark == b"#" => None,
+            [_, flag, name, _, tied @ ..] if flag == b"-T" => Some((name.clone(), joined(tied))),
+            [_, _, name, values @ ..] if dialect == Dialect::Fish => {
+                // As fish itself hands lists on.
+                let separator = if name.ends_with(b"PATH") { b':' } else { b' ' };
+                Some((name.clone(), Some(values.join(&separator))))
+            }
             [_, .., last] => {
                 let cut = last.iter().position(|byte| *byte == b'=');
-                cut.map(|cut| (last[..cut].to_vec(), last[cut + 1..].to_vec()))
+                let value = cut.map(|cut| last[cut + 1..].to_vec());
+                Some((last[..cut.unwrap_or(last.len())].to_vec(), value))
             }
             [_] | [] => None,
         };
         if let Some((name, value)) = pair
-            && let (Ok(name), Ok(value)) = (String::from_utf8(name), String::from_utf8(value))
+            && let Ok(name) = String::from_utf8(name)
         {
-            found.insert(name, value);
+            found.insert(name, value.and_then(|value| String::from_utf8(value).ok()));
         }
     }
     found
+}
+
+/// The value of a variable that is tied to an array, which is printed up to a `)`. Without a word behind that
+/// its separator is `:`.
+fn joined(printed: &[Vec<u8>]) -> Option<Vec<u8>> {
+    match printed {
+        [elements @ .., end] if end == b")" => Some(elements.join(&b':')),
+        [elements @ .., end, separator] if end == b")" => Some(elements.join(separator.as_slice())),
+        _ => None,
+    }
 }
 
 /// Takes a script apart as the shell that wrote it would read it: the quotes that it prints, and no more.
@@ -228,12 +262,14 @@ mod tests {
     fn each_shell_says_in_its_own_words_what_it_exported() {
         let check = |dialect: Dialect, script: &str| {
             let found = exported(script.as_bytes(), dialect);
-            let value = |name: &str| found.get(name).map(String::as_str);
+            let value = |name: &str| found.get(name).and_then(Option::as_deref);
             assert_eq!(value("A"), Some("a\nb\t\u{1}'\"$é\\ x"), "{dialect:?}: {found:?}");
             assert_eq!(value("B"), Some("plain"), "{dialect:?}");
             assert_eq!(value("C"), Some("two words"), "{dialect:?}");
             assert_eq!(value("D"), None, "{dialect:?}");
-            assert_eq!(found.len(), 3, "{dialect:?}: {found:?}");
+            let named: Vec<&str> = found.keys().map(String::as_str).collect();
+            let has_valueless = dialect != Dialect::Zsh && dialect != Dialect::Fish;
+            assert_eq!(named, ["A", "B", "C", "D"][..3 + usize::from(has_valueless)], "{dialect:?}");
         };
         let bash = r#"declare -x A=$'a\nb\t\001\'"$é\\ x'
 declare -x B="plain"
@@ -244,10 +280,18 @@ declare -x D
         check(Dialect::Bash, bash);
         let zsh = r#"export A=$'a\nb\t\C-A\'"$é\\ x'
 export B=plain
-export C='two words'
+export -T C c=( two words ) ' '
 # all
 "#;
         check(Dialect::Zsh, zsh);
+        let tied =
+            exported(b"export -T PATH path=( '/a b' /bin '' )\nexport -T NONE none=(  )\n", Dialect::Zsh);
+        let value = |value: &str| Some(value.to_owned());
+        let lists = exported(b"set -gx PATH /a\\ b /bin\nset -gx LIST a b\n", Dialect::Fish);
+        let wanted = [("PATH".to_owned(), value("/a b:/bin")), ("LIST".to_owned(), value("a b"))];
+        assert_eq!(lists, BTreeMap::from(wanted));
+        let wanted = [("PATH".to_owned(), value("/a b:/bin:")), ("NONE".to_owned(), value(""))];
+        assert_eq!(tied, BTreeMap::from(wanted));
         let dash = "export A='a\nb\t\u{1}'\"'\"'\"$é\\ x'\nexport B='plain'\nexport C='two words'\nexport D\n# all\n";
         check(Dialect::Posix, dash);
         let fish = r#"set -gx A a\nb\t\ca\'\"\$é\\\ x
@@ -264,11 +308,12 @@ set -gx C two words
         let given: BTreeMap<String, String> =
             given.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         for dialect in [Dialect::Bash, Dialect::Zsh, Dialect::Posix, Dialect::Fish] {
-            let script = script(&given, dialect).unwrap();
-            assert_eq!(exported(&script, dialect), given, "{dialect:?}");
+            let script = script(&given, &BTreeSet::new(), dialect).unwrap();
+            let told = given.iter().map(|(name, value)| (name.clone(), Some(value.clone()))).collect();
+            assert_eq!(exported(&script, dialect), told, "{dialect:?}");
         }
-        assert_eq!(script(&BTreeMap::new(), Dialect::Bash), None);
-        assert_eq!(script(&given, Dialect::Plain), None);
+        assert_eq!(script(&BTreeMap::new(), &BTreeSet::new(), Dialect::Bash), None);
+        assert_eq!(script(&given, &BTreeSet::new(), Dialect::Plain), None);
     }
 
     #[test]
