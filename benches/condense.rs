@@ -1,19 +1,27 @@
-//! What condensing saves, and what it keeps: `cargo bench --bench condense` prints a table in Markdown.
+//! What condensing saves, and what it keeps: `cargo bench --bench condense` prints the README's tables, and
+//! `cargo bench --bench condense -- --readme` puts them there.
 //!
 //! Every recorded log gets labelled lines planted: a failure near its head, in its middle and near its tail,
 //! and a rare line that no word marks as trouble. Reductions are counted in tokens of o200k, against the
 //! text that the terminal would have shown and against the raw stream. Beside it the two cuts that agents'
 //! own shells make today. The command fails if a planted line is not visible, if anything left out cannot be
-//! read again as it was, or if a condensed log is larger than it was.
+//! read again as it was, or if a condensed log is larger than it was. Speed is of the time that the thread had
+//! on a core, for others may use the machine; memory is what a process of its own takes for the log.
 
-#![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+#![expect(clippy::disallowed_methods, reason = "a benchmark starts processes and reads the clock")]
 #![expect(clippy::print_stdout, reason = "the table is for people")]
 #![expect(clippy::cast_precision_loss, reason = "of sizes of logs")]
 
-use std::io::Read;
+#[path = "condensed/mod.rs"]
+mod condensed;
+
+use std::io::{Read, Write};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use self::condensed::{Outcome, Row};
+use regex::Regex;
 use shellherd::term::condense::{Condense, Condenser};
 use shellherd::term::excerpt::{Excerpt, Page, Query, excerpt};
 use shellherd::term::log::Chunk;
@@ -21,8 +29,6 @@ use shellherd::term::text::render;
 
 /// What the text of one result may take: the default budget of 8,000 less what its fields take.
 const BUDGET: usize = 7_500;
-/// Logs of so many tokens are long: no result holds them whole.
-const LONG: usize = 8_000;
 /// Lines asked for to follow up one fold.
 const FOLLOW_UP: u64 = 40;
 
@@ -42,32 +48,20 @@ struct Log {
     text: String,
 }
 
-/// What one way to shorten a log came to.
-struct Outcome {
-    tokens: usize,
-    visible: usize,
-    shows_quiet: bool,
-}
-
-struct Row {
-    name: String,
-    lines: usize,
-    raw_tokens: usize,
-    tokens: usize,
-    ways: [Outcome; 4],
-    follow_up: usize,
-    is_condensed: bool,
-    speed: f64,
-}
-
 fn main() {
+    if std::env::args().any(|argument| argument == MEMORY) {
+        return own_memory();
+    }
     let large = large();
     let logs = logs();
     let mut wrong = Vec::new();
     let rows: Vec<Row> = logs.iter().map(|log| measure(log, &mut wrong)).collect();
-    print(&rows);
-    println!("\n{large}");
+    let report = condensed::report(&rows, &large);
+    println!("{report}");
     assert!(wrong.is_empty(), "{wrong:#?}");
+    if std::env::args().any(|argument| argument == "--readme") {
+        condensed::into_readme(&report);
+    }
 }
 
 fn logs() -> Vec<Log> {
@@ -158,7 +152,7 @@ fn measure(log: &Log, wrong: &mut Vec<String>) -> Row {
         {
             fail("it got larger");
         }
-        if excerpt.truncated && !is_readable(excerpt, log) {
+        if excerpt.truncated && !(is_readable(excerpt, log) && is_found(excerpt, log)) {
             fail("what is left out cannot be read as it was");
         }
     }
@@ -183,6 +177,7 @@ fn measure(log: &Log, wrong: &mut Vec<String>) -> Row {
         follow_up,
         is_condensed: auto.condensed.is_some(),
         speed: speed(raw),
+        memory_kb: memory_kb(raw),
     }
 }
 
@@ -193,13 +188,41 @@ fn count(text: &str) -> usize {
 /// Megabytes a second from the raw stream to the condensed text.
 fn speed(raw: &[u8]) -> f64 {
     let query = query(Condense::Auto, Page::Ends, raw.len());
-    let begun = Instant::now();
+    let (begun, used) = (Instant::now(), on_core());
     let mut bytes = 0;
-    while begun.elapsed() < Duration::from_millis(200) {
+    while begun.elapsed() < Duration::from_millis(300) {
         std::hint::black_box(ask(&query, raw));
         bytes += raw.len();
     }
-    bytes as f64 / 1e6 / begun.elapsed().as_secs_f64()
+    bytes as f64 / 1e6 / on_core().saturating_sub(used).as_secs_f64()
+}
+
+/// How long this thread has had a core.
+fn on_core() -> Duration {
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").expect("the kernel tells it");
+    let nanos = told.split(' ').next().and_then(|nanos| nanos.parse().ok()).expect("a number");
+    Duration::from_nanos(nanos)
+}
+
+/// An argument: to condense what comes on stdin, and to print what memory that took.
+const MEMORY: &str = "--memory";
+
+/// The kilobytes of memory that condensing takes in a process that has done nothing else.
+fn memory_kb(raw: &[u8]) -> usize {
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    let mut child =
+        command.arg(MEMORY).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
+    child.stdin.take().expect("a pipe").write_all(raw).expect("it reads");
+    let output = child.wait_with_output().expect("it ends");
+    String::from_utf8_lossy(&output.stdout).trim().parse().expect("a number")
+}
+
+fn own_memory() {
+    let mut raw = Vec::new();
+    std::io::stdin().read_to_end(&mut raw).expect("a log");
+    let before = peak_kb();
+    std::hint::black_box(ask(&query(Condense::Auto, Page::Ends, raw.len()), &raw));
+    println!("{}", peak_kb().saturating_sub(before));
 }
 
 /// The ranges that the folds of a text name.
@@ -239,6 +262,18 @@ fn is_readable(excerpt: &Excerpt, log: &Log) -> bool {
         && text.lines().count() as u64 >= excerpt.omitted_lines
 }
 
+/// Whether the first line of each fold is found by a pattern.
+fn is_found(excerpt: &Excerpt, log: &Log) -> bool {
+    let lines: Vec<&str> = log.text.lines().collect();
+    folds(&excerpt.text).into_iter().take(8).all(|(number, _)| {
+        let line = lines[usize::try_from(number).unwrap_or(usize::MAX) - 1];
+        let grep = Regex::new(&format!("^{}$", regex::escape(line))).ok();
+        let all = Query { budget_tokens: usize::MAX / 2, ..query(Condense::Off, Page::Ends, log.raw.len()) };
+        let found = ask(&Query { grep, ..all }, &log.raw).text;
+        found.lines().any(|found| found == format!("{number}:{line}"))
+    })
+}
+
 /// 30,000 characters with the middle cut.
 fn middle_cut(text: &str) -> String {
     const CHARACTERS: usize = 30_000;
@@ -274,71 +309,6 @@ fn ends_cut(text: &str) -> String {
     format!("{}\n[cut]\n{}", head.join("\n"), tail.join("\n"))
 }
 
-fn saved(tokens: usize, of: usize) -> f64 {
-    100.0 - 100.0 * tokens as f64 / of.max(1) as f64
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(0.0)
-}
-
-fn print(rows: &[Row]) {
-    println!(
-        "| log | lines | raw tokens | rendered | auto | saved of rendered | of raw | aggressive | planted | 30k cut: tokens, planted | 10 KiB cut: tokens, planted | follow-up | MB/s |"
-    );
-    println!("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|");
-    for row in rows {
-        let [auto, aggressive, middle, ends] = &row.ways;
-        println!(
-            "| {}{} | {} | {} | {} | {} | {:.1}% | {:.1}% | {} ({:.1}%) | {}/3 {}/3 | {}, {}/3 | {}, {}/3 | {} | {:.0} |",
-            row.name,
-            if row.is_condensed { "" } else { " (as it is)" },
-            row.lines,
-            row.raw_tokens,
-            row.tokens,
-            auto.tokens,
-            saved(auto.tokens, row.tokens),
-            saved(auto.tokens, row.raw_tokens),
-            aggressive.tokens,
-            saved(aggressive.tokens, row.tokens),
-            auto.visible,
-            aggressive.visible,
-            middle.tokens,
-            middle.visible,
-            ends.tokens,
-            ends.visible,
-            row.follow_up,
-            row.speed,
-        );
-    }
-    println!(
-        "\n| logs | way | median saved of rendered | pooled of rendered | pooled of raw | planted failures visible | quiet line visible |"
-    );
-    println!("|---|---|--:|--:|--:|--:|--:|");
-    let long = rows.iter().filter(|row| row.tokens >= LONG).collect::<Vec<_>>();
-    for (name, rows) in [("all", rows.iter().collect::<Vec<_>>()), ("long", long)] {
-        for (way, index) in
-            [("auto", 0), ("aggressive", 1), ("30,000 characters", 2), ("10 KiB / 256 lines", 3)]
-        {
-            let sum = |of: fn(&Row) -> usize| rows.iter().map(|row| of(row)).sum::<usize>();
-            let tokens = rows.iter().map(|row| row.ways[index].tokens).sum::<usize>();
-            let visible = rows.iter().map(|row| row.ways[index].visible).sum::<usize>();
-            let quiet = rows.iter().filter(|row| row.ways[index].shows_quiet).count();
-            let each = rows.iter().map(|row| saved(row.ways[index].tokens, row.tokens)).collect();
-            println!(
-                "| {name} ({}) | {way} | {:.1}% | {:.1}% | {:.1}% | {visible} of {} | {quiet} of {} |",
-                rows.len(),
-                median(each),
-                saved(tokens, sum(|row| row.tokens)),
-                saved(tokens, sum(|row| row.raw_tokens)),
-                rows.len() * PLANTED.len(),
-                rows.len(),
-            );
-        }
-    }
-}
-
 /// 64 MB made as they are condensed: how fast, and how much memory that takes.
 fn large() -> String {
     const BYTES: usize = 64 << 20;
@@ -347,15 +317,15 @@ fn large() -> String {
     let _ = std::fs::write("/proc/self/clear_refs", "5");
     let before = peak_kb();
     let mut condenser = Condenser::new(Condense::Auto).expect("a way that condenses");
-    let (begun, mut bytes) = (Instant::now(), 0);
+    let (used, mut bytes) = (on_core(), 0);
     while bytes < BYTES {
         piece.lines().for_each(|line| condenser.push(line));
         bytes += piece.len();
     }
     let condensed = condenser.finish(BUDGET).expect("it is condensed");
-    let seconds = begun.elapsed().as_secs_f64();
+    let seconds = on_core().saturating_sub(used).as_secs_f64();
     format!(
-        "64 MB of rendered lines: {:.0} MB/s, {} kB of memory, {} lines to {} tokens.",
+        "Of 64 MB made as they are condensed, {:.0} MB pass in a second and {} kB of memory stay in use; {} lines become {} tokens.",
         bytes as f64 / 1e6 / seconds,
         peak_kb().saturating_sub(before),
         condensed.total_lines,

@@ -69,15 +69,7 @@ impl Grid {
             }
             let (from, columns) = (self.column, self.columns);
             let (now, later) = rest.split_at(rest.len().min(columns - from));
-            let row = self.current();
-            if row.cells.len() == from {
-                row.cells.extend(now.iter().map(|&byte| char::from(byte)));
-                row.is_used = true;
-            } else {
-                row.open(from, from + now.len());
-                let cells = &mut row.cells[from..from + now.len()];
-                cells.iter_mut().zip(now).for_each(|(cell, &byte)| *cell = char::from(byte));
-            }
+            self.current().print_ascii(from, now);
             self.column += now.len();
             if self.column == columns {
                 self.current().is_wrapped = false;
@@ -96,7 +88,7 @@ impl Grid {
             row.is_used = true;
             // It belongs to the character, not to the last of its cells.
             let column = row
-                .cells
+                .cells()
                 .get(..=column)
                 .map_or(column, |cells| cells.iter().rposition(|&cell| cell != CONTINUED).unwrap_or(column));
             row.mark(column, character, columns);
@@ -108,8 +100,9 @@ impl Grid {
         let (from, columns) = (self.column, self.columns);
         let row = self.current();
         row.open(from, from + width);
-        row.cells[from] = character;
-        row.cells[from + 1..from + width].fill(CONTINUED);
+        let cells = row.cells();
+        cells[from] = character;
+        cells[from + 1..from + width].fill(CONTINUED);
         self.column += width;
         if self.column == columns {
             self.current().is_wrapped = false;
@@ -131,16 +124,17 @@ impl Grid {
         let row = self.current();
         if from + 1 >= columns {
             // The cursor is at the edge and stays there; the tab goes behind what stands before it.
-            if row.cells.len() <= from {
+            if row.len() <= from {
                 row.mark(from - 1, '\t', columns);
             }
             return;
         }
         let to = to.min(columns - 1);
-        if row.cells.len() <= from {
+        if row.len() <= from {
             row.open(from, to);
-            row.cells[from] = '\t';
-            row.cells[from + 1..to].fill(CONTINUED);
+            let cells = row.cells();
+            cells[from] = '\t';
+            cells[from + 1..to].fill(CONTINUED);
         }
         self.column = to;
     }
@@ -245,13 +239,13 @@ impl Grid {
     pub(super) fn insert_cells(&mut self, count: usize) {
         let (column, columns) = (self.cursor_column(), self.columns);
         let row = self.current();
-        if column < row.cells.len() {
+        if column < row.len() {
             row.split_at(column);
             let count = count.min(columns - column);
             row.marks.retain(|mark| mark.0 < column);
-            row.cells.splice(column..column, std::iter::repeat_n(BLANK, count));
+            row.cells().splice(column..column, std::iter::repeat_n(BLANK, count));
             row.split_at(columns);
-            row.cells.truncate(columns);
+            row.cells().truncate(columns);
             row.is_wrapped = false;
         }
     }
@@ -259,12 +253,12 @@ impl Grid {
     pub(super) fn delete_cells(&mut self, count: usize) {
         let column = self.cursor_column();
         let row = self.current();
-        if column < row.cells.len() {
-            let to = column.saturating_add(count).min(row.cells.len());
+        if column < row.len() {
+            let to = column.saturating_add(count).min(row.len());
             row.split_at(column);
             row.split_at(to);
             row.marks.retain(|mark| mark.0 < column);
-            row.cells.drain(column..to);
+            row.cells().drain(column..to);
             row.is_wrapped = false;
         }
     }
@@ -405,6 +399,10 @@ impl Grid {
 
     /// A row leaves the screen for good.
     fn leave(&mut self, row: &Row, lines: &mut impl FnMut(&str)) {
+        if let Some(plain) = row.as_plain().filter(|_| self.above.is_empty() && !row.is_wrapped) {
+            lines(plain);
+            return;
+        }
         append_split(row, &mut self.above, lines);
         if !row.is_wrapped && (row.is_used || !self.above.is_empty()) {
             lines(&self.above);

@@ -1,7 +1,8 @@
 //! How many tokens a text costs a language model, estimated.
 //!
 //! Wherever a result names tokens, it is this estimate. A test holds it against a real tokenizer (o200k)
-//! over the recorded logs in `tests/fixtures/logs`: all together it is off by 2%, a single log by at most 40%.
+//! over all recorded outputs in `tests/fixtures`: the long logs together are off by at most 7%, a single one
+//! is told at 75% to 140% of its tokens; a short output at 65% to 140%, give or take ten tokens.
 
 /// Estimates the tokens of `text`, in one pass and without a vocabulary.
 ///
@@ -11,34 +12,45 @@
 /// three, a run of one punctuation character one for every sixteen, anything else in ASCII one each.
 /// A single space or punctuation character belongs to the word behind it, longer blanks are a token for every 64, and newlines one
 /// a run.
-/// Characters outside ASCII cost one each.
+/// Characters outside ASCII cost one each, technical signs three.
 pub fn estimate_tokens(text: &str) -> usize {
     let bytes = text.as_bytes();
     let mut tokens = 0;
     let mut at = 0;
     while let Some(&first) = bytes.get(at) {
         let class = CLASSES[usize::from(first)];
-        let same = |byte: &u8| match class {
-            Class::Punctuation => *byte == first,
-            Class::Letter | Class::Digit | Class::Blank | Class::Newline | Class::Wide => {
-                CLASSES[usize::from(*byte)] == class
+        let start = at;
+        at += 1;
+        if class == Class::Punctuation {
+            while bytes.get(at) == Some(&first) {
+                at += 1;
             }
-        };
-        let length = bytes[at..].iter().take_while(|byte| same(byte)).count();
+        } else {
+            while bytes.get(at).is_some_and(|byte| CLASSES[usize::from(*byte)] == class) {
+                at += 1;
+            }
+        }
+        let length = at - start;
         tokens += match class {
             Class::Letter => length.div_ceil(5),
             Class::Digit => length.div_ceil(3),
-            Class::Punctuation if length == 1 && is_letter(bytes.get(at + 1)) => 0,
+            Class::Punctuation if length == 1 && is_letter(bytes.get(at)) => 0,
             Class::Punctuation => length.div_ceil(16),
             Class::Blank if length == 1 => 0,
             Class::Blank => length.div_ceil(64),
             Class::Newline => 1,
-            // The bytes that begin a character.
-            Class::Wide => bytes[at..at + length].iter().filter(|byte| **byte >= 0xc0).count(),
+            Class::Wide => wide(&bytes[start..at]),
         };
-        at += length;
     }
     tokens
+}
+
+/// Characters outside ASCII: one each, but for technical signs (U+2300 to U+23FF), of which tokenizers have
+/// seen few.
+fn wide(bytes: &[u8]) -> usize {
+    let characters = bytes.iter().filter(|byte| **byte >= 0xc0).count();
+    let signs = bytes.windows(2).filter(|pair| matches!(pair, [0xe2, 0x8c..=0x8f])).count();
+    characters + 2 * signs
 }
 
 fn is_letter(byte: Option<&u8>) -> bool {
@@ -81,9 +93,14 @@ impl Class {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::cast_precision_loss, reason = "of sizes of logs")]
+
     use std::fmt::Write;
 
     use super::*;
+
+    /// Tokens by which the estimate of a short text may be off besides.
+    const FEW: usize = 10;
 
     #[test]
     fn each_class_has_its_price() {
@@ -97,39 +114,57 @@ mod tests {
             ("a-1", 3),
             ("a  b\n\nc", 5),
             ("日本 é", 3),
+            ("⎯⎯", 6),
             (&" ".repeat(6_400), 100),
         ] {
             assert_eq!(estimate_tokens(text), tokens, "{text:?}");
         }
     }
 
-    /// The estimate beside o200k, over what real tools printed.
+    /// What real tools printed: long logs, and recordings of a screen or less.
+    fn recorded(folder: &str) -> Vec<(String, String)> {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(folder);
+        let mut recorded = Vec::new();
+        for entry in std::fs::read_dir(folder).unwrap().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let mut raw = std::fs::read(entry.path()).unwrap();
+            match name.rsplit_once('.').map(|(_, ending)| ending) {
+                Some("gz") => {
+                    let packed = std::mem::take(&mut raw);
+                    let mut unpacked = flate2::read::GzDecoder::new(&packed[..]);
+                    std::io::Read::read_to_end(&mut unpacked, &mut raw).unwrap();
+                }
+                Some("txt") => {}
+                _ => continue,
+            }
+            let mut text = crate::term::text::render(&raw, 40, 120).text;
+            // A part of a large log says as much as all of it.
+            text.truncate(text.floor_char_boundary(100_000));
+            recorded.push((name, text));
+        }
+        recorded
+    }
+
+    /// The estimate beside o200k. Off by a few tokens is not off where there are few.
     #[test]
     fn the_estimate_is_near_a_real_tokenizer() {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/logs");
-        let (mut estimated, mut counted, mut worst) = (0, 0, (1.0, 1.0));
-        let mut table = String::new();
-        for entry in std::fs::read_dir(folder).unwrap().flatten() {
-            if entry.path().extension().is_none_or(|ending| ending != "gz") {
-                continue;
+        let tokenizer = bpe_openai::o200k_base();
+        for (folders, least, most) in [
+            (&["logs"][..], 0.75, 1.4),
+            (&["tools", "failures/fresh", "failures/held", "failures/last", "failures/tuned"], 0.65, 1.4),
+        ] {
+            let (mut estimated, mut counted, mut wrong) = (0, 0, String::new());
+            for (name, text) in folders.iter().flat_map(|folder| recorded(folder)) {
+                let (estimate, count) = (estimate_tokens(&text), tokenizer.count(&text));
+                let ratio = |estimate: usize| estimate as f64 / count.max(1) as f64;
+                if ratio(estimate + FEW) < least || ratio(estimate.saturating_sub(FEW)) > most {
+                    writeln!(wrong, "{:.2} of {count} {name}", ratio(estimate)).unwrap();
+                }
+                (estimated, counted) = (estimated + estimate, counted + count);
             }
-            let mut raw = Vec::new();
-            let file = std::fs::File::open(entry.path()).unwrap();
-            std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(file), &mut raw).unwrap();
-            let text = crate::term::text::render(&raw, 40, 120).text;
-            // A part of a large log says as much as all of it.
-            let text = &text[..text.floor_char_boundary(100_000)];
-            let (estimate, count) = (estimate_tokens(text), bpe_openai::o200k_base().count(text));
-            let ratio =
-                f64::from(u32::try_from(estimate).unwrap()) / f64::from(u32::try_from(count).unwrap());
-            worst = (f64::min(worst.0, ratio), f64::max(worst.1, ratio));
-            writeln!(table, "{ratio:.2} {:?}", entry.file_name()).unwrap();
-            (estimated, counted) = (estimated + estimate, counted + count);
+            let pooled = estimated as f64 / counted as f64;
+            assert!((0.93..1.07).contains(&pooled) && wrong.is_empty(), "{folders:?} {pooled:.3}\n{wrong}");
         }
-        let pooled =
-            f64::from(u32::try_from(estimated).unwrap()) / f64::from(u32::try_from(counted).unwrap());
-        assert!((0.93..1.07).contains(&pooled), "{pooled:.3}\n{table}");
-        assert!(worst.0 > 0.75 && worst.1 < 1.4, "{worst:?}\n{table}");
     }
 
     #[test]

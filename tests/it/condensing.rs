@@ -199,3 +199,57 @@ fn a_task_shows_what_matters_in_all_of_its_output() {
     let output = ledger["output"].as_str().expect("output");
     assert!(ledger["condensed"].is_null() && output.ends_with("job 6000 done in 42000 us\n"), "{ledger}");
 }
+
+#[test]
+fn what_is_left_out_is_read_again_by_cursor_range_and_pattern() {
+    let mut client = Client::start();
+    let session = client.clean("/bin/bash");
+    let run = json!({"sessionId": session, "command": LONG, "condense": "auto"});
+    let outcome = client.call("command_execute", run);
+    let result = outcome.structured.clone();
+    is_condensed(&result);
+    assert_eq!((outcome.exit(), &result["totalLines"]), (Some(3), &json!(6_001)), "{result}");
+    assert!(outcome.text.contains("condensed"), "{}", outcome.text);
+    let command = outcome.command();
+    let mut lines: Vec<String> = (1..=6_000).map(|i| format!("job {i} done in {} us", i * 7)).collect();
+    lines.insert(3_000, "ledger.py:3: error: it does not balance".to_owned());
+
+    // Wherever it is read, and in fewer words where that is asked for.
+    let status = client.call("command_status", json!({"commandId": command, "condense": "aggressive"}));
+    is_condensed(&status.structured);
+    assert!(status.structured["tokens"].as_u64() < result["tokens"].as_u64(), "{}", status.text);
+    assert_eq!(status.exit(), Some(3));
+    let read = |client: &mut Client, more: Value| {
+        let mut arguments = json!({"sessionId": session, "commandId": command});
+        arguments.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        client.ok("session_output", arguments)
+    };
+    is_condensed(&read(&mut client, json!({"condense": "auto"})));
+    assert!(read(&mut client, json!({"condense": "off"}))["condensed"].is_null());
+
+    // Each fold by the numbers that it names, and the first line of it by a pattern.
+    let shown = result["output"].as_str().expect("output");
+    let mut folds = 0;
+    for fold in shown.lines().filter_map(|line| line.strip_prefix("[lines ")) {
+        let (range, _) = fold.split_once(": ").expect("a range");
+        let (first, last) = range.split_once('–').expect("two numbers");
+        let (first, last): (usize, usize) = (first.parse().expect("one"), last.parse().expect("another"));
+        let some = json!({"range": format!("{first}-{}", last.min(first + 99))});
+        let text = read(&mut client, some)["output"].as_str().expect("output").to_owned();
+        assert!(text.lines().eq(lines[first - 1..last.min(first + 99)].iter().map(String::as_str)), "{text}");
+        let found = read(&mut client, json!({"grep": format!("^{}$", lines[first - 1])}));
+        assert_eq!(found["output"], format!("{first}:{}\n", lines[first - 1]), "{found}");
+        folds += 1;
+    }
+    assert_eq!(folds, 2, "{shown}");
+
+    // All that follows the first line that is left out, page by page.
+    let (mut text, mut since) = (String::new(), result["omittedFrom"].clone());
+    while !since.is_null() {
+        let page = read(&mut client, json!({"since": since}));
+        text += page["output"].as_str().expect("output");
+        since = page["omittedFrom"].clone();
+    }
+    let whole = lines.join("\n") + "\n";
+    assert!(text.lines().count() > 5_900 && whole.ends_with(&text), "{} lines", text.lines().count());
+}

@@ -477,7 +477,8 @@ fn a_long_output_is_condensed_and_all_of_it_can_be_read() {
 fn data_and_short_output_are_never_condensed() {
     let (mut client, session) = bash();
     let json = "echo '['; for i in $(seq 1 3000); do echo \"{\\\"id\\\": $i},\"; done; echo '0]'";
-    for print in [json, "echo id,size,name; seq -f '%g,7,file' 1 6000", "seq 1 5"] {
+    let diff = "printf '%s\n' 'diff --git a/x b/x' '--- a/x' '+++ b/x' '@@ -1,3000 +0,0 @@'; seq -f '-row %g' 1 3000";
+    for print in [json, diff, "echo id,size,name; seq -f '%g,7,file' 1 6000", "seq 1 5"] {
         let arguments = json!({"sessionId": session, "command": print, "condense": "aggressive"});
         let result = client.ok("command_execute", arguments);
         assert!(result["condensed"].is_null(), "{result}");

@@ -33,6 +33,9 @@ pub(in crate::mcp) struct Parsed {
     failed: u64,
     #[serde(skip_serializing_if = "is_default")]
     skipped: u64,
+    /// Only a part of the output was there to be read.
+    #[serde(skip_serializing_if = "is_default")]
+    partial: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
@@ -67,6 +70,7 @@ impl Parsed {
             passed: found.passed,
             failed: found.failed,
             skipped: found.skipped,
+            partial: found.is_partial,
         }
     }
 
@@ -82,7 +86,8 @@ impl Parsed {
         ];
         let told = figures.iter().filter(|(number, _)| *number > 0);
         let told: Vec<String> = told.map(|(number, word)| format!("{number} {word}")).collect();
-        format!("{}: {}", self.kind, told.join(", "))
+        let of = if self.partial { " (of a part of the output)" } else { "" };
+        format!("{}: {}{of}", self.kind, told.join(", "))
     }
 
     /// The errors, a line each.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::scan::Outline;
-use super::templates::Fold;
+use super::templates::{Fold, Keyed};
 
 /// Lines kept at a time, and their bytes. Beyond that the least important are folded.
 const LINES: usize = 4_096;
@@ -53,40 +53,65 @@ impl Line {
     }
 }
 
-/// Lines in a row that are not shown.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Gap {
+/// Lines in a row that are not shown. Their texts are its own, or borrowed while a text is laid out.
+#[derive(Debug)]
+pub(super) struct Gap<T = String> {
     pub(super) lines: u64,
     /// How many of each fold; the rest has none.
     pub(super) folds: Vec<(Fold, u64)>,
     /// All of its lines, with what they cost, or nothing when they are not few.
-    pub(super) few: Vec<(String, usize)>,
+    pub(super) few: Vec<(T, usize)>,
 }
 
-impl Gap {
+impl<T> Default for Gap<T> {
+    fn default() -> Self {
+        Self { lines: 0, folds: Vec::new(), few: Vec::new() }
+    }
+}
+
+impl<T: AsRef<str>> Gap<T> {
+    /// Empties it, and keeps its room.
+    pub(super) fn clear(&mut self) {
+        self.lines = 0;
+        self.folds.clear();
+        self.few.clear();
+    }
+
     /// Adds a line behind.
-    pub(super) fn push(&mut self, text: &str, fold: Fold, tokens: usize) {
-        let bytes: usize = self.few.iter().map(|(text, _)| text.len()).sum();
-        if self.few.len() as u64 == self.lines && self.few.len() < FEW && bytes + text.len() <= FEW_BYTES {
-            self.few.push((text.to_owned(), tokens));
-        } else if !self.few.is_empty() {
-            self.few = Vec::new();
+    pub(super) fn push<'a>(&mut self, text: &'a str, fold: Fold, tokens: usize)
+    where
+        T: From<&'a str>,
+    {
+        let are_few = self.few.len() as u64 == self.lines && self.few.len() < FEW;
+        if are_few && self.few_bytes() + text.len() <= FEW_BYTES {
+            self.few.push((text.into(), tokens));
+        } else {
+            self.few.clear();
         }
         self.lines += 1;
         self.count(fold, 1);
     }
 
     /// Adds the lines of a gap behind.
-    pub(super) fn append(&mut self, behind: Self) {
+    pub(super) fn append<'a>(&mut self, behind: &'a Gap)
+    where
+        T: From<&'a str>,
+    {
         let are_few = self.few.len() as u64 == self.lines && behind.few.len() as u64 == behind.lines;
-        let bytes = self.few.iter().chain(&behind.few).map(|(text, _)| text.len()).sum::<usize>();
-        if are_few && self.few.len() + behind.few.len() <= FEW && bytes <= FEW_BYTES {
-            self.few.extend(behind.few);
+        if are_few
+            && self.few.len() + behind.few.len() <= FEW
+            && self.few_bytes() + behind.few_bytes() <= FEW_BYTES
+        {
+            self.few.extend(behind.few.iter().map(|(text, tokens)| (text.as_str().into(), *tokens)));
         } else {
-            self.few = Vec::new();
+            self.few.clear();
         }
         self.lines += behind.lines;
-        behind.folds.into_iter().for_each(|(fold, count)| self.count(fold, count));
+        behind.folds.iter().for_each(|&(fold, count)| self.count(fold, count));
+    }
+
+    fn few_bytes(&self) -> usize {
+        self.few.iter().map(|(text, _)| text.as_ref().len()).sum()
     }
 
     fn count(&mut self, fold: Fold, count: u64) {
@@ -143,13 +168,13 @@ impl Digest {
         self.bytes -= line.text.len();
         let before = self.kept.range_mut(..number).next_back().map_or(&mut self.first, |(_, (_, gap))| gap);
         before.push(&line.text, line.fold, line.tokens);
-        before.append(behind);
+        before.append(&behind);
     }
 
     /// The kept lines, the most important first. Of rare lines those are, of whose outline there are few: where
     /// nearly every line is rare, as in prose, they are what stands out.
     pub(super) fn by_importance(&self) -> Vec<&Line> {
-        let mut outlines: HashMap<Outline, usize> = HashMap::new();
+        let mut outlines: HashMap<Outline, usize, Keyed> = HashMap::with_hasher(Keyed::secret());
         for outline in self.kept.values().filter_map(|(line, _)| line.outline) {
             *outlines.entry(outline).or_default() += 1;
         }

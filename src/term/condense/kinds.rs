@@ -39,12 +39,12 @@ pub(super) fn kind(line: &str) -> Kind {
     static SUMMARIES: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(SUMMARY).ok());
     static MARKED: LazyLock<Option<Regex>> =
         LazyLock::new(|| Regex::new(&format!("(?:{})|(?:{SUMMARY})", errors::TROUBLE)).ok());
-    // What a traceback is about, its last line says.
-    if line.is_empty() || TRACEBACK.find(line.as_bytes()).is_some() {
+    // Most lines are neither, which one search tells.
+    if line.is_empty() || MARKED.as_ref().is_some_and(|marked| !marked.is_match(line)) {
         return Kind::Plain;
     }
-    // Most lines are neither, which one search tells.
-    if MARKED.as_ref().is_some_and(|marked| !marked.is_match(line)) {
+    // What a traceback is about, its last line says.
+    if TRACEBACK.find(line.as_bytes()).is_some() {
         return Kind::Plain;
     }
     if errors::is_trouble(line) {

@@ -53,7 +53,7 @@ struct Measure {
     /// Errors, warnings and results of one template that are shown.
     repetitions: u64,
     /// So many templates that differ in one word leave it open.
-    open_after: usize,
+    open_after: u32,
     /// Bytes of a line; of a longer one both ends are shown.
     line_bytes: usize,
     /// Templates that a fold names.

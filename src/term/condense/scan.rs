@@ -56,9 +56,25 @@ pub(super) struct Look {
     word_count: usize,
     /// Words with letters of their own.
     literals: usize,
-    /// The small numbers; `None` for one that is too large to be a code.
-    slots: [Option<u16>; SLOTS],
-    slot_count: usize,
+    pub(super) slots: Slots,
+}
+
+/// The small numbers of a line, in order; `None` for one that is too large to be a code.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Slots {
+    values: [Option<u16>; SLOTS],
+    count: usize,
+}
+
+impl Slots {
+    pub(super) fn all(&self) -> &[Option<u16>] {
+        &self.values[..self.count]
+    }
+
+    /// How many of them are rare where none was seen before.
+    pub(super) fn rare(&self) -> u8 {
+        self.all().iter().map(|value| u8::from(value.is_some())).sum()
+    }
 }
 
 /// What stands at a place of a line.
@@ -72,13 +88,8 @@ enum Part<'a> {
 impl Look {
     /// Looks at `line`, in place of what was seen before.
     pub(super) fn read(&mut self, line: &[u8]) {
-        (self.hash, self.word_count, self.literals, self.slot_count) = (0, 0, 0, 0);
+        (self.hash, self.word_count, self.literals, self.slots.count) = (0, 0, 0, 0);
         each_word(line, |flags, word| self.add(flags, word));
-    }
-
-    /// The small numbers, in order.
-    pub(super) fn slots(&self) -> &[Option<u16>] {
-        &self.slots[..self.slot_count]
     }
 
     /// For each word that may be left open: its place, and the hash of the template without it. A template
@@ -124,32 +135,32 @@ impl Look {
     }
 
     fn number(&mut self, digits: &[u8]) {
-        if self.slot_count == SLOTS {
+        if self.slots.count == SLOTS {
             return;
         }
         let is_small = digits.len() <= SLOT_DIGITS;
         let value =
             digits.iter().take(SLOT_DIGITS).fold(0, |value, digit| value * 10 + u16::from(digit - b'0'));
-        self.slots[self.slot_count] = is_small.then_some(value);
-        self.slot_count += 1;
+        self.slots.values[self.slots.count] = is_small.then_some(value);
+        self.slots.count += 1;
     }
 }
 
-/// How far a line is indented, and the set of its delimiters. Lines of one sort (calls, rows, prose) share it
-/// even where no two share a template.
+/// A hash of how far a line is indented, and of the set of its delimiters. Lines of one sort (calls, rows,
+/// prose) share it even where no two share a template.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Outline {
-    indent: usize,
-    delimiters: u128,
-}
+pub(super) struct Outline(u64);
 
 impl Outline {
     pub(super) fn of(line: &str) -> Self {
         let bytes = line.as_bytes();
-        let class = |byte: &&u8| CLASS[usize::from(**byte)];
-        let indent = bytes.iter().take_while(|byte| class(byte) == BLANK).count();
-        let delimiters = bytes.iter().filter(|byte| class(byte) == DELIMITER);
-        Self { indent, delimiters: delimiters.fold(0, |set, byte| set | 1 << byte) }
+        let indent = bytes.iter().take_while(|byte| CLASS[usize::from(**byte)] == BLANK).count();
+        let delimiters: u64 = bytes.iter().fold(0, |set, &byte| {
+            let is_delimiter = u64::from(CLASS[usize::from(byte)] == DELIMITER);
+            // Each delimiter has a bit of its own.
+            set | is_delimiter << (byte.wrapping_add((byte >> 6) * 4) % 64)
+        });
+        Self(mixed(delimiters, indent))
     }
 }
 
@@ -387,7 +398,7 @@ mod tests {
         assert_ne!(look("job 7 took 31 ms").hash, look("job 7 lost 31 ms").hash);
         assert_ne!(look("0 failed").hash, look("3 failed").hash);
         assert_ne!(look("a b").hash, look("b a").hash);
-        assert_eq!(look("x 200 y 99999").slots(), [Some(200), None]);
+        assert_eq!(look("x 200 y 99999").slots.all(), [Some(200), None]);
         let open = |line| look(line).skeletons().collect::<Vec<_>>();
         assert_eq!(open("Collecting requests")[1], open("Collecting rich")[1]);
         assert_eq!(open("requests"), []);

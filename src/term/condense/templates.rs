@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use super::kinds::{Kind, kind};
-use super::scan::{Look, SLOT, pattern};
+use super::scan::{Look, SLOT, Slots, pattern};
 use crate::term::filter::line_tokens;
 
 /// Seen more often than this is not rare.
@@ -65,6 +65,8 @@ struct Template {
     fold: Fold,
     /// The first, as far as they are rare.
     lines: [u64; RARE_LINES],
+    /// The small numbers of the first line, until there is a second: most templates have none.
+    first: Slots,
     slots: Vec<Slot>,
     counted_tokens: usize,
     counted_bytes: usize,
@@ -85,20 +87,84 @@ struct Value {
     lines: [u64; RARE_LINES],
 }
 
-/// Templates that are the same but for one word.
+/// Templates that are the same but for one word. A line that is rare makes one for each of its words, so it
+/// is small.
 #[derive(Debug)]
 struct Skeleton {
-    templates: usize,
+    templates: u32,
+    fold: Fold,
     /// While there are few templates: the first line that is rare, and the others. Most have no others, and
     /// so allocate nothing.
     first: u64,
-    others: Vec<u64>,
-    fold: Fold,
+    #[expect(clippy::box_collection, reason = "a third of the size")]
+    others: Option<Box<Vec<u64>>>,
+}
+
+/// Skeletons that were seen once, as most are: each as a half of its hash, which says where to look for it,
+/// and the line, which is never 0.
+#[derive(Debug)]
+struct Once {
+    places: Vec<[u32; 2]>,
+    taken: usize,
+}
+
+impl Once {
+    fn new() -> Self {
+        Self { places: vec![[0; 2]; SKELETONS / 8], taken: 0 }
+    }
+
+    /// Sees a skeleton in a line; returns the line in which it was seen before.
+    fn see(&mut self, hash: u64, line: u64) -> Option<u64> {
+        let half = (hash >> 32) as u32;
+        let line = u32::try_from(line).ok()?;
+        let known = self.put([half, line]);
+        if known.is_none() && self.taken * 2 > self.places.len() {
+            self.make_room();
+        }
+        known.map(u64::from)
+    }
+
+    /// Puts it where there is room, unless it is known.
+    fn put(&mut self, entry: [u32; 2]) -> Option<u32> {
+        // A power of two, always.
+        let mask = self.places.len() - 1;
+        let mut at = entry[0] as usize & mask;
+        while self.places[at][1] > 0 {
+            if self.places[at][0] == entry[0] {
+                return Some(self.places[at][1]);
+            }
+            at = (at + 1) & mask;
+        }
+        self.places[at] = entry;
+        self.taken += 1;
+        None
+    }
+
+    /// Makes four times the room; where that is too much, what was seen so far is forgotten.
+    fn make_room(&mut self) {
+        let known = std::mem::take(&mut self.places);
+        let room = known.len() * 4;
+        self.taken = 0;
+        if room > SKELETONS * 2 {
+            self.places = vec![[0; 2]; known.len()];
+            return;
+        }
+        self.places = vec![[0; 2]; room];
+        known.into_iter().filter(|entry| entry[1] > 0).for_each(|entry| {
+            self.put(entry);
+        });
+    }
 }
 
 /// Hashes what is a hash already. It has a secret, so that no output can be made to slow the tables down.
 #[derive(Clone, Copy, Debug)]
-struct Keyed(u64);
+pub(super) struct Keyed(u64);
+
+impl Keyed {
+    pub(super) fn secret() -> Self {
+        Self(RandomState::new().hash_one(SPREAD))
+    }
+}
 
 impl BuildHasher for Keyed {
     type Hasher = Self;
@@ -135,20 +201,22 @@ const SPREAD: u64 = 0x9fb2_1c65_1e98_df25;
 #[derive(Debug)]
 pub(super) struct Templates {
     known: HashMap<u64, Template, Keyed>,
+    once: Once,
     skeletons: HashMap<u64, Skeleton, Keyed>,
     patterns: Vec<(String, u64)>,
     look: Look,
     /// So many templates leave a word open.
-    open_after: usize,
+    open_after: u32,
     /// What the latest line released.
     pub(super) released: Vec<Release>,
 }
 
 impl Templates {
-    pub(super) fn new(open_after: usize) -> Self {
-        let keyed = Keyed(RandomState::new().hash_one(SPREAD));
+    pub(super) fn new(open_after: u32) -> Self {
+        let keyed = Keyed::secret();
         Self {
             known: HashMap::with_hasher(keyed),
+            once: Once::new(),
             skeletons: HashMap::with_hasher(keyed),
             patterns: vec![(String::new(), 0)],
             look: Look::default(),
@@ -168,9 +236,10 @@ impl Templates {
             if template.count > RARE {
                 return self.see_common(number, line, tokens);
             }
+            template.begin_slots();
             template.lines[usize::from(template.count > 1)] = number;
             let (kind, count) = (template.kind, template.count);
-            let reasons = 1 + template.see_slots(number, self.look.slots(), &mut self.released);
+            let reasons = 1 + template.see_slots(number, self.look.slots.all(), &mut self.released);
             return self.see_rare(
                 number,
                 line,
@@ -181,16 +250,18 @@ impl Templates {
             forget(&mut self.known, TEMPLATES, |template| template.count);
         }
         let (kind, tokens) = (kind(line), line_tokens(line));
-        let mut template = Template {
+        let first = self.look.slots;
+        let template = Template {
             count: 1,
             kind,
             fold: Fold::OTHER,
             lines: [number; RARE_LINES],
+            first,
             slots: Vec::new(),
             counted_tokens: tokens,
             counted_bytes: line.len() + 1,
         };
-        let reasons = 1 + template.see_slots(number, self.look.slots(), &mut self.released);
+        let reasons = 1 + first.rare();
         self.known.insert(hash, template);
         self.see_rare(number, line, Sighting { kind, ordinal: 1, reasons, fold: Fold::OTHER, tokens })
     }
@@ -222,27 +293,28 @@ impl Templates {
             let fold = template.fold;
             self.released.extend(template.lines.map(|line| Release { line, fold, is_whole: false }));
         }
-        let reasons = template.see_slots(number, self.look.slots(), &mut self.released);
+        let reasons = template.see_slots(number, self.look.slots.all(), &mut self.released);
         Sighting { kind, ordinal, reasons, fold: template.fold, tokens }
     }
 
     /// A line whose template is rare so far: it may be one of many that differ in one word.
     fn see_rare(&mut self, number: u64, line: &str, seen: Sighting) -> Sighting {
         if self.skeletons.len() + super::scan::WORDS > SKELETONS {
-            forget(&mut self.skeletons, SKELETONS, |skeleton| skeleton.templates as u64);
+            forget(&mut self.skeletons, SKELETONS, |skeleton| u64::from(skeleton.templates));
         }
-        let mut found: Option<(usize, Fold)> = None;
+        let mut found: Option<(u32, Fold)> = None;
         for (place, hash) in self.look.skeletons() {
-            let skeleton = self.skeletons.entry(hash).or_insert_with(|| Skeleton {
-                templates: 0,
-                first: number,
-                others: Vec::new(),
-                fold: Fold::OTHER,
-            });
-            skeleton.templates += usize::from(seen.ordinal == 1);
+            let skeleton = if let Some(known) = self.skeletons.get_mut(&hash) {
+                known
+            } else {
+                let Some(first) = self.once.see(hash, number) else { continue };
+                let skeleton = Skeleton { templates: 1, fold: Fold::OTHER, first, others: None };
+                self.skeletons.entry(hash).or_insert(skeleton)
+            };
+            skeleton.templates = skeleton.templates.saturating_add(u32::from(seen.ordinal == 1));
             if skeleton.templates < self.open_after {
                 if skeleton.first != number {
-                    skeleton.others.push(number);
+                    skeleton.others.get_or_insert_default().push(number);
                 }
                 continue;
             }
@@ -251,7 +323,7 @@ impl Templates {
             }
             let fold = skeleton.fold;
             let first = Some(std::mem::take(&mut skeleton.first)).filter(|&line| line > 0);
-            let lines = first.into_iter().chain(std::mem::take(&mut skeleton.others));
+            let lines = first.into_iter().chain(skeleton.others.take().into_iter().flat_map(|lines| *lines));
             self.released.extend(lines.map(|line| Release { line, fold, is_whole: true }));
             if found.is_none_or(|(templates, _)| templates < skeleton.templates) {
                 found = Some((skeleton.templates, fold));
@@ -260,7 +332,7 @@ impl Templates {
         match found {
             None => seen,
             Some((templates, fold)) => {
-                Sighting { reasons: 0, fold, ordinal: seen.ordinal.max(templates as u64), ..seen }
+                Sighting { reasons: 0, fold, ordinal: seen.ordinal.max(u64::from(templates)), ..seen }
             }
         }
     }
@@ -276,6 +348,12 @@ impl Template {
         self.counted_tokens += tokens;
         self.counted_bytes += line.len() + 1;
         tokens
+    }
+
+    /// A second line comes.
+    fn begin_slots(&mut self) {
+        let first = std::mem::take(&mut self.first);
+        self.see_slots(self.lines[0], first.all(), &mut Vec::new());
     }
 
     /// For how many of its small numbers the line is rare.

@@ -35,6 +35,8 @@ impl Reader for C {
             let file = before.rsplit(": ").next().and_then(|at| at.split(':').next()).unwrap_or_default();
             report.is_sure = true;
             report.error(Some(Place::of_file(file)), &format!("undefined reference to {missing}"));
+        } else if line.starts_with("clang: error: linker command failed") {
+            report.kind = Some("clang");
         } else if line.ends_with(" generated.") {
             // Clang's sum; gcc has none.
             let is_sum = |(_, word): (u64, &str)| word.starts_with("error") || word.starts_with("warning");

@@ -32,6 +32,9 @@ impl Reader for Jest {
         } else if let Some((_, name)) = text.strip_prefix("FAIL ").and_then(|rest| rest.split_once(" > ")) {
             self.close(None, report);
             self.test = Some((name.replace(" > ", " › "), String::new()));
+        } else if let Some(suite) = text.strip_prefix("FAIL ").and_then(suite) {
+            self.close(None, report);
+            self.test = Some((suite.to_owned(), String::new()));
         } else if let Some((_, message)) = &mut self.test {
             if let Some(place) = place(text) {
                 self.close(Some(place), report);
@@ -60,6 +63,12 @@ impl Jest {
 /// Vitest's sum ends in the number of all: `Tests  1 failed | 3 passed (4)`.
 fn counts_all(text: &str) -> bool {
     text.ends_with(')') && (text.contains(" passed") || text.contains(" failed") || text.contains(" skipped"))
+}
+
+/// Vitest's `test/a.test.ts [ test/a.test.ts ]`: a file that could not be loaded.
+fn suite(text: &str) -> Option<&str> {
+    let (file, rest) = text.trim_start().split_once(" [ ")?;
+    (rest.strip_suffix(" ]") == Some(file)).then_some(file)
 }
 
 /// `at Object.toBe (test/a.test.js:7:138)`, `❯ test/a.test.ts:7:138`

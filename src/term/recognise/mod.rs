@@ -26,6 +26,8 @@ mod typescript;
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]
+mod recorded;
+#[cfg(test)]
 mod tests;
 
 use std::collections::HashSet;
@@ -60,6 +62,8 @@ pub struct Recognition {
     pub failed: u64,
     /// Tests that were not run.
     pub skipped: u64,
+    /// Something of the output was not there to be read: there may be more of everything.
+    pub is_partial: bool,
 }
 
 /// One error.
@@ -253,7 +257,7 @@ impl Recogniser {
             .filter(|(family, _, report)| report.is_sure || is_named(family))
             .map(|(family, _, report)| recognition(family.kind, report, is_partial))
             .filter(|recognition| {
-                *recognition != Recognition { kind: recognition.kind, ..Recognition::default() }
+                *recognition != Recognition { kind: recognition.kind, is_partial, ..Recognition::default() }
             })
             .collect();
         let has_trouble = |found: &Recognition| found.failed > 0 || !found.errors.is_empty();
@@ -274,5 +278,6 @@ fn recognition(kind: &'static str, report: Report, is_partial: bool) -> Recognit
         passed: report.passed.get(is_partial),
         failed: report.failed.get(is_partial),
         skipped: report.skipped.get(is_partial),
+        is_partial,
     }
 }

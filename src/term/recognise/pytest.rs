@@ -12,6 +12,8 @@ struct Pytest {
     test: Option<String>,
     /// What it failed of.
     message: String,
+    /// In its short form, the place of the latest call: file, and line. What it failed of comes behind it.
+    call: Option<(String, Option<u64>)>,
 }
 
 impl Reader for Pytest {
@@ -24,9 +26,14 @@ impl Reader for Pytest {
         } else if let Some(title) = title(line) {
             self.test = Some(title.to_owned());
             self.message.clear();
+            self.call = None;
         } else if let Some(test) = &self.test {
             if let Some(message) = line.strip_prefix("E  ") {
-                if self.message.is_empty() {
+                if let Some((file, line)) = self.call.take() {
+                    let place = Place { file: &file, line, column: None };
+                    report.error(Some(place), &format!("{test}: {}", message.trim()));
+                    self.test = None;
+                } else if self.message.is_empty() {
                     message.trim().clone_into(&mut self.message);
                 }
             } else if let Some((place, kind)) = Place::read(line)
@@ -34,6 +41,10 @@ impl Reader for Pytest {
                 && !kind.is_empty()
                 && place.has_extension(&["py"])
             {
+                if self.message.is_empty() && kind.starts_with("in ") {
+                    self.call = Some((place.file.to_owned(), place.line));
+                    return;
+                }
                 let message = if self.message.is_empty() { kind } else { &self.message };
                 report.error(Some(place), &format!("{test}: {message}"));
                 self.test = None;

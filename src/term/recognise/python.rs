@@ -65,7 +65,9 @@ impl Reader for Mypy {
             && place.has_extension(EXTENSIONS)
         {
             report.error(Some(place), message);
-        } else if line.starts_with("Found ") && line.contains("(checked ") {
+        } else if line.starts_with("Found ")
+            && (line.contains(" (checked ") || line.ends_with(" (errors prevented further checking)"))
+        {
             report.is_sure = true;
             if let Some((number, _)) = figures(line).next() {
                 report.errors.tell_all(number);

@@ -23,8 +23,8 @@ fn recognised(command: &str, output: &str) -> Option<Recognition> {
 }
 
 /// Everything that was recognised, in a few words.
-fn summary(command: &str, output: &str) -> String {
-    let Some(found) = recognised(command, output) else { return String::new() };
+pub(super) fn words(found: Option<&Recognition>) -> String {
+    let Some(found) = found else { return String::new() };
     let mut text = found.kind.to_owned();
     for (count, word) in [
         (found.omitted_errors, "more"),
@@ -41,6 +41,10 @@ fn summary(command: &str, output: &str) -> String {
         let _ = write!(text, "\n{}", spoken(error));
     }
     text
+}
+
+fn summary(command: &str, output: &str) -> String {
+    words(recognised(command, output).as_ref())
 }
 
 #[track_caller]
