@@ -35,6 +35,7 @@ impl Usage {
             over: meter.span(of.slot, now, of.since),
             memory: tree.memory_bytes,
             processes: tree.processes,
+            stopped: tree.stopped,
         }
     }
 }
