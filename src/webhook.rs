@@ -2,6 +2,7 @@
 //! cryptography, and knows nothing of what is posted, nor when it is tried again.
 
 use std::fmt::Write;
+use std::io;
 use std::sync::OnceLock;
 
 use ring::hmac;
@@ -43,7 +44,7 @@ pub fn check_url(url: &str) -> Result<()> {
             if authority.as_str() != authority.host()
                 && authority.port_u16().is_none_or(|port| port == 0) =>
         {
-            refused("names no port behind its colon")
+            refused("names no port from 1 to 65535 behind its colon")
         }
         Some(_) if url.contains('#') => refused("must have no fragment"),
         Some(_) => Ok(()),
@@ -86,13 +87,22 @@ fn failed(error: &HttpError) -> Undelivered {
         HttpError::Timeout(_) => ("the receiver did not answer in time".to_owned(), true),
         HttpError::HostNotFound => ("its host is not found".to_owned(), true),
         HttpError::ConnectionFailed => ("no connection".to_owned(), true),
-        HttpError::Io(error) => (error.kind().to_string(), true),
+        HttpError::Io(error) => (broken_off(error), true),
         HttpError::Tls(why) => (format!("TLS: {why}"), false),
         HttpError::Rustls(error) => (format!("TLS: {error}"), false),
         // The client's error type is open; what is not known here is about the request or its answer.
         _ => ("the receiver does not speak HTTP as it should".to_owned(), false),
     };
     Undelivered { message, is_retryable }
+}
+
+/// What the system says of a connection; without what the client says of it, which may name the address.
+fn broken_off(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code).to_string(),
+        None if error.kind() == io::ErrorKind::Other => "the connection broke off".to_owned(),
+        None => error.kind().to_string(),
+    }
 }
 
 /// Made when something is first posted: the certificates that it trusts take half a megabyte.

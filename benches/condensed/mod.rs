@@ -6,7 +6,8 @@ use std::path::Path;
 /// Logs of so many tokens are long: no result holds them whole.
 const LONG: usize = 8_000;
 /// Around the tables in the README.
-const MARKS: [&str; 2] = ["<!-- condensing: by cargo bench --bench condense -- --readme -->", "<!-- /condensing -->"];
+const MARKS: [&str; 2] =
+    ["<!-- condensing: by cargo bench --bench condense -- --readme -->", "<!-- /condensing -->"];
 
 /// What one way to shorten a log came to.
 pub(crate) struct Outcome {

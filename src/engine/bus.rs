@@ -19,7 +19,7 @@ use crate::clock::Now;
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::{MessageId, SessionId};
 use crate::limits;
-use crate::model::{Address, Agent, Message, Priority, Record, glob};
+use crate::model::{Address, Agent, Delivery, Event, EventKind, Message, Priority, Record, glob};
 
 /// The answer to a [`BusRequest`].
 #[derive(Debug, PartialEq)]
@@ -143,10 +143,10 @@ impl Engine {
     pub(super) fn bus_request(&mut self, now: Now, request: BusRequest, step: &mut Step) -> Result<BusReply> {
         match request {
             BusRequest::Register { session, new } => self.register(now, &session, new, step),
-            BusRequest::Deregister { agent, at_once } => self.deregister(&agent, at_once, step),
+            BusRequest::Deregister { agent, at_once } => self.deregister(now, &agent, at_once, step),
             BusRequest::Send { uuid, new } => self.send(now, uuid, *new, step),
             BusRequest::Receive { agent, received, types, most } => {
-                self.receive(&agent, &received, &types, most, step)
+                self.receive(now, &agent, &received, &types, most, step)
             }
         }
     }
@@ -179,13 +179,13 @@ impl Engine {
             let id = message.id.clone();
             self.bus.push(message, &receivers, timer);
             if is_late {
-                self.expire(&id, step);
+                self.expire(now, &id, step);
             }
         }
     }
 
     /// Ends the wait of a message whose time is over.
-    pub(super) fn expire(&mut self, id: &MessageId, step: &mut Step) {
+    pub(super) fn expire(&mut self, now: Now, id: &MessageId, step: &mut Step) {
         let Some(place) = self.bus.messages.get(id).map(|waiting| place(&waiting.message)) else { return };
         let agents: Vec<String> = self
             .bus
@@ -195,7 +195,7 @@ impl Engine {
             .map(|(agent, _)| agent.clone())
             .collect();
         for agent in agents {
-            self.received(&agent, std::slice::from_ref(id), step);
+            self.over_for(now, &agent, std::slice::from_ref(id), Delivery::Expired, step);
         }
     }
 
@@ -278,7 +278,7 @@ impl Engine {
             .unwrap_or(name)
     }
 
-    fn deregister(&mut self, agent: &str, at_once: bool, step: &mut Step) -> Result<BusReply> {
+    fn deregister(&mut self, now: Now, agent: &str, at_once: bool, step: &mut Step) -> Result<BusReply> {
         let Some(known) = self.bus.agents.get_mut(agent) else { return Err(self.agent_not_found(agent)) };
         known.draining = true;
         let known = known.clone();
@@ -289,7 +289,7 @@ impl Engine {
         }
         let left: Vec<MessageId> =
             self.bus.queues.get(agent).into_iter().flat_map(BTreeMap::values).cloned().collect();
-        self.received(agent, &left, step);
+        self.over_for(now, agent, &left, Delivery::Dropped, step);
         self.bus.queues.remove(agent);
         self.bus.drop_agent(agent);
         step.note_shared(Record::AgentGone(agent.to_owned()));
@@ -324,6 +324,13 @@ impl Engine {
             expires_at: new.ttl.map(|ttl| now.wall.after(ttl)),
             number: self.bus.sent,
         };
+        let sent = EventKind::MessageSent {
+            message: id.clone(),
+            from: message.from.clone(),
+            message_type: message.message_type.clone(),
+            receivers: receivers.len(),
+        };
+        self.note_message(now, &message.from, sent, step);
         let timer = new.ttl.map(|ttl| self.expiry(now, &id, ttl));
         let message = self.bus.push(message, &receivers, timer);
         step.note_shared(Record::Message(message, receivers.clone()));
@@ -362,6 +369,7 @@ impl Engine {
 
     fn receive(
         &mut self,
+        now: Now,
         agent: &str,
         received: &[MessageId],
         types: &[String],
@@ -371,7 +379,7 @@ impl Engine {
         if !self.bus.agents.contains_key(agent) {
             return Err(self.agent_not_found(agent));
         }
-        let acknowledged = self.received(agent, received, step);
+        let acknowledged = self.over_for(now, agent, received, Delivery::Acknowledged, step);
         let waiting = self.bus.queues.get(agent).into_iter().flat_map(BTreeMap::values);
         let mut fitting = waiting
             .filter_map(|id| self.bus.messages.get(id))
@@ -382,7 +390,14 @@ impl Engine {
     }
 
     /// Takes out of an agent's queue what it need not receive any more; returns how many were there.
-    fn received(&mut self, agent: &str, messages: &[MessageId], step: &mut Step) -> usize {
+    fn over_for(
+        &mut self,
+        now: Now,
+        agent: &str,
+        messages: &[MessageId],
+        delivery: Delivery,
+        step: &mut Step,
+    ) -> usize {
         let mut taken = Vec::new();
         for id in messages {
             let (was_there, timer) = self.bus.take(agent, id);
@@ -396,8 +411,18 @@ impl Engine {
         let count = taken.len();
         if count > 0 {
             step.note_shared(Record::Received(agent.to_owned(), taken));
+            let kind = EventKind::MessagesOver { agent: agent.to_owned(), count, delivery };
+            self.note_message(now, agent, kind, step);
         }
         count
+    }
+
+    /// The one place where a message becomes an event: of the session that the agent works in, if it is one.
+    fn note_message(&self, now: Now, agent: &str, kind: EventKind, step: &mut Step) {
+        let session = self.bus.agents.get(agent).map(|agent| agent.session.clone());
+        let output_cursor =
+            session.as_ref().and_then(|id| self.sessions.get(id)).map_or(0, |entry| entry.cursor);
+        step.events.push(Event { session, run: None, task: None, at: now.wall, output_cursor, kind });
     }
 
     fn expiry(&mut self, now: Now, id: &MessageId, after: Duration) -> TimerKey {

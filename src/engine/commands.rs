@@ -35,6 +35,7 @@ impl CommandEntry {
             batch,
             task: None,
             stopped_for: None,
+            at_file_limit: false,
             failed_with: None,
             timer: None,
             handed_at: None,
@@ -353,6 +354,9 @@ impl Engine {
         command.awaiting_input = None;
         trim(command);
         let (exit_code, success, task) = (command.exit_code(), command.is_success(), entry.task);
+        if entry.at_file_limit && !success {
+            command.reason.get_or_insert(EndReason::FileLimit);
+        }
         let session = command.session.clone();
         step.commands.insert(id.clone());
         self.unschedule(id);
@@ -368,11 +372,16 @@ impl Engine {
         if success {
             self.close_circuit(id);
         }
-        match task {
-            Some(task) => self.attempt_ended(now, task, id, step),
-            None => {
-                self.note(now, &session, EventKind::CommandEnded { command: id.clone(), exit_code }, step);
-            }
+        if let Some(task) = task {
+            self.attempt_ended(now, task, id, step);
+        } else {
+            let reason = self.command(id).and_then(|command| command.reason);
+            self.note(
+                now,
+                &session,
+                EventKind::CommandEnded { command: id.clone(), exit_code, reason },
+                step,
+            );
         }
         self.forget_old(step);
     }

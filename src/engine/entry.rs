@@ -85,6 +85,8 @@ pub(super) struct CommandEntry {
     pub(super) task: Option<TaskKey>,
     /// Why the server is ending it.
     pub(super) stopped_for: Option<EndReason>,
+    /// Whether a process of it was seen with all the files open that it may have.
+    pub(super) at_file_limit: bool,
     /// Between two tries: how the last one ended.
     pub(super) failed_with: Option<Ending>,
     /// Its one pending deadline.

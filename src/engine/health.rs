@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::id::{CommandId, SessionId};
+use crate::id::{CommandId, RunId, SessionId};
 use crate::limits;
 use crate::model::Status;
 
@@ -14,6 +14,8 @@ pub struct Snapshot {
     pub sessions: Vec<SessionSight>,
     /// Tasks that are not over.
     pub tasks: TaskSight,
+    /// The run with the most running tasks, and how many.
+    pub busiest_run: Option<(RunId, usize)>,
     /// The machine as a whole; none where it tells nothing.
     pub machine: Option<MachineSight>,
     /// Where things are kept.
@@ -33,6 +35,8 @@ pub struct SessionSight {
     pub end_reason: Option<String>,
     /// Whether a signal holds its shell.
     pub stopped: bool,
+    /// Whether it has used up the processor time that it may use.
+    pub cpu_time_spent: bool,
     /// What runs.
     pub running: Option<RunningSight>,
     /// Commands behind that.
@@ -66,8 +70,8 @@ pub struct TaskSight {
 /// The machine as a whole.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MachineSight {
-    /// Percent of all processors.
-    pub cpu: f64,
+    /// Percent of all processors; none right after the start.
+    pub cpu: Option<f64>,
     /// Percent of the memory.
     pub memory: f64,
 }
@@ -199,6 +203,11 @@ fn of_session(sight: &SessionSight, stale_after: Duration) -> Vec<Finding> {
         let message = format!("a signal stopped the shell of session {id}");
         find("stopped", Health::Critical, message, recover.clone());
     }
+    if sight.cpu_time_spent {
+        let message = format!("session {id} has used up its maxCpuTime: what runs in it is ended at once");
+        let restart = format!("error_recover {{\"sessionId\":\"{id}\",\"strategy\":\"restart\"}}");
+        find("cpu_time_spent", Health::Critical, message, restart);
+    }
     if sight.status == Status::Timeout {
         let message = format!("session {id} runs a command that outlived its timeout");
         let signal = format!("command_signal {{\"sessionId\":\"{id}\",\"signal\":\"SIGINT\"}}");
@@ -247,14 +256,18 @@ fn of_machine(snapshot: &Snapshot) -> Vec<Finding> {
         findings.push(Finding { component, kind, health, message, session: None, recommendation });
     };
     if let Some(MachineSight { cpu, memory }) = snapshot.machine {
-        if cpu > BUSY {
+        if let Some(cpu) = cpu.filter(|cpu| *cpu > BUSY) {
             let message = format!("{cpu:.0} % of the machine's processors are in use");
-            find(
-                "cpu",
-                Health::Degraded,
-                message,
-                "run fewer tasks at once: task_control with maxConcurrent",
-            );
+            let recommendation = match &snapshot.busiest_run {
+                Some((run, running)) => {
+                    let fewer = running.div_ceil(2);
+                    format!(
+                        "run fewer tasks at once: task_control {{\"runId\":\"{run}\",\"maxConcurrent\":{fewer}}}"
+                    )
+                }
+                None => "performance_monitor shows which sessions use them".to_owned(),
+            };
+            find("cpu", Health::Degraded, message, &recommendation);
         }
         if memory > BUSY {
             let health = if memory > OUT_OF_MEMORY { Health::Critical } else { Health::Degraded };
@@ -311,6 +324,7 @@ mod tests {
             status: Status::Idle,
             end_reason: None,
             stopped: false,
+            cpu_time_spent: false,
             running: None,
             queued: 0,
             commands: (9, 9),
@@ -329,7 +343,7 @@ mod tests {
     }
 
     fn machine(cpu: f64, memory: f64) -> Snapshot {
-        Snapshot { machine: Some(MachineSight { cpu, memory }), ..Snapshot::default() }
+        Snapshot { machine: Some(MachineSight { cpu: Some(cpu), memory }), ..Snapshot::default() }
     }
 
     fn disk(free: u64, total: u64) -> Snapshot {
@@ -338,11 +352,21 @@ mod tests {
     }
 
     #[test]
+    fn a_busy_machine_is_relieved_by_a_call_about_its_busiest_run() {
+        let busy = |busiest_run| Snapshot { busiest_run, ..machine(91.0, 0.0) };
+        let told = |snapshot: Snapshot| examine(&snapshot, LONG).remove(0).recommendation;
+        let run = RunId::from_text("run_a");
+        let call = r#"task_control {"runId":"run_a","maxConcurrent":3}"#;
+        assert!(told(busy(Some((run, 5)))).ends_with(call));
+        assert!(told(busy(None)).starts_with("performance_monitor"));
+    }
+
+    #[test]
     fn each_trouble_is_found_and_nothing_else_is() {
         use Health::{Critical, Degraded};
         let error = Some("a full disk".to_owned());
         let none: &[(&str, Health)] = &[];
-        let table: [(Snapshot, &[(&str, Health)]); 24] = [
+        let table: [(Snapshot, &[(&str, Health)]); 25] = [
             (Snapshot::default(), none),
             (of(idle()), none),
             (of(active(299, false)), none),
@@ -352,6 +376,7 @@ mod tests {
             (of(SessionSight { status: Status::Error, ..idle() }), &[("error", Critical)]),
             (of(SessionSight { stopped: true, ..idle() }), &[("stopped", Critical)]),
             (of(SessionSight { stopped: true, ..active(900, false) }), &[("stopped", Critical)]),
+            (of(SessionSight { cpu_time_spent: true, ..idle() }), &[("cpu_time_spent", Critical)]),
             (of(SessionSight { status: Status::Timeout, ..idle() }), &[("timeout", Degraded)]),
             (of(SessionSight { queued: 79, ..idle() }), none),
             (of(SessionSight { queued: 80, ..idle() }), &[("queue", Degraded)]),

@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde_json::{Value, json};
+
+use super::{BusReply, Reply};
 use crate::clock::Timestamp;
 use crate::id::{CommandId, MessageId, RunId, SessionId};
 use crate::model::{
@@ -11,6 +14,28 @@ use crate::model::{
 };
 
 pub use super::schedule::Counts;
+
+impl Reply {
+    /// The ids of what was asked for: for a caller who is told that it was not kept, and can look after it
+    /// all the same.
+    pub fn ids(&self) -> Option<Value> {
+        match self {
+            Reply::Session(session) => Some(json!({"sessionId": session.id.as_str()})),
+            Reply::Commands(commands) => match &commands[..] {
+                [command] => Some(json!({"commandId": command.id.as_str()})),
+                commands => {
+                    let ids: Vec<&str> = commands.iter().map(|command| command.id.as_str()).collect();
+                    Some(json!({"commandIds": ids}))
+                }
+            },
+            Reply::Run(accepted) => Some(json!({"runId": accepted.run.as_str()})),
+            Reply::RunView(view) => Some(json!({"runId": view.run.as_str()})),
+            Reply::Recovery(report) => Some(json!({"sessionId": report.session.as_str()})),
+            Reply::Bus(BusReply::Sent(sent)) => Some(json!({"messageId": sent.id.as_str()})),
+            Reply::Sessions(_) | Reply::Cancelled(_) | Reply::Pool(_) | Reply::Bus(_) | Reply::Done => None,
+        }
+    }
+}
 
 /// An accepted run.
 #[derive(Clone, Debug, PartialEq)]

@@ -8,7 +8,6 @@ use uuid::Uuid;
 
 use super::commands::trim;
 use super::heritage::{kept, known};
-use super::recovery::Recovery;
 use super::refusals::{ended, no_commands, unknown};
 use super::request::{CloseMode, Inherited, NewCommand, NewSession};
 use super::{EffectKind, Engine, Entry, Exit, Spawn, Step};
@@ -83,6 +82,7 @@ impl Engine {
             needs: new.needs,
             monitor: new.monitor,
             stopped: false,
+            cpu_time_spent: false,
             command_timeout_ms: millis(new.command_timeout.unwrap_or(self.defaults.command_timeout)),
             idle_timeout_ms: new.idle_timeout.or(self.defaults.idle_timeout).map(millis),
             output_bytes: new.output_bytes.unwrap_or(self.defaults.output_bytes),
@@ -111,10 +111,7 @@ impl Engine {
         if let Some(text) = new.command {
             let mut command = NewCommand::line(text);
             command.timeout = Some(limits::LONGEST);
-            let first = self.accept(now, &id, creation.command_uuid, command, None, step);
-            if let Some(entry) = self.sessions.get_mut(&id) {
-                entry.recovery = Recovery::of_created(Some(first));
-            }
+            self.accept(now, &id, creation.command_uuid, command, None, step);
         }
         if let Some(heritage) = brought_back {
             self.restore_affinity(now, &id, &heritage.of, step);
@@ -387,6 +384,7 @@ impl Engine {
         }
         entry.session.pid = None;
         entry.session.stopped = false;
+        entry.session.cpu_time_spent = false;
         entry.session.ended_at = Some(now.wall);
         entry.session.end_reason = Some(reason.to_owned());
         let (reason, forced) = (reason.to_owned(), entry.session.ended_by_force);
@@ -432,6 +430,7 @@ impl Engine {
             session.end_reason = None;
             session.ended_by_force = false;
             session.stopped = false;
+            session.cpu_time_spent = false;
             if fresh == Fresh::AsCreated {
                 session.working_directory = session.created_directory.clone();
                 // The first shell has what it inherited.

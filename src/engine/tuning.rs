@@ -83,12 +83,15 @@ impl Analysis {
     }
 
     /// What to change, and why. A peak alone frees no slots while the mean is low: then it was short.
-    pub fn advice(&self, now: &Defaults, cores: u32) -> (Tuning, Vec<String>) {
+    /// What is `given` is somebody's choice, and needs none.
+    pub fn advice(&self, now: &Defaults, given: &Tuning, cores: u32) -> (Tuning, Vec<String>) {
         let mut tuning = Tuning::default();
         let mut reasons = Vec::new();
         let slots = now.max_concurrent;
         let most = cores.saturating_mul(SLOTS_PER_CORE).clamp(1, limits::MOST_CONCURRENT);
-        if self.looks < ENOUGH_LOOKS {
+        if given.max_concurrent.is_some() {
+            reasons.push("maxConcurrent as given".to_owned());
+        } else if self.looks < ENOUGH_LOOKS {
             reasons.push(format!("maxConcurrent stays: {} looks at the load are too few", self.looks));
         } else if self.low_utilization() && slots < most {
             let more = slots.saturating_add(slots.div_ceil(2)).min(most);
@@ -108,7 +111,9 @@ impl Analysis {
         } else {
             reasons.push(format!("maxConcurrent stays: it suits a use of {:.0} % on average", self.avg_cpu));
         }
-        if self.frequent_timeouts() && now.command_timeout < LONGEST_TIMEOUT {
+        if given.command_timeout.is_some() {
+            reasons.push("commandTimeout as given".to_owned());
+        } else if self.frequent_timeouts() && now.command_timeout < LONGEST_TIMEOUT {
             let longer = (now.command_timeout * 2).min(LONGEST_TIMEOUT);
             tuning.command_timeout = Some(longer);
             reasons.push(format!(
@@ -194,7 +199,7 @@ mod tests {
     #[test]
     fn advice_follows_the_load_within_bounds() {
         let advised = |analysis: Analysis, slots| {
-            analysis.advice(&Defaults { max_concurrent: slots, ..defaults() }, 4).0
+            analysis.advice(&Defaults { max_concurrent: slots, ..defaults() }, &Tuning::default(), 4).0
         };
         let slots = |analysis, slots| advised(analysis, slots).max_concurrent;
         assert_eq!(slots(analysis(80.0, 85.0, 0), 10), Some(7));
@@ -207,8 +212,12 @@ mod tests {
         assert_eq!(slots(Analysis { looks: 5, ..analysis(90.0, 99.0, 0) }, 10), None, "too few looks");
         assert_eq!(advised(analysis(50.0, 60.0, 6), 10).command_timeout, Some(Duration::from_secs(600)));
         assert_eq!(advised(analysis(50.0, 60.0, 5), 10).command_timeout, None);
-        let (_, reasons) = analysis(50.0, 60.0, 6).advice(&defaults(), 4);
+        let (_, reasons) = analysis(50.0, 60.0, 6).advice(&defaults(), &Tuning::default(), 4);
         assert!(reasons.iter().any(|reason| reason.contains("from 5m to 10m")), "{reasons:?}");
+        let given = Tuning { max_concurrent: Some(3), ..Tuning::default() };
+        let (advised, reasons) = analysis(10.0, 20.0, 6).advice(&defaults(), &given, 4);
+        assert_eq!((advised.max_concurrent, advised.command_timeout.is_some()), (None, true));
+        assert_eq!(reasons[0], "maxConcurrent as given");
     }
 
     #[test]

@@ -5,14 +5,12 @@ use super::health::{Finding, Health, TaskSight};
 use super::request::CloseMode;
 use super::{Deadline, EffectKind, Engine, Step};
 use crate::clock::Now;
-use crate::id::{CommandId, SessionId};
+use crate::id::{CommandId, RunId, SessionId};
 use crate::limits;
 use crate::model::{
-    Breach, Command, EndReason, Event, EventKind, Limit, Offender, OnCritical, Status, TaskDetail,
+    Breach, Command, Event, EventKind, Limit, Offender, OnCritical, RecoveryStrategy, Status, TaskDetail,
 };
 
-/// Fresh shells that a session gets because it was found critical.
-const RESTARTS: u32 = 3;
 /// Tasks that are looked at for one that no session can take.
 const TASKS_LOOKED_AT: usize = 1_000;
 
@@ -56,24 +54,10 @@ impl Engine {
         let Some(id) = &finding.session else { return };
         let Some(entry) = self.sessions.get(id) else { return };
         let Some(monitor) = entry.session.monitor else { return };
-        let (running, restarts) = (entry.running.clone(), entry.session.retry_count);
         match monitor.on_critical {
             OnCritical::Notify => {}
-            OnCritical::Interrupt => {
-                if let Some(command) = running {
-                    self.stop(now, &command, EndReason::Cancelled, EffectKind::Interrupt, step);
-                }
-            }
-            OnCritical::Restart if restarts >= RESTARTS => {
-                let reason = format!("no further restart: it had {restarts}");
-                self.note(now, id, EventKind::Decision { reason }, step);
-            }
-            OnCritical::Restart => {
-                if let Err(error) = self.reset_session(now, id.as_str(), step) {
-                    let reason = format!("it cannot be restarted: {}", error.message);
-                    self.note(now, id, EventKind::Decision { reason }, step);
-                }
-            }
+            OnCritical::Interrupt => self.recover_for_monitor(now, id, RecoveryStrategy::Interrupt, step),
+            OnCritical::Restart => self.recover_for_monitor(now, id, RecoveryStrategy::Restart, step),
             OnCritical::Close => {
                 let reason = format!("closed by its monitor: {}", finding.message);
                 self.close(now, id, Status::Terminated, CloseMode::Force, None, &reason, step);
@@ -100,6 +84,13 @@ impl Engine {
         sight
     }
 
+    /// The run with the most running tasks, and how many.
+    pub fn busiest_run(&self) -> Option<(RunId, usize)> {
+        let running = self.schedule.active().map(|(_, entry)| (&entry.run.id, entry.counts().running));
+        let (run, most) = running.max_by_key(|(_, running)| *running)?;
+        (most > 0).then(|| (run.clone(), most))
+    }
+
     /// The session's running command.
     pub fn running(&self, id: &SessionId) -> Option<&Command> {
         self.command(self.sessions.get(id)?.running.as_ref()?)
@@ -119,6 +110,19 @@ impl Engine {
             return;
         }
         self.note_breach(now, id, command, breach, step);
+        if !breach.is_passed() {
+            if let Some(command) = command.and_then(|id| self.commands.get_mut(id)) {
+                command.at_file_limit = true;
+            }
+            return;
+        }
+        if breach.limit == Limit::CpuTime
+            && breach.by == Offender::Session
+            && let Some(entry) = self.sessions.get_mut(id)
+        {
+            entry.session.cpu_time_spent = true;
+            step.sessions.insert(id.clone());
+        }
         let end = EffectKind::EndOffenders { force: false };
         match command {
             Some(command) => self.stop(now, command, breach.limit.reason(), end, step),

@@ -134,7 +134,9 @@ fn importance(event: &Event) -> LoggingLevel {
         EventKind::CommandStarted { .. }
         | EventKind::CommandEnded { .. }
         | EventKind::Signal { .. }
-        | EventKind::Input { .. } => LoggingLevel::Debug,
+        | EventKind::Input { .. }
+        | EventKind::MessageSent { .. }
+        | EventKind::MessagesOver { .. } => LoggingLevel::Debug,
     }
 }
 

@@ -54,7 +54,8 @@ pub enum EndReason {
     CpuLimit,
     /// A limit on processes was passed.
     ProcessLimit,
-    /// A limit on open files was passed, by a process that had lifted its own.
+    /// The limit on open files was reached, and the command failed; or passed, by a process that had lifted
+    /// its own.
     FileLimit,
 }
 

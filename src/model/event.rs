@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::id::{CommandId, RunId, SessionId};
-use crate::model::{Status, TaskReason, TaskStatus};
+use crate::id::{CommandId, MessageId, RunId, SessionId};
+use crate::model::{EndReason, Status, TaskReason, TaskStatus};
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +33,9 @@ pub enum EventKind {
         command: CommandId,
         /// Its exit code, where known.
         exit_code: Option<i32>,
+        /// Why, where it did not end by itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<EndReason>,
     },
     /// A command outlived its timeout.
     TimedOut {
@@ -141,6 +144,49 @@ pub enum EventKind {
         /// Tasks that failed.
         failed: usize,
     },
+    /// A message was sent between agents. What it says is not kept.
+    MessageSent {
+        /// Which one.
+        message: MessageId,
+        /// Who sent it.
+        from: String,
+        /// What kind it is, in the caller's words.
+        message_type: String,
+        /// How many agents are to receive it.
+        receivers: usize,
+    },
+    /// Messages wait no more for an agent.
+    MessagesOver {
+        /// Which one.
+        agent: String,
+        /// How many.
+        count: usize,
+        /// What came of them.
+        delivery: Delivery,
+    },
+}
+
+/// How a message leaves the queue of a receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Delivery {
+    /// It was received, and the receiver said so.
+    Acknowledged,
+    /// Its time was over before.
+    Expired,
+    /// Its receiver went.
+    Dropped,
+}
+
+impl Delivery {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Acknowledged => "acknowledged",
+            Self::Expired => "expired",
+            Self::Dropped => "dropped",
+        }
+    }
 }
 
 /// Why an attempt at a task went to the session it went to.
@@ -223,11 +269,13 @@ pub enum EventType {
     Task,
     /// A run is over.
     Run,
+    /// A message was sent, or waits no more.
+    Message,
 }
 
 impl EventType {
     /// Every type.
-    pub const ALL: [EventType; 15] = [
+    pub const ALL: [EventType; 16] = [
         Self::Start,
         Self::Status,
         Self::Command,
@@ -243,6 +291,7 @@ impl EventType {
         Self::Decision,
         Self::Task,
         Self::Run,
+        Self::Message,
     ];
 
     /// The word on the wire.
@@ -263,6 +312,7 @@ impl EventType {
             Self::Decision => "decision",
             Self::Task => "task",
             Self::Run => "run",
+            Self::Message => "message",
         }
     }
 }
@@ -308,6 +358,7 @@ impl Event {
             EventKind::Decision { .. } => EventType::Decision,
             EventKind::Task { .. } | EventKind::Tasks { .. } => EventType::Task,
             EventKind::RunEnded { .. } => EventType::Run,
+            EventKind::MessageSent { .. } | EventKind::MessagesOver { .. } => EventType::Message,
         }
     }
 

@@ -63,13 +63,20 @@ pub struct EventView {
     pub component: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub severity: Option<String>,
-    /// Tasks that this one event stands for.
+    /// Tasks or messages that this one event stands for, or receivers of the message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub completed: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message_type: Option<String>,
+    /// Who sent the message, or whom it waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_id: Option<String>,
 }
 
 /// The most that a text of an event shows: the session's log has all of it.
@@ -99,9 +106,13 @@ impl EventView {
             EventKind::CommandStarted { command } => {
                 Self { command_id: Some(command.to_string()), new: Some("running"), ..view }
             }
-            EventKind::CommandEnded { command, exit_code } => {
-                Self { command_id: Some(command.to_string()), new: Some("ended"), exit_code, ..view }
-            }
+            EventKind::CommandEnded { command, exit_code, reason } => Self {
+                command_id: Some(command.to_string()),
+                new: Some("ended"),
+                exit_code,
+                reason: reason.map(|reason| reason.as_str().to_owned()),
+                ..view
+            },
             EventKind::TimedOut { command } => Self { command_id: Some(command.to_string()), ..view },
             EventKind::Signal { signal, target } => {
                 Self { signal: text(signal), target: text(target), ..view }
@@ -141,6 +152,20 @@ impl EventView {
             EventKind::RunEnded { completed, failed } => {
                 Self { completed: Some(completed), failed: Some(failed), ..view }
             }
+            EventKind::MessageSent { message, from, message_type, receivers } => Self {
+                message_id: Some(message.to_string()),
+                message_type: Some(message_type),
+                agent_id: Some(from),
+                count: Some(receivers),
+                outcome: Some("sent".to_owned()),
+                ..view
+            },
+            EventKind::MessagesOver { agent, count, delivery } => Self {
+                agent_id: Some(agent),
+                count: Some(count),
+                outcome: Some(delivery.as_str().to_owned()),
+                ..view
+            },
         }
     }
 }

@@ -38,6 +38,7 @@ pub(crate) fn session(name: &str) -> Session {
         restored_from: None,
         monitor: None,
         stopped: false,
+        cpu_time_spent: false,
         command_timeout_ms: 300_000,
         idle_timeout_ms: None,
         output_bytes: 1,

@@ -96,7 +96,7 @@ pub enum Offender {
     Shell,
 }
 
-/// A limit that is passed.
+/// A limit that is passed, or for open files reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Breach {
     /// Which one.
@@ -110,6 +110,12 @@ pub struct Breach {
 }
 
 impl Breach {
+    /// Whether more is used than may be. The kernel lets no process open more files than it may: the limit
+    /// is reached then, and what to do about it is left to the process.
+    pub fn is_passed(&self) -> bool {
+        self.measured > self.allowed
+    }
+
     /// In words.
     pub fn evidence(&self) -> String {
         let who = match self.by {

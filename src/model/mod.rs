@@ -27,7 +27,7 @@ pub use affinity::{Affinity, AffinityStrategy};
 pub use agent::Agent;
 pub use command::{Command, CommandState, EndReason, Ending, OnTimeout, Retries, WhenBusy};
 pub use context::{ContextMessage, ContextRole, ContextStrategy, ContextTotals, Kept};
-pub use event::{Event, EventFilter, EventKind, EventType, Placement, PlacementRule};
+pub use event::{Delivery, Event, EventFilter, EventKind, EventType, Placement, PlacementRule};
 pub use event_view::EventView;
 pub use limit::{Bounds, Breach, Limit, Offender, ResourceLimits};
 pub use merge::merge;

@@ -261,6 +261,10 @@ pub struct Session {
     /// Whether a signal holds its shell.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stopped: bool,
+    /// Whether it has used up the processor time that it may use: what runs in it is ended at once, until it
+    /// has a fresh shell.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cpu_time_spent: bool,
     /// Timeout of commands that name none, in milliseconds.
     pub command_timeout_ms: u64,
     /// An idle session is closed after this long without use, in milliseconds.

@@ -34,6 +34,7 @@ impl Usage {
             over: meter.span(of.slot, now, of.since),
             memory: tree.memory_bytes,
             processes: tree.processes,
+            stopped: tree.stopped,
         }
     }
 }

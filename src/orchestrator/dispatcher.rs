@@ -34,7 +34,7 @@ use crate::clock::{self, Moment, Now, Timestamp};
 use crate::engine::{
     Defaults, Effect, EffectKind, Engine, Reply, Request, Spawn, Step, WorkerEvent, WorkerEventKind,
 };
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::id::{CommandId, SessionId};
 use crate::limits;
 use crate::model::{Command, FailureCategory, Record, Session};
@@ -182,7 +182,7 @@ impl Dispatcher {
             sample_at: None,
             sampled_at: None,
             round: None,
-            health: HealthWatch::default(),
+            health: HealthWatch::begin(clock::now().moment),
         };
         let mut step = Step::default();
         let now = clock::now();
@@ -259,7 +259,10 @@ impl Dispatcher {
         self.engine.elapse(now, &mut step);
         let committed = self.finish(step);
         for (result, reply) in answers {
-            let result = result.and_then(|answer| committed.clone().map(|()| answer));
+            let result = result.and_then(|answer| match &committed {
+                Ok(()) => Ok(answer),
+                Err(error) => Err(Error { details: answer.ids(), ..error.clone() }),
+            });
             let told = result.map(|answer| self.answer(answer)).map_err(|error| self.told_error(error));
             let _ = reply.send(told);
         }

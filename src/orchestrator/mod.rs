@@ -123,6 +123,8 @@ pub struct Usage {
     pub memory: u64,
     /// Processes.
     pub processes: u32,
+    /// Those among them that a signal holds.
+    pub stopped: u32,
 }
 
 /// What to type into a session.

@@ -38,6 +38,8 @@ pub struct Measurement {
     pub ended: HashMap<SessionId, Ended>,
     /// The span over which commands were counted.
     pub span: Duration,
+    /// Percent of the tokens that condensing saved, of each session whose output was condensed.
+    pub savings: HashMap<SessionId, f64>,
     /// What the server's own process uses.
     pub server: TreeUsage,
 }
@@ -143,7 +145,17 @@ impl Orchestrator {
             (machine, space, sampling::tree(&[std::process::id()]))
         });
         let (machine, space, server) = looked.await.map_err(|error| broken(&error))?;
-        Ok(Measurement { at: now.wall, machine, space, sessions, responses, ended, span: counted, server })
+        Ok(Measurement {
+            at: now.wall,
+            machine,
+            space,
+            sessions,
+            responses,
+            ended,
+            span: counted,
+            savings: ground.savings,
+            server,
+        })
     }
 
     /// What was used, up to now.
@@ -198,7 +210,7 @@ impl Orchestrator {
         let mut reasons = Vec::new();
         if auto {
             let (_, defaults) = self.read(|reply| Read::Tune(Tuning::default(), reply)).await??;
-            let (advised, why) = analysis.advice(&defaults, cores());
+            let (advised, why) = analysis.advice(&defaults, &given, cores());
             tuning.max_concurrent = tuning.max_concurrent.or(advised.max_concurrent);
             tuning.command_timeout = tuning.command_timeout.or(advised.command_timeout);
             reasons = why;

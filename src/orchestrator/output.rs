@@ -1,13 +1,14 @@
 //! A session's output as its worker writes it and any number of readers read it. The lock is held
 //! for the copy of one chunk at a time, never over an await.
 
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
 use crate::clock::Timestamp;
 use crate::model::TerminalSize;
+use crate::term::excerpt::Savings;
 use crate::term::log::{Chunk, OutputLog};
 
 /// See the module.
@@ -18,13 +19,20 @@ pub(super) struct Output {
     last_output_ms: AtomicI64,
     /// Rows and columns, sixteen bits each: the size that text is laid out for.
     size: AtomicU32,
+    /// Estimated tokens of what was condensed for readers, before and after.
+    condensed: [AtomicU64; 2],
 }
 
 impl Output {
     pub(super) fn new(log: OutputLog, size: TerminalSize) -> Self {
         let (end, _) = watch::channel(log.end());
-        let output =
-            Self { log: Mutex::new(log), end, last_output_ms: AtomicI64::new(0), size: AtomicU32::new(0) };
+        let output = Self {
+            log: Mutex::new(log),
+            end,
+            last_output_ms: AtomicI64::new(0),
+            size: AtomicU32::new(0),
+            condensed: [AtomicU64::new(0), AtomicU64::new(0)],
+        };
         output.resize(size);
         output
     }
@@ -66,6 +74,20 @@ impl Output {
             0 => None,
             at => Some(Timestamp(at)),
         }
+    }
+
+    /// Some of it was condensed for a reader.
+    pub(super) fn count_savings(&self, savings: Savings) {
+        for (sum, tokens) in self.condensed.iter().zip([savings.raw_tokens, savings.tokens]) {
+            sum.fetch_add(tokens as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// Percent of the tokens that condensing saved, over all that was condensed; none before.
+    #[expect(clippy::cast_precision_loss, reason = "a percentage")]
+    pub(super) fn savings(&self) -> Option<f64> {
+        let [before, after] = [0, 1].map(|at: usize| self.condensed[at].load(Ordering::Relaxed) as f64);
+        (before > 0.0).then(|| 100.0 * (1.0 - after / before))
     }
 
     pub(super) fn resize(&self, size: TerminalSize) {

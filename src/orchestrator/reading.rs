@@ -48,7 +48,13 @@ impl Orchestrator {
             rows: size.rows,
             cols: size.cols,
         };
-        let lay_out = move || excerpt::excerpt(&query, |from, to, max| output.read(from, to, max));
+        let lay_out = move || {
+            let excerpt = excerpt::excerpt(&query, |from, to, max| output.read(from, to, max));
+            if let Some(savings) = excerpt.condensed {
+                output.count_savings(savings);
+            }
+            excerpt
+        };
         beside(range.to - range.from, lay_out).await
     }
 

@@ -214,7 +214,7 @@ mod tests {
         let session = SessionId::from_text("ses_a");
         let since = Moment(Duration::from_secs(1_000));
         // A quarter of a core, and ten megabytes.
-        let usage = TreeUsage { cpu_ms: seconds * 250, memory_bytes: 10 << 20, processes: 2 };
+        let usage = TreeUsage { cpu_ms: seconds * 250, memory_bytes: 10 << 20, processes: 2, stopped: 0 };
         let subjects = vec![Subject { session, slot: 3, since }];
         (Round { now, subjects, ended }, HashMap::from([(3, Tree { pids: vec![], usage })]))
     }
@@ -272,7 +272,7 @@ mod tests {
         assert!(recorder.machine(at(14)).is_some());
         assert_eq!(recorder.machine(at(15)), None);
         let (round, _) = round(0, HashMap::new());
-        let tree = TreeUsage { cpu_ms: 3_250, memory_bytes: 1 << 20, processes: 1 };
+        let tree = TreeUsage { cpu_ms: 3_250, memory_bytes: 1 << 20, processes: 1, stopped: 0 };
         let usage = recorder.usage(&round.subjects[0], tree, at(7));
         assert!((usage.cpu - 100.0).abs() < 1e-6, "{usage:?}");
         assert_eq!((usage.over, usage.memory, usage.processes), (Duration::from_secs(2), 1 << 20, 1));

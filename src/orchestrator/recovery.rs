@@ -77,9 +77,10 @@ fn failure_category(cause: Category) -> Option<FailureCategory> {
         Category::CommandNotFound => Some(FailureCategory::CommandNotFound),
         Category::PermissionDenied => Some(FailureCategory::PermissionDenied),
         Category::OutOfMemory => Some(FailureCategory::MemoryLimit),
-        Category::Dns | Category::NetworkUnreachable | Category::ConnectionRefused => {
-            Some(FailureCategory::ConnectionLost)
-        }
+        Category::Dns
+        | Category::NetworkUnreachable
+        | Category::ConnectionRefused
+        | Category::ConnectionLost => Some(FailureCategory::ConnectionLost),
         Category::Timeout => Some(FailureCategory::Timeout),
         Category::Segfault | Category::Killed => Some(FailureCategory::Crash),
         Category::NoSpaceInotify

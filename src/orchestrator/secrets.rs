@@ -121,6 +121,8 @@ pub(super) fn told_event(mut event: Event, secrets: &Redactor) -> Event {
         | EventKind::Status { .. }
         | EventKind::CommandStarted { .. }
         | EventKind::CommandEnded { .. }
+        | EventKind::MessageSent { .. }
+        | EventKind::MessagesOver { .. }
         | EventKind::TimedOut { .. }
         | EventKind::Input { .. }
         | EventKind::Exited { .. }

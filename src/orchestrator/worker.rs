@@ -222,7 +222,7 @@ impl Worker {
                     report(&wiring, WorkerEventKind::Relocated { from, to }).await;
                 }
                 let mut running = Running::new(wiring, spawn.dialect, parts);
-                running.bound(spawn.bounds);
+                running.bound(spawn.bounds).await;
                 running.serve().await;
             }
             Err(error) => {
@@ -431,7 +431,7 @@ impl Running {
             Order::Interrupt => self.interrupt(),
             Order::EndOffenders { force: false } => self.ask_offenders().await,
             Order::EndOffenders { force: true } => self.kill_offenders().await,
-            Order::Bound(bounds) => self.bound(bounds),
+            Order::Bound(bounds) => self.bound(bounds).await,
             Order::Kill => {
                 if let Err(error) = self.terminal.signal_foreground(Signal::KILL) {
                     debug!(session = %self.wiring.session, %error, "nothing to kill but the shell");

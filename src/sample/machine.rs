@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use sysinfo::{CpuRefreshKind, MemoryRefreshKind, Networks, RefreshKind, System};
 
@@ -15,6 +16,37 @@ pub struct Machine {
     networks: Option<Networks>,
     /// Of the last full look.
     before: Option<(Moment, Counters)>,
+}
+
+/// How busy the machine is, for those who may look at any time: two looks close together tell the same.
+#[derive(Debug)]
+pub struct Pulse {
+    machine: Machine,
+    looked_at: Moment,
+    /// Percent of all processors.
+    cpu: Option<f64>,
+}
+
+/// Two looks closer together than this tell nothing of the processors: they are counted in ticks of 10 ms.
+const LEAST_PAUSE: Duration = Duration::from_millis(200);
+/// Better a coarse figure than none.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+
+impl Pulse {
+    /// A first look; nothing where the system tells nothing.
+    pub fn new(now: Moment) -> Option<Self> {
+        Some(Self { machine: Machine::new()?, looked_at: now, cpu: None })
+    }
+
+    /// Percent of all processors in use of late, none right after the first look, and of the memory.
+    pub fn look(&mut self, now: Moment) -> (Option<f64>, f64) {
+        let pause = if self.cpu.is_none() { FIRST_PAUSE } else { LEAST_PAUSE };
+        if now.0.saturating_sub(self.looked_at.0) >= pause {
+            self.looked_at = now;
+            self.cpu = Some(self.machine.cpu());
+        }
+        (self.cpu, self.machine.memory())
+    }
 }
 
 /// What the whole machine uses.
@@ -69,12 +101,21 @@ impl Machine {
         Some(Self { system, networks: None, before: None })
     }
 
+    /// Percent of all processors in use since the last look.
+    fn cpu(&mut self) -> f64 {
+        self.system.refresh_cpu_usage();
+        f64::from(self.system.global_cpu_usage())
+    }
+
     /// Percent of all processors in use since the last look, and percent of the memory in use.
     pub fn usage(&mut self) -> (f64, f64) {
-        self.system.refresh_cpu_usage();
+        (self.cpu(), self.memory())
+    }
+
+    /// Percent of the memory in use.
+    fn memory(&mut self) -> f64 {
         self.system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
-        let memory = percent(self.system.used_memory(), self.system.total_memory());
-        (f64::from(self.system.global_cpu_usage()), memory)
+        percent(self.system.used_memory(), self.system.total_memory())
     }
 
     /// A full look, which reads a few files for each network interface as well.
@@ -134,12 +175,19 @@ pub struct Space {
     pub total: u64,
     /// Bytes that a user may still write.
     pub free: u64,
+    /// The number of the filesystem.
+    filesystem: u64,
 }
 
 impl Space {
     /// Percent in use.
     pub fn used(&self) -> f64 {
         percent(self.total - self.free, self.total)
+    }
+
+    /// Whether both are of one filesystem.
+    pub fn is_of(&self, other: &Space) -> bool {
+        (self.filesystem, self.total) == (other.filesystem, other.total)
     }
 }
 
@@ -149,7 +197,11 @@ pub fn space(path: &Path) -> Option<Space> {
     let found = rustix::fs::statvfs(path).ok()?;
     let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
     // What is kept for root counts as used.
-    Some(Space { total: bytes(found.f_blocks), free: bytes(found.f_bavail.min(found.f_blocks)) })
+    Some(Space {
+        total: bytes(found.f_blocks),
+        free: bytes(found.f_bavail.min(found.f_blocks)),
+        filesystem: found.f_fsid,
+    })
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a percentage")]
@@ -164,15 +216,18 @@ fn per_second(bytes: u64, seconds: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
-    fn usage_is_given_in_percent() {
-        let (cpu, memory) = Machine::new().expect("a machine").usage();
-        assert!((0.0..=100.0).contains(&cpu), "{cpu}");
+    fn a_pulse_has_a_figure_once_there_is_a_span_to_tell_of() {
+        let at = |ms| Moment(Duration::from_millis(ms));
+        let mut pulse = Pulse::new(at(0)).expect("a machine");
+        let (cpu, memory) = pulse.look(at(19));
+        assert_eq!(cpu, None);
         assert!((0.0..=100.0).contains(&memory) && memory > 0.0, "{memory}");
+        let (cpu, _) = pulse.look(at(20));
+        assert!(cpu.is_some_and(|cpu| (0.0..=100.0).contains(&cpu)), "{cpu:?}");
+        assert_eq!(pulse.look(at(219)).0, cpu, "the same span");
     }
 
     #[test]
@@ -200,6 +255,8 @@ mod tests {
         let root = space(Path::new("/")).expect("a root");
         assert!(root.total >= root.free && root.total > 0, "{root:?}");
         assert!((0.0..=100.0).contains(&root.used()));
+        assert!(root.is_of(&space(Path::new("/..")).expect("the same")));
+        assert!(!root.is_of(&space(Path::new("/proc")).expect("another")));
         assert_eq!(space(Path::new("/nowhere/at/all")), None);
     }
 }

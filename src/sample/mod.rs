@@ -11,7 +11,7 @@ use std::fs;
 use std::time::Duration;
 
 use crate::clock::Moment;
-pub use machine::{Machine, MachineUsage, Network, Space, space};
+pub use machine::{Machine, MachineUsage, Network, Pulse, Space, space};
 pub use processes::{Processes, Tree};
 use processes::{Units, parse_stat};
 
@@ -24,6 +24,8 @@ pub struct TreeUsage {
     pub memory_bytes: u64,
     /// How many there are.
     pub processes: u32,
+    /// How many of them a signal holds.
+    pub stopped: u32,
 }
 
 /// What these processes use; those that have ended count for nothing.

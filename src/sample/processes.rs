@@ -31,6 +31,7 @@ pub struct Tree {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stat {
     is_alive: bool,
+    is_stopped: bool,
     parent: u32,
     pub(super) ticks: u64,
     pub(super) pages: u64,
@@ -126,7 +127,8 @@ pub(super) fn parse_stat(text: &[u8]) -> Option<Stat> {
     let mut number = |skipped: usize| fields.nth(skipped)?.parse::<u64>().ok();
     let ticks = number(9)? + number(0)? + number(0)? + number(0)?;
     let pages = number(6)?;
-    Some(Stat { is_alive: !matches!(state, b'Z' | b'X' | b'x'), parent, ticks, pages })
+    let is_alive = !matches!(state, b'Z' | b'X' | b'x');
+    Some(Stat { is_alive, is_stopped: matches!(state, b'T' | b't'), parent, ticks, pages })
 }
 
 /// What the kernel counts in.
@@ -150,6 +152,7 @@ impl TreeUsage {
         self.cpu_ms += stat.ticks * 1_000 / units.ticks_per_second;
         self.memory_bytes += stat.pages * units.page_bytes;
         self.processes += 1;
+        self.stopped += u32::from(stat.is_stopped);
     }
 }
 
@@ -164,9 +167,10 @@ mod tests {
         let line = |state: char| {
             format!("7 (a) b (c)) {state} 3 7 7 0 -1 4194560 100 0 0 0 5 6 7 8 20 0 1 0 100 4096 250 1844674")
         };
-        let stat = Stat { is_alive: true, parent: 3, ticks: 26, pages: 250 };
+        let stat = Stat { is_alive: true, is_stopped: false, parent: 3, ticks: 26, pages: 250 };
         assert_eq!(parse_stat(line('S').as_bytes()), Some(stat));
         assert_eq!(parse_stat(line('Z').as_bytes()), Some(Stat { is_alive: false, ..stat }));
+        assert_eq!(parse_stat(line('T').as_bytes()), Some(Stat { is_stopped: true, ..stat }));
         assert_eq!(parse_stat(b"7 (a) S 1"), None);
         assert_eq!(parse_stat(b""), None);
     }

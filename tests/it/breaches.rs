@@ -110,9 +110,67 @@ fn the_sessions_cpu_time_is_counted_over_all_that_runs_in_it() {
     let hit = stage.hit.clone();
     stage.client.until_shown(&hit, "only the shell is left", |shown| shown["processes"] == 1);
     assert_eq!(stage.client.run(&stage.other.clone(), "echo well").output(), "well\n");
+    let events = stage.client.ok("events_poll", json!({"types": ["command"], "sessionId": hit}));
+    let last = events["events"].as_array().and_then(|events| events.last()).expect("an event");
+    assert_eq!((&last["new"], &last["reason"]), (&json!("ended"), &json!("cpu_limit")), "{events}");
+    // Whatever runs there would be ended, and all who look are told what helps.
+    let health = stage.client.ok("health_check", json!({"sessionId": hit}));
+    let call = format!("error_recover {{\"sessionId\":\"{hit}\",\"strategy\":\"restart\"}}");
+    assert_eq!(health["issues"][0]["recommendation"], call.as_str(), "{health}");
+    let diagnosed = stage.client.ok("diagnose", json!({"sessionId": hit}));
+    let findings = diagnosed["findings"].as_array().expect("findings");
+    let finding = findings.iter().find(|finding| finding["type"] == "cpu_time_spent");
+    assert_eq!(finding.expect("the finding")["value"], 1000, "{diagnosed}");
+    let calls = diagnosed["recommendations"].as_array().expect("recommendations");
+    let arguments = json!({"sessionId": hit, "strategy": "restart"});
+    let is_call = |call: &&Value| call["tool"] == "error_recover" && call["arguments"] == arguments;
+    assert_eq!(calls.iter().filter(is_call).count(), 1, "{diagnosed}");
     // A fresh shell has all of its time before it.
-    stage.client.ok("session_reset", json!({"sessionId": hit}));
+    let recovered = stage.client.ok("error_recover", json!({"sessionId": hit}));
+    assert_eq!((&recovered["recovered"], &recovered["strategy"]), (&json!(true), &json!("restart")));
+    assert_eq!(recovered["category"], "cpu_limit", "{recovered}");
+    assert_eq!(
+        stage.client.ok("health_check", json!({"sessionId": hit}))["components"]["sessions"],
+        "healthy"
+    );
     stage.all_live();
+}
+
+/// It opens as many as it may, and waits for a line without another one.
+#[test]
+fn who_reaches_the_limit_of_open_files_is_told_so_and_not_ended() {
+    let mut stage = Stage::with(json!({}));
+    let all = "for i in $(seq 3 39); do eval \"exec $i</dev/null\"; done; read line; exit $line";
+    for (exit, reason) in [("3", json!("file_limit")), ("0", Value::Null)] {
+        let command = stage.client.ok(
+            "command_execute",
+            json!({"sessionId": stage.hit, "command": format!("bash -c '{all}'"), "background": true,
+                "resourceLimits": {"maxOpenFiles": 40}}),
+        );
+        let command = command["commandId"].as_str().expect("a command").to_owned();
+        until("it is told", || {
+            let told = stage.client.ok("events_poll", json!({"types": ["limit"], "sessionId": stage.hit}));
+            let is_told = |event: &Value| {
+                event["commandId"] == command.as_str()
+                    && event["limit"] == "maxOpenFiles"
+                    && event["measured"] == 40
+            };
+            told["events"].as_array().is_some_and(|events| events.iter().any(is_told))
+        });
+        stage.client.ok("session_input", json!({"sessionId": stage.hit, "text": exit, "enter": true}));
+        let ended = stage.client.ended(&command);
+        assert_eq!((ended.exit(), &ended.structured["reason"]), (exit.parse().ok(), &reason), "{ended:?}");
+    }
+    stage.all_live();
+}
+
+#[test]
+fn a_session_that_is_told_to_exit_is_not_brought_back() {
+    let mut stage = Stage::with(json!({"recovery": {}}));
+    let hit = stage.hit.clone();
+    stage.client.start_command(&hit, "exit 0");
+    let shown = stage.client.until_status(&hit, "completed");
+    assert!(shown.get("recoveries").is_none(), "{shown}");
 }
 
 #[test]
@@ -247,6 +305,35 @@ fn a_stopped_shell_is_seen_until_it_goes_on() {
     stage.client.until_shown(&hit, "going on", |shown| shown["stopped"].is_null());
     stage.until_logged("the shell goes on");
     stage.all_live();
+    kill_process(shell, Signal::STOP).expect("the shell lives");
+    stage.client.until_shown(&hit, "stopped", |shown| shown["stopped"] == true);
+    let recovered = stage.client.ok("error_recover", json!({"sessionId": hit, "strategy": "interrupt"}));
+    assert_eq!(recovered["recovered"], true, "{recovered}");
+    assert_eq!(stage.shell(), shell, "the shell is the same");
+    stage.all_live();
+}
+
+#[test]
+fn a_job_that_is_suspended_is_found_with_what_lets_it_go_on() {
+    let mut stage = Stage::with(json!({}));
+    let hit = stage.hit.clone();
+    let mark = marker();
+    stage.client.start_command(&hit, &format!("sleep {mark}"));
+    until("it runs", || processes_with(&mark).len() == 1);
+    stage.client.ok("session_input", json!({"sessionId": hit, "keys": ["ctrl-z"]}));
+    stage.client.until_status(&hit, "idle");
+    let mut diagnosed = Value::Null;
+    until("it is seen", || {
+        diagnosed = stage.client.ok("diagnose", json!({"sessionId": hit}));
+        diagnosed["findings"].to_string().contains("suspended")
+    });
+    let calls = diagnosed["recommendations"].as_array().expect("recommendations");
+    let call = calls.iter().find(|call| call["arguments"]["command"] == "bg").expect("a call");
+    stage.client.ok(call["tool"].as_str().expect("a tool"), call["arguments"].clone());
+    until("it goes on", || {
+        !stage.client.ok("diagnose", json!({"sessionId": hit}))["findings"].to_string().contains("suspended")
+    });
+    stage.all_live();
 }
 
 #[test]
@@ -292,6 +379,9 @@ fn a_monitor_does_what_it_was_told_when_its_session_is_critical() {
         let reason = if on_critical == "interrupt" { "cancelled" } else { "session_lost" };
         assert_eq!(ended.structured["reason"], reason, "{on_critical}: {ended:?}");
         stage.client.until_status(&hit, status);
+        if on_critical != "close" {
+            stage.until_logged(&format!("by its monitor, strategy {on_critical}"));
+        }
         assert_eq!(stage.client.run(&stage.other.clone(), "echo well").output(), "well\n");
     }
     let mut stage = watchful(json!({"monitor": {"intervalMs": "1s", "onCritical": "restart"}}));
@@ -312,7 +402,9 @@ fn a_health_check_tells_what_is_wrong_and_what_all_costs() {
     assert_eq!(detailed["components"]["sessions"], "healthy", "{detailed}");
     assert_eq!(detailed["components"]["tasks"], "healthy", "{detailed}");
     let details = &detailed["details"];
-    for figure in ["uptime", "memoryUsage", "storeSize", "diskFree", "lastActivity"] {
+    for figure in
+        ["machineCpu", "machineMemory", "uptime", "memoryUsage", "storeSize", "diskFree", "lastActivity"]
+    {
         assert!(!details[figure].is_null(), "{figure}: {detailed}");
     }
     assert_eq!((&details["liveSessions"], &details["messageQueue"]), (&json!(2), &json!(0)), "{detailed}");

@@ -98,7 +98,7 @@ pub const FAULTS: &[Fault] = &[
         stage.limited(bomb, json!({"maxProcesses": 60}))
     }),
     fault("no space for the store and the output log, then space again", Stage::disk_full),
-    fault("PTY EOF: exec true", |stage| stage.until_recovering(|stage| drop(stage.start("exec true")))),
+    fault("PTY EOF: exec false", |stage| stage.until_recovering(|stage| drop(stage.start("exec false")))),
     fault("PTY EOF: exit 3", |stage| stage.until_recovering(|stage| drop(stage.start("exit 3")))),
     fault("PTY EOF: Ctrl-D at the prompt", |stage| {
         stage.until_recovering(|stage| {

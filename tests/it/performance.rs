@@ -55,6 +55,18 @@ fn a_session_is_measured_with_all_that_it_started() {
 }
 
 #[test]
+fn what_condensing_saves_is_counted_for_each_session() {
+    let mut client = Client::start();
+    let (read, unread) = (client.clean("/bin/bash"), client.clean("/bin/bash"));
+    client.run(&read, "for i in $(seq 3000); do echo line $i of a long and dull output; done");
+    client.ok("session_output", json!({"sessionId": read, "condense": "auto"}));
+    let report = client.ok("performance_monitor", json!({}));
+    let saved = |session: &str| of(&report, session)["metrics"]["tokenSavingsPercentage"].as_f64();
+    assert!(saved(&read).is_some_and(|saved| saved > 50.0 && saved <= 100.0), "{report}");
+    assert_eq!(saved(&unread), None, "{report}");
+}
+
+#[test]
 fn history_goes_on_after_a_restart_with_a_gap() {
     let state = Scratch::new("history");
     let mut client = quick(&state);

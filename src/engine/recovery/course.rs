@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::backoff::pause;
 use super::strategy::{self, Move};
-use super::{Course, Stage, category};
+use super::{Course, Origin, Stage, category};
 use crate::clock::{Moment, Now};
 use crate::engine::deadline::Deadline;
 use crate::engine::request::CloseMode;
@@ -23,8 +23,8 @@ impl Engine {
     /// Begins a recovery with its first move.
     pub(super) fn begin(&mut self, now: Now, id: &SessionId, course: Course, first: Move, step: &mut Step) {
         let why = course.report.category.map_or("asked for", FailureCategory::as_str);
-        let who = if course.is_automatic { "automatic" } else { "by hand" };
-        let reason = format!("{who}, strategy {}, because of: {why}", course.asked.as_str());
+        let (who, strategy) = (course.origin.as_str(), course.asked.as_str());
+        let reason = format!("{who}, strategy {strategy}, because of: {why}");
         let Some(entry) = self.sessions.get_mut(id) else { return };
         entry.recovery.course = Some(course);
         self.decide(now, id, &reason, step);
@@ -44,7 +44,9 @@ impl Engine {
                 self.start_next(now, id, step);
             }
             Move::GiveUp => {
-                let is_at_prompt = self.session(id).is_some_and(|session| session.status == Status::Idle);
+                let is_at_prompt = self
+                    .session(id)
+                    .is_some_and(|session| session.status == Status::Idle && !session.cpu_time_spent);
                 let why = if is_at_prompt {
                     "not tried again: what failed would fail again until somebody changes something"
                 } else {
@@ -79,7 +81,7 @@ impl Engine {
         entry.session.retry_count += 1;
         let Some(course) = &mut entry.recovery.course else { return };
         course.report.attempts += 1;
-        entry.recovery.streak += u32::from(course.is_automatic);
+        entry.recovery.streak += u32::from(course.origin != Origin::Caller);
         step.sessions.insert(id.clone());
     }
 
@@ -135,7 +137,7 @@ impl Engine {
         let has_worker = entry.has_worker;
         // Nobody asked, and the shell of the attempt before is gone again.
         let is_repeated =
-            course.is_automatic && course.report.attempts > 0 && course.report.actions.is_empty();
+            course.origin != Origin::Caller && course.report.attempts > 0 && course.report.actions.is_empty();
         entry.restart = false;
         course.stage = Stage::Ending { has_failed: false };
         self.set_status(now, id, Status::Recovering, step);

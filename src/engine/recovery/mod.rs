@@ -9,6 +9,7 @@ mod backoff;
 mod category;
 mod circuit;
 mod course;
+mod monitor;
 mod strategy;
 mod takeover;
 
@@ -42,8 +43,6 @@ pub(super) struct Recovery {
     timer: Option<TimerKey>,
     /// What its death took with it: what ran first. Until its recovery, or its next command.
     lost: Vec<NewCommand>,
-    /// The command that it was created for.
-    first_command: Option<CommandId>,
 }
 
 /// A recovery under way.
@@ -52,8 +51,7 @@ struct Course {
     report: RecoveryReport,
     asked: RecoveryStrategy,
     policy: RecoveryPolicy,
-    /// Whether nobody asked for it.
-    is_automatic: bool,
+    origin: Origin,
     requeues: bool,
     /// When it is given up whatever it is doing.
     until: Moment,
@@ -64,6 +62,42 @@ struct Course {
     stage: Stage,
     /// The circuit that its end tells.
     key: Option<Key>,
+}
+
+/// Who wanted a recovery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// A caller, now.
+    Caller,
+    /// The session's `recovery`.
+    Policy,
+    /// The session's `monitor`.
+    Monitor,
+}
+
+impl Origin {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Caller => "by hand",
+            Self::Policy => "automatic",
+            Self::Monitor => "by its monitor",
+        }
+    }
+}
+
+impl Course {
+    /// What somebody gets who asks for a recovery while this one goes on.
+    fn joined(&self, wanted: RecoveryStrategy) -> Result<RecoveryReport> {
+        if wanted == RecoveryStrategy::Auto || wanted == self.asked {
+            return Ok(self.report.clone());
+        }
+        let (session, who, asked) = (&self.report.session, self.origin.as_str(), self.asked.as_str());
+        Err(Error::new(
+            ErrorCode::SessionBusy,
+            format!("session {session} is being recovered already, {who}, by strategy {asked}"),
+        )
+        .with_hint("wait for that with strategy auto, and ask again if it fails"))
+    }
 }
 
 /// Where the move at hand stands.
@@ -81,12 +115,6 @@ enum Stage {
     Starting,
 }
 
-impl Recovery {
-    pub(super) fn of_created(first_command: Option<CommandId>) -> Self {
-        Self { first_command, ..Self::default() }
-    }
-}
-
 impl Engine {
     /// Begins what a caller asks for, or joins what is under way already.
     pub(super) fn recover(
@@ -102,7 +130,7 @@ impl Engine {
             return Err(ended(session));
         }
         if let Some(course) = &entry.recovery.course {
-            return Ok(course.report.clone());
+            return course.joined(request.strategy);
         }
         if !entry.has_worker {
             self.check_room()?;
@@ -132,7 +160,7 @@ impl Engine {
         if is_busy_program && matches!(first, Move::Interrupt | Move::Terminate) {
             first = Move::Restart;
         }
-        let course = self.course(now, &id, policy, category, false);
+        let course = self.course(now, &id, policy, category, Origin::Caller);
         self.begin(now, &id, Course { requeues: request.requeue, ..course }, first, step);
         self.recovery(&id).ok_or_else(unknown)
     }
@@ -150,27 +178,25 @@ impl Engine {
         }
         let Some(entry) = self.sessions.get(id) else { return false };
         let Some(policy) = entry.session.recovery else { return false };
-        let last = entry.session.last_command.clone();
-        let is_wished = exit == Exit::Code(0)
-            && (entry.session.dialect == Dialect::Plain
-                || (last.is_some() && last == entry.recovery.first_command));
-        if is_wished {
+        let last = entry.session.last_command.as_ref().and_then(|id| self.command(id));
+        // An order that ends the shell in order, `exit` above all. A Ctrl-D at the prompt may be an accident.
+        let is_ordered = last.is_some_and(|command| command.ending == Some(Ending::ShellExited(0)));
+        if exit == Exit::Code(0) && (entry.session.dialect == Dialect::Plain || is_ordered) {
             return false;
         }
         // A limit that was passed is the cause, whatever signal it came to in the end.
-        let of_command = last
-            .as_ref()
-            .and_then(|id| self.command(id))
-            .filter(|command| command.ended_at == Some(now.wall) && command.reason.is_some());
+        let of_command =
+            last.filter(|command| command.ended_at == Some(now.wall) && command.reason.is_some());
         let category = of_command.and_then(category::of_command).unwrap_or_else(|| category::of_exit(exit));
-        self.recover_unasked(now, id, policy, category, Standing::Gone, step)
+        self.recover_unasked(now, id, policy, category, Origin::Policy, Standing::Gone, step)
     }
 
     /// The running command outlived its timeout, and its session is to be recovered from that.
     pub(super) fn recover_from_timeout(&mut self, now: Now, id: &SessionId, step: &mut Step) {
         let Some(policy) = self.session(id).and_then(|session| session.recovery) else { return };
         if self.course_mut(id).is_none() {
-            self.recover_unasked(now, id, policy, FailureCategory::Timeout, Standing::Busy, step);
+            let category = FailureCategory::Timeout;
+            self.recover_unasked(now, id, policy, category, Origin::Policy, Standing::Busy, step);
         }
     }
 
@@ -185,17 +211,20 @@ impl Engine {
         } else if let Some(policy) = entry.session.recovery
             && entry.recovery.course.is_none()
         {
-            self.recover_unasked(now, id, policy, FailureCategory::Hang, Standing::Stopped, step);
+            let category = FailureCategory::Hang;
+            self.recover_unasked(now, id, policy, category, Origin::Policy, Standing::Stopped, step);
         }
     }
 
     /// Begins a recovery that nobody asked for, unless it was tried often enough, or its circuit is open.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one decision, named at each call")]
     fn recover_unasked(
         &mut self,
         now: Now,
         id: &SessionId,
         policy: RecoveryPolicy,
         category: FailureCategory,
+        origin: Origin,
         standing: Standing,
         step: &mut Step,
     ) -> bool {
@@ -229,7 +258,7 @@ impl Engine {
                 return false;
             }
         }
-        let mut course = self.course(now, id, policy, Some(category), true);
+        let mut course = self.course(now, id, policy, Some(category), origin);
         course.key = key;
         course.report.attempts = streak;
         self.begin(now, id, course, first, step);
@@ -264,6 +293,7 @@ impl Engine {
         };
         match entry.session.status {
             _ if is_stopped => Standing::Stopped,
+            _ if entry.session.cpu_time_spent => Standing::Spent,
             Status::Idle => Standing::AtPrompt,
             Status::Active | Status::Timeout => Standing::Busy,
             Status::Initializing | Status::Recovering => Standing::Starting,
@@ -284,6 +314,7 @@ impl Engine {
         match standing {
             Standing::Stopped | Standing::Starting => Some(FailureCategory::Hang),
             Standing::AtPrompt => of_last,
+            Standing::Spent => Some(FailureCategory::CpuLimit),
             Standing::Busy => of_last.or(Some(FailureCategory::Hang)),
             Standing::Gone => {
                 let before = entry.recovery.last.as_ref().and_then(|report| report.category);
@@ -302,7 +333,7 @@ impl Engine {
         id: &SessionId,
         policy: RecoveryPolicy,
         category: Option<FailureCategory>,
-        is_automatic: bool,
+        origin: Origin,
     ) -> Course {
         Course {
             report: RecoveryReport {
@@ -316,7 +347,7 @@ impl Engine {
             },
             asked: policy.strategy,
             policy,
-            is_automatic,
+            origin,
             requeues: false,
             until: now.moment.after(self.defaults.recovery.timeout),
             was: self.session(id).map_or(Status::Error, |session| session.status),

@@ -11,6 +11,8 @@ pub(super) enum Standing {
     Starting,
     /// A signal holds its shell.
     Stopped,
+    /// It may not use any more processor time, whatever runs in it.
+    Spent,
     /// Something runs.
     Busy,
     /// It waits for a command.
@@ -62,14 +64,16 @@ pub(super) fn first(
     match (strategy, standing) {
         (Failover, _) => Move::TakeOver,
         (Reset, _) => Move::Reset,
-        (Restart, _) | (Auto | Graceful, Standing::Gone | Standing::Starting) => Move::Restart,
+        (Restart, _) | (Auto | Graceful, Standing::Gone | Standing::Starting | Standing::Spent) => {
+            Move::Restart
+        }
         (Auto | Graceful | Interrupt, Standing::Stopped) => Move::Resume,
         (Auto | Interrupt, Standing::Busy) => Move::Interrupt,
         (Graceful, Standing::Busy) => Move::Terminate,
         // What runs there is no hang: only what ran is in question.
         (Auto, Standing::AtPrompt) if category.is_some_and(FailureCategory::is_hopeless) => Move::GiveUp,
         (Auto | Graceful | Interrupt, Standing::AtPrompt) => Move::Nothing,
-        (Interrupt, Standing::Gone | Standing::Starting) => Move::GiveUp,
+        (Interrupt, Standing::Gone | Standing::Starting | Standing::Spent) => Move::GiveUp,
     }
 }
 
@@ -103,6 +107,7 @@ mod tests {
             (Some(CommandNotFound), Gone, Move::Restart),
             (Some(Hang), Starting, Move::Restart),
             (Some(Hang), Stopped, Move::Resume),
+            (Some(CpuLimit), Spent, Move::Restart),
             (Some(Timeout), Busy, Move::Interrupt),
             (Some(MemoryLimit), Busy, Move::Interrupt),
             (Some(CpuLimit), Busy, Move::Interrupt),

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::Key;
 use super::strategy::Move;
+use super::{Key, Origin};
 use crate::clock::{Moment, Now};
 use crate::engine::request::{CloseMode, NewCommand};
 use crate::engine::{Engine, Step};
@@ -106,7 +106,7 @@ impl Engine {
         let Some(to) = self.sibling(id) else {
             let why = "no idle session with the same capabilities, template or pool can take over";
             self.act(now, id, why.to_owned(), step);
-            if self.course_mut(id).is_some_and(|course| course.is_automatic) {
+            if self.course_mut(id).is_some_and(|course| course.origin != Origin::Caller) {
                 self.make(now, id, Move::Restart, step);
             } else {
                 self.over(now, id, false, step);
@@ -205,7 +205,7 @@ impl Engine {
             return;
         }
         let category = self.category_now(id, None, super::Standing::Gone);
-        let course = super::Course { key, ..self.course(now, id, policy, category, true) };
+        let course = super::Course { key, ..self.course(now, id, policy, category, Origin::Policy) };
         self.begin(now, id, course, Move::Restart, step);
     }
 

@@ -261,7 +261,7 @@ fn what_a_worker_sees_of_a_command_is_shown() {
     assert_eq!((record.awaiting_input.as_ref(), record.output_to), (None, Some(90)));
     assert_eq!((record.ended_at, record.duration_us), (Some(play.now().wall), Some(1_000)));
     assert_eq!(play.session(&id).working_directory, PathBuf::from("/here"));
-    let ended = EventKind::CommandEnded { command, exit_code: Some(0) };
+    let ended = EventKind::CommandEnded { command, exit_code: Some(0), reason: None };
     assert_eq!(play.events(), [&ended]);
 }
 

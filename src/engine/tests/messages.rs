@@ -13,18 +13,19 @@ use crate::engine::{BusReply, RestoredBus};
 use crate::error::ErrorCode;
 use crate::id::MessageId;
 use crate::limits;
-use crate::model::{Address, Agent, Message, Priority};
+use crate::model::{Address, Agent, Delivery, Event, EventType, Message, Priority};
 
 /// An engine with what a store would have of its agents and messages.
 struct Post {
     play: Play,
     agents: BTreeMap<String, Agent>,
     messages: Vec<(Message, Vec<String>)>,
+    events: Vec<Event>,
 }
 
 impl Post {
     fn new() -> Self {
-        Self { play: Play::new(), agents: BTreeMap::new(), messages: Vec::new() }
+        Self { play: Play::new(), agents: BTreeMap::new(), messages: Vec::new(), events: Vec::new() }
     }
 
     fn bus(&mut self, request: BusRequest) -> Result<BusReply> {
@@ -54,6 +55,7 @@ impl Post {
                     }
                     self.messages.retain(|(_, receivers)| !receivers.is_empty());
                 }
+                Record::Event(event) => self.events.push(event),
                 _ => {}
             }
         }
@@ -201,6 +203,31 @@ fn an_agent_has_one_live_session_and_its_messages_outlive_it() {
     assert_eq!(post.send(name("a"), None, None).expect("sends").receivers, ["a"]);
     let again = post.register("a", &[], &[]).expect("its session has ended");
     assert_eq!(again.waiting, 2);
+}
+
+#[test]
+fn what_becomes_of_messages_is_told_in_events() {
+    let mut post = Post::new();
+    post.register("a", &[], &[]).expect("registers");
+    post.register("b", &[], &[]).expect("registers");
+    let session = post.play.engine.agent("b").expect("is there").agent.session;
+    let ids = [(); 2].map(|()| post.send(name("b"), None, None).expect("sends").id);
+    post.receive("b", &ids, 1).expect("receives");
+    post.send(name("b"), None, Some(Duration::from_secs(1))).expect("sends");
+    post.wait(Duration::from_secs(1));
+    let told: Vec<Event> = post.events.drain(..).filter(|event| event.is(EventType::Message)).collect();
+    let sent = |message: &MessageId| EventKind::MessageSent {
+        message: message.clone(),
+        from: "a".to_owned(),
+        message_type: "note".to_owned(),
+        receivers: 1,
+    };
+    let over = |count, delivery| EventKind::MessagesOver { agent: "b".to_owned(), count, delivery };
+    assert_eq!(told.len(), 5, "{told:?}");
+    let kinds: Vec<&EventKind> = told[..3].iter().map(|event| &event.kind).collect();
+    assert_eq!(kinds, [&sent(&ids[0]), &sent(&ids[1]), &over(2, Delivery::Acknowledged)]);
+    assert_eq!(told[4].kind, over(1, Delivery::Expired));
+    assert!([2, 4].iter().all(|at: &usize| told[*at].session.as_ref() == Some(&session)), "of its session");
 }
 
 #[test]

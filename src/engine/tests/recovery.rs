@@ -1,9 +1,11 @@
 //! Recoveries: by hand, without being asked, and when they are left alone.
 
 use super::*;
+use crate::engine::health::{Component, Finding, Health, STALE};
 use crate::engine::report::RecoveryReport;
 use crate::error::ErrorCode;
-use crate::model::CircuitState;
+use crate::limits;
+use crate::model::{Breach, CircuitState, Limit, Monitor, Offender, OnCritical};
 
 #[test]
 fn a_shell_that_dies_is_followed_by_another() {
@@ -66,7 +68,15 @@ fn an_exit_that_was_wished_for_is_none_to_recover_from() {
          prompt => idle
          run a  => run a, active, a: running
          begun a =>
-         gone 0 => spawn 2, recovering, a: shell exited 0",
+         gone 0 => completed, a: shell exited 0",
+    );
+    check(
+        "create recover=auto => spawn 1, initializing
+         prompt => idle
+         run a  => run a, active, a: running
+         begun a =>
+         ended a 0 => idle, a: exited 0
+         gone 0 => spawn 2, recovering",
     );
     check(
         "create plain recover=auto => spawn 1, initializing
@@ -328,4 +338,109 @@ fn a_command_line_that_kills_one_shell_after_the_other_is_left_alone_for_a_while
         play.event(&id, WorkerEventKind::Prompt { directory: None });
         assert_eq!(state(&play).state, CircuitState::Closed);
     }
+}
+
+#[test]
+fn a_recovery_under_way_is_joined_only_by_who_wants_the_same() {
+    let mut play = Play::new();
+    let id = play.idle(NewSession::default());
+    let command = play.run(&id, "a");
+    play.event(&id, WorkerEventKind::Begun { command });
+    recover(&mut play, &id, RecoveryStrategy::Interrupt, false);
+    for strategy in [RecoveryStrategy::Interrupt, RecoveryStrategy::Auto] {
+        let joined = recover(&mut play, &id, strategy, false);
+        assert_eq!(
+            (joined.strategy, joined.recovered, joined.attempts),
+            (RecoveryStrategy::Interrupt, None, 1)
+        );
+    }
+    let request = RecoveryRequest {
+        selector: id.to_string(),
+        strategy: RecoveryStrategy::Reset,
+        max_retries: None,
+        retry_delay: None,
+        requeue: false,
+        evidence: Evidence::default(),
+    };
+    let refused = play.request(Request::Recover(request)).expect_err("another is under way");
+    assert_eq!(refused.code, ErrorCode::SessionBusy);
+    assert!(refused.message.ends_with("by hand, by strategy interrupt"), "{refused}");
+}
+
+#[test]
+fn a_session_without_processor_time_gets_a_fresh_shell() {
+    let mut play = Play::new();
+    let id = play.idle(NewSession::default());
+    let command = play.run(&id, "a");
+    play.event(&id, WorkerEventKind::Begun { command: command.clone() });
+    let breach = Breach { limit: Limit::CpuTime, measured: 9, allowed: 5, by: Offender::Session };
+    play.event(&id, WorkerEventKind::LimitPassed { command: Some(command.clone()), breach });
+    play.end(&id, &command, 130);
+    assert!(play.session(&id).cpu_time_spent);
+    let report = recover(&mut play, &id, RecoveryStrategy::Interrupt, false);
+    assert_eq!(report.recovered, Some(false), "{report:?}");
+    let report = recover(&mut play, &id, RecoveryStrategy::Auto, false);
+    assert_eq!((report.recovered, report.category), (None, Some(FailureCategory::CpuLimit)));
+    play.gone(&id, Exit::Signal(9));
+    play.event(&id, WorkerEventKind::Prompt { directory: None });
+    let report = play.engine.recovery(&id).expect("a report");
+    assert_eq!((report.recovered, report.strategy), (Some(true), RecoveryStrategy::Restart));
+    assert!(!play.session(&id).cpu_time_spent);
+}
+
+/// A look finds the session critical.
+fn critical(play: &mut Play, id: &SessionId) {
+    let finding = Finding {
+        component: Component::Sessions,
+        kind: STALE,
+        health: Health::Critical,
+        message: "it is stale".to_owned(),
+        session: Some(id.clone()),
+        recommendation: String::new(),
+    };
+    let mut step = Step::default();
+    play.engine.health_changed(play.now(), &[finding], &[], &mut step);
+    play.take(step);
+}
+
+#[test]
+fn a_monitor_restarts_its_session_as_often_as_attempts_are_allowed_and_anew_once_that_lasted() {
+    let mut play = Play::new();
+    let monitor = Some(Monitor { interval_ms: None, on_critical: OnCritical::Restart });
+    let id = play.idle(NewSession { monitor, ..NewSession::default() });
+    let restart = |play: &mut Play| {
+        critical(play, &id);
+        let told = play.decisions().join("; ");
+        if play.session(&id).status != Status::Recovering {
+            return told;
+        }
+        play.gone(&id, Exit::Signal(9));
+        let [Effect { kind: EffectKind::Spawn(spawn), .. }] = &play.effects[..] else {
+            panic!("{:?}", play.effects)
+        };
+        assert!(spawn.takes_exports, "a restart keeps what a reset does not");
+        play.event(&id, WorkerEventKind::Prompt { directory: None });
+        told
+    };
+    for _ in 0..RecoverySettings::DEFAULT.retries {
+        assert!(restart(&mut play).contains("by its monitor, strategy restart"));
+    }
+    assert!(restart(&mut play).contains("3 attempts in a row did not last"));
+    assert_eq!(play.session(&id).status, Status::Idle);
+    play.wait(limits::RECOVERED_AFTER);
+    assert!(restart(&mut play).contains("by its monitor"), "it was well for a while");
+}
+
+#[test]
+fn a_monitor_that_interrupts_lets_a_stopped_shell_go_on() {
+    let mut play = Play::new();
+    let monitor = Some(Monitor { interval_ms: None, on_critical: OnCritical::Interrupt });
+    let id = play.idle(NewSession { monitor, ..NewSession::default() });
+    critical(&mut play, &id);
+    assert_eq!(play.effects.len(), 0, "nothing runs");
+    play.event(&id, WorkerEventKind::Stopped(true));
+    critical(&mut play, &id);
+    assert_eq!(play.effects.iter().map(|effect| &effect.kind).collect::<Vec<_>>(), [&EffectKind::Resume]);
+    play.event(&id, WorkerEventKind::Stopped(false));
+    assert_eq!((play.session(&id).status, play.session(&id).stopped), (Status::Idle, false));
 }

@@ -92,7 +92,7 @@ pub(in crate::mcp) struct Limits {
     max_cpu_time: Option<Milliseconds>,
     #[schemars(range(min = 1))]
     max_processes: Option<u32>,
-    /// In one process
+    /// In one process; reaching it is told by a limit event if it lasts
     #[schemars(range(min = limits::LEAST_OPEN_FILES))]
     max_open_files: Option<u32>,
 }

@@ -36,6 +36,8 @@ pub(super) enum Kind {
     SessionError,
     /// A signal holds the shell.
     Stopped,
+    /// It may not use any more processor time.
+    CpuTimeSpent,
     /// A command runs on after its timeout.
     TimedOut,
     /// A command runs, silent and idle.
@@ -48,6 +50,8 @@ pub(super) enum Kind {
     Failed(Category),
     /// The shell has not shown a prompt yet.
     Starting,
+    /// A signal holds what was started in it.
+    Suspended,
     HighMemory,
     HighCpu,
     /// A command runs, and nothing is wrong with it so far.
@@ -72,6 +76,8 @@ impl Kind {
         match self {
             Self::SessionError => "session_error",
             Self::Stopped => "stopped",
+            Self::CpuTimeSpent => "cpu_time_spent",
+            Self::Suspended => "suspended",
             Self::TimedOut | Self::Ended(Reason::Timeout) => "timeout",
             Self::Stale => "stale",
             Self::AwaitingInput => "awaiting_input",
@@ -92,11 +98,12 @@ impl Kind {
     /// What of a session it is about.
     pub(super) fn component(self) -> &'static str {
         match self {
-            Self::SessionError | Self::Stopped | Self::Starting => "session",
+            Self::SessionError | Self::Stopped | Self::CpuTimeSpent | Self::Starting => "session",
             Self::HighMemory | Self::HighCpu => "resources",
             Self::TimedOut
             | Self::Stale
             | Self::AwaitingInput
+            | Self::Suspended
             | Self::Ended(_)
             | Self::Failed(_)
             | Self::Running => "command",
@@ -279,6 +286,15 @@ pub(super) fn of_session(
     if session.stopped {
         let message = "a signal stopped the shell: nothing happens in it until it goes on";
         found.push(Finding::new(Kind::Stopped, message));
+    }
+    if session.cpu_time_spent {
+        let allowed = session.bounds().limits.cpu_ms;
+        let message = "the session has used up its maxCpuTime: whatever runs in it is ended at once";
+        found.push(Finding { value: allowed.map(Value::from), ..Finding::new(Kind::CpuTimeSpent, message) });
+    }
+    if let Some(usage) = usage.filter(|usage| usage.stopped > 0 && !session.stopped) {
+        let message = format!("processes of it that a signal has stopped: {}", usage.stopped);
+        found.push(Finding { value: Some(usage.stopped.into()), ..Finding::new(Kind::Suspended, message) });
     }
     if let Some(command) = &observed.last_command {
         of_command(&mut found, observed, command, usage, now, stale_after);

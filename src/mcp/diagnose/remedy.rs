@@ -51,6 +51,13 @@ pub(super) fn remedies(finding: &Finding, place: &Place<'_>) -> Vec<Remedy> {
         Kind::Stopped => {
             vec![on_session(place, "let it go on, or start its shell again", "error_recover", json!({}))]
         }
+        Kind::CpuTimeSpent => vec![on_session(
+            place,
+            "give it a fresh shell, which may use as much again",
+            "error_recover",
+            json!({"strategy": "restart"}),
+        )],
+        Kind::Suspended => suspended(place),
         Kind::TimedOut | Kind::Stale => vec![
             on_session(place, "see what it shows", "session_output", json!({"mode": "screen"})),
             on_session(
@@ -145,6 +152,11 @@ fn of_failure(category: Category, told: Option<&Diagnosis>, place: &Place<'_>) -
             "show which server and which keys are used",
             "git remote -v; git config --get-all credential.helper; ssh-add -l".to_owned(),
         )],
+        Category::ConnectionLost => vec![again(
+            place,
+            "run it again, up to three times more",
+            |_| json!({"retries": {"max": 3, "delay": 5_000}, "background": true}),
+        )],
         Category::RateLimit => vec![again(
             place,
             "run it again, more and more slowly",
@@ -203,6 +215,23 @@ fn of_failure(category: Category, told: Option<&Diagnosis>, place: &Place<'_>) -
         | Category::TestFailure
         | Category::Unknown => vec![troubles(place)],
     }
+}
+
+/// What was suspended goes on: in the background of a shell at its prompt, else where it is.
+fn suspended(place: &Place<'_>) -> Vec<Option<Remedy>> {
+    if place.session.is_none() || place.session != place.shell {
+        let signal = json!({"signal": "SIGCONT"});
+        return vec![on_session(place, "let it go on", "command_signal", signal)];
+    }
+    vec![
+        on_session(place, "list the suspended jobs", "command_execute", json!({"command": "jobs -l"})),
+        on_session(
+            place,
+            "let the last of them go on in the background",
+            "command_execute",
+            json!({"command": "bg"}),
+        ),
+    ]
 }
 
 /// What can be typed into a prompt.

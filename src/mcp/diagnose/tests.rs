@@ -202,7 +202,7 @@ const STALE: Duration = Duration::from_secs(300);
 
 fn seen(observed: &Observation, cpu: f64, output: Option<&str>, problem: &str, at: i64) -> Vec<&'static str> {
     let over = Duration::from_millis(u64::try_from(at).unwrap());
-    let usage = Usage { cpu, over, memory: 200 << 20, processes: 2 };
+    let usage = Usage { cpu, over, memory: 200 << 20, processes: 2, stopped: 0 };
     let found = of_session(observed, Some(usage), output, Asked::of(problem), Timestamp(at), STALE);
     found.iter().map(|finding| finding.kind.as_str()).collect()
 }
@@ -220,6 +220,8 @@ fn a_session_is_seen_as_it_is() {
     assert_eq!(seen(&running, 95.0, None, "high load", 5_000), ["high_cpu", "running"]);
     let stopped = observed(|session, _| session.stopped = true);
     assert_eq!(seen(&stopped, 0.0, None, "", 20_000), ["stopped", "running"]);
+    let spent = observed(|session, _| session.cpu_time_spent = true);
+    assert_eq!(seen(&spent, 0.0, None, "", 20_000), ["cpu_time_spent", "running"]);
     let asking = observed(|_, command| command.awaiting_input = Some("Password: ".to_owned()));
     assert_eq!(seen(&asking, 0.0, None, "", 900_000), ["awaiting_input"]);
     let late = observed(|session, command| {
@@ -239,6 +241,19 @@ fn a_session_is_seen_as_it_is() {
         command.state = CommandState::Queued;
     });
     assert_eq!(seen(&starting, 0.0, None, "", 5), ["starting"]);
+}
+
+#[test]
+fn suspended_jobs_are_told_unless_the_shell_itself_is_stopped() {
+    let kinds = |observed: &Observation| {
+        let usage = Usage { processes: 3, stopped: 1, ..Usage::default() };
+        let found = of_session(observed, Some(usage), None, Asked::default(), Timestamp(5), STALE);
+        found.into_iter().map(|finding| (finding.kind.as_str(), finding.value)).collect::<Vec<_>>()
+    };
+    let idle = ended("sleep 9", 148);
+    assert_eq!(kinds(&idle), [("suspended", Some(json!(1)))]);
+    let stopped = observed(|session, _| session.stopped = true);
+    assert!(kinds(&stopped).iter().all(|(kind, _)| *kind != "suspended"));
 }
 
 fn ended(text: &str, exit: i32) -> Observation {
@@ -271,6 +286,9 @@ fn a_problem_is_a_message_or_words() {
     };
     assert_eq!(types("npm error code ERESOLVE"), ["version_mismatch"]);
     assert_eq!(types("connection refused"), ["connection_refused"]);
+    assert_eq!(types("Connection reset by peer"), ["connection_lost"]);
+    assert_eq!(types("curl: (56) Recv failure: Connection reset by peer"), ["connection_lost"]);
+    assert_eq!(types("command not found: foo"), ["command_not_found"]);
     assert_eq!(types("I get a merge conflict"), ["merge_conflict"]);
     assert_eq!(types("the disk full again"), ["disk_full"]);
     assert_eq!(types("it is slow"), [""; 0]);

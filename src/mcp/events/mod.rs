@@ -7,7 +7,7 @@ use std::fmt::Write;
 use crate::model::{Event, EventKind, EventType};
 
 /// The types of events, as callers name them.
-pub(in crate::mcp) fn type_words() -> [&'static str; 15] {
+pub(in crate::mcp) fn type_words() -> [&'static str; 16] {
     EventType::ALL.map(EventType::as_str)
 }
 
@@ -17,10 +17,11 @@ pub(in crate::mcp) fn text(event: &Event) -> String {
         EventKind::Started { pid } => format!("shell started, pid {pid}"),
         EventKind::Status { old, new } => format!("{} → {}", old.as_str(), new.as_str()),
         EventKind::CommandStarted { command } => format!("{command} started"),
-        EventKind::CommandEnded { command, exit_code: Some(code) } => {
-            format!("{command} ended with exit code {code}")
+        EventKind::CommandEnded { command, exit_code, reason } => {
+            let code = exit_code.map_or_else(String::new, |code| format!(" with exit code {code}"));
+            let reason = reason.map_or_else(String::new, |reason| format!(" ({})", reason.as_str()));
+            format!("{command} ended{code}{reason}")
         }
-        EventKind::CommandEnded { command, exit_code: None } => format!("{command} ended"),
         EventKind::TimedOut { command } => format!("{command} outlived its timeout"),
         EventKind::Signal { signal, target } => format!("{signal} sent to {target}"),
         EventKind::Input { bytes, secret: false } => format!("{bytes} bytes typed"),
@@ -44,6 +45,12 @@ pub(in crate::mcp) fn text(event: &Event) -> String {
         }
         EventKind::RunEnded { completed, failed } => {
             format!("{} over: {completed} completed, {failed} failed", named(event.run.as_ref()))
+        }
+        EventKind::MessageSent { message, from, message_type, receivers } => {
+            format!("{message} ({message_type}) sent by {from}, receivers: {receivers}")
+        }
+        EventKind::MessagesOver { agent, count, delivery } => {
+            format!("messages of {agent} {}: {count}", delivery.as_str())
         }
     }
 }

@@ -72,7 +72,7 @@ struct Components {
     store: &'static str,
 }
 
-/// Of the session that was asked about, or of the server; the last six of the server in any case.
+/// Of the session that was asked about, or of the server; the last seven of the server in any case.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Details {
@@ -91,6 +91,9 @@ struct Details {
     live_sessions: usize,
     queued_tasks: usize,
     running_tasks: usize,
+    /// Percent of all processors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    machine_cpu: Option<f64>,
     /// Percent.
     #[serde(skip_serializing_if = "Option::is_none")]
     machine_memory: Option<f64>,
@@ -156,6 +159,7 @@ fn details(report: &HealthReport) -> Details {
         live_sessions: report.live,
         queued_tasks: snapshot.tasks.queued,
         running_tasks: snapshot.tasks.running,
+        machine_cpu: snapshot.machine.and_then(|machine| machine.cpu).map(rounded),
         machine_memory: snapshot.machine.map(|machine| rounded(machine.memory)),
         store_size: megabytes(snapshot.store.bytes),
         disk_free: snapshot.store.space.map(|(free, _)| megabytes(free)),

@@ -95,14 +95,20 @@ struct Failures {
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Figures {
-    avg_cpu: f64,
-    max_cpu: f64,
-    p95_cpu: f64,
-    avg_memory: f64,
-    max_memory: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    avg_cpu: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_cpu: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p95_cpu: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    avg_memory: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_memory: Option<f64>,
     /// Of cpu.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("enum" = ["increasing", "decreasing", "stable"]))]
-    trend: &'static str,
+    trend: Option<&'static str>,
 }
 
 async fn history(call: &Call, arguments: Arguments) -> Result<Answer> {
@@ -150,13 +156,15 @@ fn report(history: &History, arguments: &Arguments) -> Report {
             errors: failures.collect(),
         }
     });
-    let summary = history.summary.map(|summary| Figures {
-        avg_cpu: rounded(summary.avg_cpu),
-        max_cpu: rounded(summary.max_cpu),
-        p95_cpu: rounded(summary.p95_cpu),
-        avg_memory: rounded(summary.avg_memory),
-        max_memory: rounded(summary.max_memory),
-        trend: summary.trend.as_str(),
+    let of = |metric, figure| wants(metric).then(|| rounded(figure));
+    let is_summed = wants(Metric::Cpu) || wants(Metric::Memory);
+    let summary = history.summary.filter(|_| is_summed).map(|summary| Figures {
+        avg_cpu: of(Metric::Cpu, summary.avg_cpu),
+        max_cpu: of(Metric::Cpu, summary.max_cpu),
+        p95_cpu: of(Metric::Cpu, summary.p95_cpu),
+        avg_memory: of(Metric::Memory, summary.avg_memory),
+        max_memory: of(Metric::Memory, summary.max_memory),
+        trend: wants(Metric::Cpu).then(|| summary.trend.as_str()),
     });
     let resolution = u64::try_from(history.step.as_millis()).unwrap_or(u64::MAX);
     Report { data_points: points.collect(), summary, resolution }
@@ -164,17 +172,15 @@ fn report(history: &History, arguments: &Arguments) -> Report {
 
 fn table(report: &Report) -> String {
     let mut text = format!("{} points, one for {}", report.data_points.len(), spoken(report.resolution));
-    if let Some(summary) = &report.summary {
-        let _ = write!(
-            text,
-            "; cpu {} % on average, {} % at most, 95 in 100 below {} %, {}; memory {} on average, {} at most",
-            summary.avg_cpu,
-            summary.max_cpu,
-            summary.p95_cpu,
-            summary.trend,
-            summary.avg_memory,
-            summary.max_memory
-        );
+    if let Some(Figures { avg_cpu: Some(average), max_cpu: Some(most), p95_cpu: Some(p95), trend, .. }) =
+        &report.summary
+    {
+        let trend = trend.unwrap_or_default();
+        let _ =
+            write!(text, "; cpu {average} % on average, {most} % at most, 95 in 100 below {p95} %, {trend}");
+    }
+    if let Some(Figures { avg_memory: Some(average), max_memory: Some(most), .. }) = &report.summary {
+        let _ = write!(text, "; memory {average} on average, {most} at most");
     }
     for point in &report.data_points {
         let _ = write!(text, "\n{}", point.timestamp);

@@ -99,7 +99,7 @@ struct Overall {
 struct Disk {
     #[serde(skip_serializing_if = "Option::is_none")]
     root: Option<Filesystem>,
-    /// Where the server keeps its state.
+    /// Where the server keeps its state, if that is another.
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<Filesystem>,
     /// kB a second.
@@ -155,6 +155,9 @@ struct Metrics {
     error_rate: f64,
     throughput: f64,
     commands_executed: u64,
+    /// By condensing, of what was condensed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_savings_percentage: Option<f64>,
 }
 
 /// Which figures to show.
@@ -220,10 +223,11 @@ fn overall(measured: &Measurement, shown: &Shown) -> Overall {
     let filesystem = |space: Option<Space>| {
         space.map(|space| Filesystem { used_percent: rounded(space.used()), free_mb: megabytes(space.free) })
     };
+    let root = measured.space.0;
     let rates = machine.and_then(|machine| machine.disk);
     let disk = Disk {
-        root: filesystem(measured.space.0),
-        state: filesystem(measured.space.1),
+        root: filesystem(root),
+        state: filesystem(measured.space.1.filter(|state| !root.is_some_and(|root| root.is_of(state)))),
         read: rates.map(|(read, _)| kilobytes(read)),
         written: rates.map(|(_, written)| kilobytes(written)),
     };
@@ -263,6 +267,7 @@ fn item(session: &Session, measured: &Measurement, shown: &Shown) -> Item {
             error_rate: error_rate(session),
             throughput: rounded(f64::from(ended.commands) * 60.0 / measured.span.as_secs_f64()),
             commands_executed: session.commands_executed,
+            token_savings_percentage: measured.savings.get(&session.id).copied().map(rounded),
         },
     }
 }
@@ -328,6 +333,9 @@ fn table(report: &Report) -> String {
             "  {} commands, {} a minute, {} % failed",
             metrics.commands_executed, metrics.throughput, metrics.error_rate
         );
+        if let Some(saved) = metrics.token_savings_percentage {
+            let _ = write!(text, ", {saved} % of tokens saved");
+        }
     }
     if report.omitted > 0 {
         let _ = write!(text, "\n({} sessions left out: name one by sessionId)", report.omitted);

@@ -19,7 +19,8 @@ pub(crate) const TOOL: Tool = Tool {
     title: "Register a webhook",
     description: "From now on posts events as JSON {webhookId, events} to an http(s) url, each body signed in the header \
         X-Shellherd-Signature: sha256=HMAC with secret (one is made and returned when none is given). events are types as \
-        in events_poll, default all. What fails is tried up to 5 times.",
+        in events_poll, default all. What fails for the moment (no connection, 408, 429, \
+        5xx) is tried up to 5 times.",
     effect: Effect::Tells,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Registered>,

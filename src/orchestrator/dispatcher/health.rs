@@ -17,7 +17,7 @@ use crate::model::{Session, Status};
 use crate::orchestrator::census::Trees;
 use crate::orchestrator::health::{HealthReport, Load};
 use crate::pty;
-use crate::sample::{self, CpuMeter, Machine, TreeUsage};
+use crate::sample::{self, CpuMeter, Pulse, TreeUsage};
 
 /// The server itself among the trees whose CPU is metered; slots are small numbers.
 const SERVER: u64 = u64::MAX;
@@ -31,7 +31,7 @@ const TICK_MS: u128 = 10;
 pub(super) struct HealthWatch {
     /// When the next one is due.
     pub(super) at: Option<Moment>,
-    machine: Option<Machine>,
+    pulse: Option<Pulse>,
     meter: CpuMeter,
     silences: HashMap<SessionId, Silence>,
     findings: Vec<Finding>,
@@ -48,6 +48,13 @@ struct Silence {
     cpu_ms: u64,
     looked_at: Moment,
     since: Moment,
+}
+
+impl HealthWatch {
+    /// The server starts: what is asked for first has a time that it can tell of.
+    pub(super) fn begin(now: Moment) -> Self {
+        Self { pulse: Pulse::new(now), ..Self::default() }
+    }
 }
 
 impl Silence {
@@ -169,10 +176,7 @@ impl Dispatcher {
     }
 
     fn snapshot(&mut self, now: Now, trees: &Trees) -> Snapshot {
-        if self.health.machine.is_none() {
-            self.health.machine = Machine::new();
-        }
-        let machine = self.health.machine.as_mut().map(Machine::usage);
+        let machine = self.health.pulse.as_mut().map(|pulse| pulse.look(now.moment));
         let known: Vec<SessionId> = self
             .engine
             .sessions()
@@ -193,6 +197,7 @@ impl Dispatcher {
         Snapshot {
             sessions,
             tasks: self.engine.open_tasks(),
+            busiest_run: self.engine.busiest_run(),
             machine: machine.map(|(cpu, memory)| MachineSight { cpu, memory }),
             store: self.store_sight(),
             waiting_inputs: (capacity - self.events.capacity(), capacity),
@@ -223,6 +228,7 @@ impl Dispatcher {
             status: session.status,
             end_reason: session.end_reason.clone(),
             stopped: session.stopped,
+            cpu_time_spent: session.cpu_time_spent,
             running,
             queued: self.engine.queued(id),
             commands: (session.commands_executed, session.commands_failed),

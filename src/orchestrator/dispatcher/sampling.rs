@@ -1,5 +1,6 @@
 //! When it is noted what the sessions use: at a steady pace while there are any.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ pub(in crate::orchestrator) struct Ground {
     /// The sessions that have a shell.
     pub(in crate::orchestrator) subjects: Vec<Subject>,
     pub(in crate::orchestrator) recorder: Arc<Recorder>,
+    /// Percent of the tokens that condensing saved, of each session whose output was condensed.
+    pub(in crate::orchestrator) savings: HashMap<SessionId, f64>,
 }
 
 impl Dispatcher {
@@ -35,7 +38,7 @@ impl Dispatcher {
         if self.round.as_ref().is_some_and(|round| !round.is_finished()) {
             return;
         }
-        let Ground { census, subjects, recorder } = self.ground();
+        let Ground { census, subjects, recorder, .. } = self.ground();
         let Some(census) = census.filter(|_| !subjects.is_empty()) else {
             self.sample_at = None;
             self.sampled_at = None;
@@ -57,6 +60,11 @@ impl Dispatcher {
             census: self.host.as_ref().map(|host| Arc::clone(host.census())),
             subjects: self.subjects(&sessions),
             recorder: Arc::clone(&self.recorder),
+            savings: self
+                .live
+                .iter()
+                .filter_map(|(id, live)| Some((id.clone(), live.output.savings()?)))
+                .collect(),
         }
     }
 }

@@ -63,7 +63,7 @@ impl Running {
             self.stream.add_secret(value.as_bytes());
         }
         let confined = command.confined.then(|| self.confine());
-        self.limit_command(now, command.limits);
+        self.limit_command(now, command.limits).await;
         self.stream.expect_echo(&line, &command.text);
         self.keyboard.send(&line, &self.terminal);
         self.current = Some(Current {

@@ -10,10 +10,10 @@ use super::closing::KILL_TIME;
 use super::{Prompt, Running};
 use crate::clock::{self, Moment};
 use crate::engine::WorkerEventKind;
-use crate::id::CommandId;
+use crate::id::{CommandId, SessionId};
 use crate::limits;
 use crate::model::{Bounds, Breach, Dialect, Limit, Offender, ResourceLimits};
-use crate::pty::{FileBound, Signal};
+use crate::pty::{FileBound, Signal, Slot};
 use crate::sample::{self, TreeUsage};
 
 /// What limits hold against, and what has been seen so far.
@@ -40,6 +40,25 @@ struct CommandLimits {
     /// What the shell took before.
     shell_bytes: u64,
     files: Option<FileBound>,
+}
+
+impl CommandLimits {
+    /// What there is before the command begins, with what the kernel holds set. It blocks.
+    fn begin(limits: ResourceLimits, slot: &Slot, session: &SessionId) -> Self {
+        let pids = slot.pids();
+        if limits.memory_bytes.is_some()
+            && let Err(error) = slot.offer_to_oom_killer()
+        {
+            warn!(%session, %error, "the kernel does not hold a bound");
+        }
+        Self {
+            limits,
+            shell_bytes: sample::tree(&slot.shell_pids()).memory_bytes,
+            cpu_ms: sample::tree(&pids).cpu_ms,
+            others: pids.into_iter().collect(),
+            files: limits.open_files.and_then(|most| slot.bound_open_files_for_now(most)),
+        }
+    }
 }
 
 /// CPU time of a tree that never goes back, though a process takes its own along when nobody waits for it.
@@ -101,7 +120,7 @@ impl Usage {
     }
 }
 
-/// The first limit that is passed.
+/// The first limit that is passed, or for open files reached.
 fn passed(limits: &ResourceLimits, usage: Usage, by: Offender) -> Option<Breach> {
     let pairs = [
         (Limit::Processes, limits.processes.map(u64::from), usage.processes),
@@ -110,8 +129,9 @@ fn passed(limits: &ResourceLimits, usage: Usage, by: Offender) -> Option<Breach>
         (Limit::OpenFiles, limits.open_files.map(u64::from), usage.open_files),
     ];
     pairs.into_iter().find_map(|(limit, allowed, measured)| {
-        let allowed = allowed.filter(|allowed| measured > *allowed)?;
-        Some(Breach { limit, measured, allowed, by })
+        let breach = Breach { limit, measured, allowed: allowed?, by };
+        let is_reached = limit == Limit::OpenFiles && breach.measured == breach.allowed;
+        (breach.is_passed() || is_reached).then_some(breach)
     })
 }
 
@@ -141,6 +161,13 @@ impl Limits {
         self.reported
             .as_ref()
             .is_some_and(|(_, of)| current.is_none_or(|current| of.as_ref() == Some(current)))
+    }
+
+    /// Whether this breach is no news. To pass a limit is more than to have reached one.
+    fn knows(&self, breach: Breach, current: Option<&CommandId>) -> bool {
+        let is_worse =
+            self.reported.as_ref().is_some_and(|(known, _)| breach.is_passed() && !known.is_passed());
+        self.has_reported(current) && !is_worse
     }
 
     fn counts_files(&self) -> bool {
@@ -188,47 +215,53 @@ impl Limits {
 
 impl Running {
     /// Bounds that the kernel holds are set at once; others are looked at from now on.
-    pub(super) fn bound(&mut self, bounds: Bounds) {
+    pub(super) async fn bound(&mut self, bounds: Bounds) {
         self.limits.session = bounds.limits;
-        let slot = &self.wiring.slot;
-        let files = bounds.limits.open_files.map_or(Ok(()), |most| slot.bound_open_files(most));
-        let memory = bounds.limits.memory_bytes.map_or(Ok(()), |_| slot.offer_to_oom_killer());
-        let niceness = bounds.niceness.map_or(Ok(()), |niceness| slot.set_niceness(niceness));
-        let processors = bounds.processors.map_or(Ok(()), |most| slot.bound_processors(most));
-        let sizes = bounds.file_bytes.map_or(Ok(()), |most| slot.bound_file_size(most));
-        for (what, done) in [
-            ("maxOpenFiles", files),
-            ("maxMemory", memory),
-            ("cpu-priority", niceness),
-            ("cpu", processors),
-            ("disk", sizes),
-        ] {
-            if let Err(error) = done {
-                warn!(session = %self.wiring.session, %error, what, "the kernel does not hold a bound");
+        if bounds == Bounds::default() {
+            return;
+        }
+        let slot = Arc::clone(&self.wiring.slot);
+        let session = self.wiring.session.clone();
+        let held = tokio::task::spawn_blocking(move || {
+            let files = bounds.limits.open_files.map_or(Ok(()), |most| slot.bound_open_files(most));
+            let memory = bounds.limits.memory_bytes.map_or(Ok(()), |_| slot.offer_to_oom_killer());
+            let niceness = bounds.niceness.map_or(Ok(()), |niceness| slot.set_niceness(niceness));
+            let processors = bounds.processors.map_or(Ok(()), |most| slot.bound_processors(most));
+            let sizes = bounds.file_bytes.map_or(Ok(()), |most| slot.bound_file_size(most));
+            for (what, done) in [
+                ("maxOpenFiles", files),
+                ("maxMemory", memory),
+                ("cpu-priority", niceness),
+                ("cpu", processors),
+                ("disk", sizes),
+            ] {
+                if let Err(error) = done {
+                    warn!(%session, %error, what, "the kernel does not hold a bound");
+                }
             }
+        });
+        if held.await.is_err() {
+            warn!(session = %self.wiring.session, "the kernel was not told of the bounds");
         }
         self.limits.look_soon(clock::now().moment);
     }
 
     /// A command is handed over: what it may use is counted from here.
-    pub(super) fn limit_command(&mut self, now: Moment, limits: ResourceLimits) {
+    pub(super) async fn limit_command(&mut self, now: Moment, limits: ResourceLimits) {
         self.limits.command = None;
         if !limits.is_none() {
-            let slot = &self.wiring.slot;
-            let pids = slot.pids();
-            let cpu_ms = self.limits.spent.total_ms(sample::tree(&pids).cpu_ms);
-            if limits.memory_bytes.is_some()
-                && let Err(error) = slot.offer_to_oom_killer()
-            {
-                warn!(session = %self.wiring.session, %error, "the kernel does not hold a bound");
+            let slot = Arc::clone(&self.wiring.slot);
+            let session = self.wiring.session.clone();
+            let found = tokio::task::spawn_blocking(move || CommandLimits::begin(limits, &slot, &session));
+            match found.await {
+                Ok(mut command) => {
+                    command.cpu_ms = self.limits.spent.total_ms(command.cpu_ms);
+                    self.limits.command = Some(command);
+                }
+                Err(error) => {
+                    warn!(session = %self.wiring.session, %error, "the limits of a command do not hold");
+                }
             }
-            self.limits.command = Some(CommandLimits {
-                limits,
-                shell_bytes: sample::tree(&slot.shell_pids()).memory_bytes,
-                others: pids.into_iter().collect(),
-                cpu_ms,
-                files: limits.open_files.and_then(|most| slot.bound_open_files_for_now(most)),
-            });
         }
         self.limits.look_soon(now);
     }
@@ -254,7 +287,7 @@ impl Running {
         }
         let (breach, is_alone) = self.look_at_limits().await;
         let current = self.current.as_ref().map(|current| current.command.clone());
-        let is_news = !self.limits.has_reported(current.as_ref());
+        let is_news = breach.is_some_and(|breach| !self.limits.knows(breach, current.as_ref()));
         self.limits.next =
             (self.is_working() || !is_alone).then(|| clock::now().moment.after(self.limits.pause()));
         self.limits.reported = breach.map(|breach| {
@@ -318,7 +351,7 @@ impl Running {
         self.limits.reported = None;
         let now = clock::now().moment;
         self.limits.look_soon(now);
-        let Some(breach) = breach.filter(|_| is_known) else { return };
+        let Some(breach) = breach.filter(|breach| is_known && breach.is_passed()) else { return };
         let spared = self.spared(breach);
         let slot = Arc::clone(&self.wiring.slot);
         let deadline = now.after(KILL_TIME);
@@ -363,6 +396,10 @@ mod tests {
             "what it left running is its own"
         );
         assert!(!limits.has_reported(Some(&b)));
+        let reached = Breach { limit: Limit::OpenFiles, measured: 1, allowed: 1, by: Offender::Session };
+        assert!(limits.knows(reached, Some(&a)) && !limits.knows(reached, Some(&b)));
+        limits.reported = Some((reached, Some(a.clone())));
+        assert!(limits.knows(reached, Some(&a)) && !limits.knows(breach, Some(&a)));
         limits.reported = Some((breach, None));
         assert!(limits.has_reported(None) && !limits.has_reported(Some(&b)));
     }
@@ -379,7 +416,9 @@ mod tests {
             let usage = Usage { processes, memory_bytes, cpu_ms, open_files };
             passed(&limits, usage, Offender::Session).map(|breach| breach.limit)
         };
-        assert_eq!(which(10, 10, 2, 10), None);
+        assert_eq!(which(10, 10, 2, 9), None);
+        // The kernel lets nobody open more.
+        assert_eq!(which(10, 10, 2, 10), Some(Limit::OpenFiles));
         assert_eq!(which(11, 11, 2, 10), Some(Limit::Memory));
         assert_eq!(which(10, 11, 2, 10), Some(Limit::CpuTime));
         assert_eq!(which(10, 10, 3, 10), Some(Limit::Processes));
@@ -391,7 +430,7 @@ mod tests {
     /// A shell with pid 1, another process of the session from before, and what the command started.
     #[test]
     fn a_command_is_held_to_its_own_and_the_session_to_all() {
-        let uses = |memory_bytes| (TreeUsage { cpu_ms: 0, memory_bytes, processes: 1 }, 0);
+        let uses = |memory_bytes| (TreeUsage { memory_bytes, processes: 1, ..TreeUsage::default() }, 0);
         let sight = Sight::from([(1, uses(10)), (2, uses(100)), (3, uses(30))]);
         let limit = |bytes| ResourceLimits { memory_bytes: Some(bytes), ..Default::default() };
         let mut limits = Limits::default();

@@ -29,6 +29,7 @@ pub enum Category {
     Tls,
     NetworkUnreachable,
     ConnectionRefused,
+    ConnectionLost,
     GitAuth,
     RateLimit,
     Authentication,
@@ -52,7 +53,7 @@ pub enum Category {
 
 impl Category {
     /// Every category.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::NoSpaceInotify,
         Self::DiskFull,
         Self::TooManyOpenFiles,
@@ -62,6 +63,7 @@ impl Category {
         Self::Tls,
         Self::NetworkUnreachable,
         Self::ConnectionRefused,
+        Self::ConnectionLost,
         Self::GitAuth,
         Self::RateLimit,
         Self::Authentication,
@@ -105,6 +107,7 @@ impl Category {
             Self::Tls => ("tls", "no trusted TLS connection could be made"),
             Self::NetworkUnreachable => ("network_unreachable", "there is no route to the address"),
             Self::ConnectionRefused => ("connection_refused", "nothing listens where it connects to"),
+            Self::ConnectionLost => ("connection_lost", "the other side ended the connection"),
             Self::GitAuth => ("git_auth", "the git server did not accept, or did not get, credentials"),
             Self::RateLimit => ("rate_limit", "the other side wants fewer requests"),
             Self::Authentication => {

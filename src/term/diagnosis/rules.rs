@@ -38,8 +38,8 @@ const fn missing(ecosystem: Ecosystem, pattern: &'static str) -> Rule {
 }
 
 use Category::{
-    Authentication, CommandNotFound, CompileError, ConnectionRefused, DiskFull, Dns, GitAuth, Killed,
-    LockHeld, MergeConflict, MissingDependency, MissingFile, MissingModule, NetworkUnreachable,
+    Authentication, CommandNotFound, CompileError, ConnectionLost, ConnectionRefused, DiskFull, Dns, GitAuth,
+    Killed, LockHeld, MergeConflict, MissingDependency, MissingFile, MissingModule, NetworkUnreachable,
     NoSpaceInotify, OutOfMemory, PermissionDenied, PortInUse, RateLimit, Segfault, SyntaxError, TestFailure,
     Timeout, Tls, TooManyOpenFiles, Unknown, VersionMismatch,
 };
@@ -116,6 +116,10 @@ pub(super) const RULES: &[Rule] = &[
         r"\bconnect(?:ion to)? ECONNREFUSED (?P<what>\S+)|\bFailed to connect to (?P<what2>\S+ port \d+).*: Connection refused|\bdial tcp (?P<what3>\S+): connect: connection refused",
     ),
     cause(ConnectionRefused, r"(?i)(?:: |\] |\()connection refused(?:$|[:.,; )>\x22'])"),
+    symptom(
+        ConnectionLost,
+        r"(?i)(?:^|: |\] |\(|^read )connection reset by peer(?:$|[:.,; )\x22'])|\b(?:read|write|code:?) '?ECONNRESET\b|\bConnectionResetError\b|^Connection (?:closed|reset) by (?P<what>\S+) port \d+",
+    ),
     cause(
         ConnectionRefused,
         r"^(?:The connection to the server (?P<what>\S+) was refused|Cannot connect to the Docker daemon)|Can't connect to (?:local )?(?:MySQL|server)|\bactively refused it\b|: Connection refused$|\bkind: ConnectionRefused\b",
@@ -230,7 +234,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     cause(
         CommandNotFound,
-        r"(?:^|: )(?P<what>[^\s:]+): command not found$|^zsh:(?:\d+:)? command not found: (?P<what2>\S+)|^\S*sh: (?:\d+: )?(?P<what3>[^\s:]+): not found$|^fish: Unknown command:? '?(?P<what4>[^\s']+)|^\S+: \d+: (?P<what5>[^\s:]+): not found$",
+        r"(?:^|: )(?P<what>[^\s:]+): command not found$|(?:^|: )command not found: (?P<what2>\S+)$|^\S*sh: (?:\d+: )?(?P<what3>[^\s:]+): not found$|^fish: Unknown command:? '?(?P<what4>[^\s']+)|^\S+: \d+: (?P<what5>[^\s:]+): not found$",
     ),
     cause(
         CommandNotFound,
