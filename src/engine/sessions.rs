@@ -78,6 +78,7 @@ impl Engine {
             affinity: None,
             needs: Needs::default(),
             monitor: new.monitor,
+            auto_accept: new.auto_accept,
             stopped: false,
             command_timeout_ms: millis(new.command_timeout.unwrap_or(self.defaults.command_timeout)),
             idle_timeout_ms: new.idle_timeout.or(self.defaults.idle_timeout).map(millis),
@@ -290,6 +291,7 @@ impl Engine {
         let Some(entry) = self.sessions.get_mut(id) else { return };
         entry.session.last_activity = now.wall;
         entry.active_at = now.moment;
+        entry.consent.typed();
         step.sessions.insert(id.clone());
         self.note(now, id, kind, step);
     }
@@ -452,6 +454,7 @@ impl Engine {
             size: session.size,
             output_bytes: session.output_bytes,
             bounds: session.bounds(),
+            watches_prompts: session.auto_accept.enabled,
         };
         step.sessions.insert(id.clone());
         step.effect(id, EffectKind::Spawn(Box::new(spawn)));

@@ -6,7 +6,7 @@ use serde_json::Map;
 use uuid::Uuid;
 
 use super::{
-    Command, CommandState, Dialect, Needs, OnTimeout, Priority, Profile, ResourceLimits, Session,
+    AutoAccept, Command, CommandState, Dialect, Needs, OnTimeout, Priority, Profile, ResourceLimits, Session,
     SessionKind, Status, Task, TaskKind, TerminalSize,
 };
 use crate::clock::Timestamp;
@@ -36,6 +36,7 @@ pub(crate) fn session(name: &str) -> Session {
         exported: BTreeMap::new(),
         restored_from: None,
         monitor: None,
+        auto_accept: AutoAccept::default(),
         stopped: false,
         command_timeout_ms: 300_000,
         idle_timeout_ms: None,

@@ -154,6 +154,7 @@ fn like(session: &Session, heritage: Heritage) -> NewSession {
         constraints: session.constraints.clone(),
         limits: session.limits,
         monitor: session.monitor,
+        auto_accept: session.auto_accept.clone(),
         command_timeout: Some(Duration::from_millis(session.command_timeout_ms)),
         idle_timeout: session.idle_timeout_ms.map(Duration::from_millis),
         output_bytes: Some(session.output_bytes),
