@@ -21,8 +21,8 @@ pub(crate) const TOOL: Tool = Tool {
     name: "session_update",
     title: "Change a session",
     description: "Renames or changes a session: name, metadata (merged; null removes a key), capabilities, constraints, terminal \
-        size, environment (exported before the next command), or autoAccept, whose decisions are events of type decision. Of the statuses only completed and terminated can \
-        be set: they end the session.",
+        size, environment (exported before the next command) or autoAccept. Its decisions are events of type decision. \
+        Of the statuses only completed and terminated can be set: they end the session.",
     effect: Effect::Sets,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<SessionView>,
