@@ -127,6 +127,8 @@ impl Bench {
                 | EffectKind::EndOffenders { .. }
                 | EffectKind::Bound(_)
                 | EffectKind::Resize(_)
+                | EffectKind::WatchPrompts(_)
+                | EffectKind::Answer { .. }
                 | EffectKind::Close { .. }
                 | EffectKind::Forget
                 | EffectKind::Remove => {}

@@ -374,6 +374,17 @@ pub const CLOSE_GRACE: Duration = Duration::from_secs(30);
 pub const FORCE_GRACE: Duration = Duration::from_secs(1);
 /// How long the whole server may take to go down: clients kill it 400 ms after SIGTERM.
 pub const SHUTDOWN: Duration = Duration::from_millis(300);
+/// Output and input must be this quiet before a question of a program is answered.
+pub const PROMPT_SETTLE: Duration = Duration::from_millis(250);
+/// How long after a caller typed something the next question is left to the caller: keys may follow.
+pub const CALLER_TYPES: Duration = Duration::from_secs(2);
+/// Answers that a session is given in a minute. A person gives fewer; more of them run in a circle.
+pub const ANSWERS_A_MINUTE: usize = 30;
+/// How often in a row the same question is answered: a program that asks again did not take the answer.
+pub const SAME_ANSWERS: u32 = 3;
+/// Files that a session protects, each a glob of at most [`NAME_BYTES`]: every name in a question is matched
+/// with each.
+pub const PROTECTED_PATTERNS: usize = 64;
 /// How long after the inline end mark a prompt is awaited before the next command is typed anyway.
 pub const PROMPT_WAIT: Duration = Duration::from_millis(250);
 /// Output must be this quiet before a running command is suspected to wait for input.

@@ -39,6 +39,15 @@ pub enum EffectKind {
     },
     /// Let what runs in the session use this much from now on.
     Bound(Bounds),
+    /// Tell of questions that programs ask, or no longer.
+    WatchPrompts(bool),
+    /// Type this, if nothing was printed behind the cursor `at` and nothing typed.
+    Answer {
+        /// What to type.
+        keys: &'static str,
+        /// Where the output stood when the question was seen.
+        at: u64,
+    },
     /// Give the terminal another size.
     Resize(TerminalSize),
     /// End the shell and everything that it started.
@@ -83,6 +92,8 @@ pub struct Spawn {
     pub output_bytes: u64,
     /// What all that runs in it may use.
     pub bounds: Bounds,
+    /// Whether questions that programs ask are told of.
+    pub watches_prompts: bool,
 }
 
 /// What a worker needs to run a command.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::TimerKey;
+use super::consent::Consent;
 use super::recovery::Recovery;
 use super::schedule::TaskKey;
 use crate::clock::{Moment, Now};
@@ -43,6 +44,7 @@ pub(super) struct Entry {
     /// Which of all placements of tasks was the last in it; none is 0.
     pub(super) turn: u64,
     pub(super) recovery: Recovery,
+    pub(super) consent: Consent,
 }
 
 impl Entry {
@@ -68,6 +70,7 @@ impl Entry {
             active_at: now.moment,
             timer: None,
             recovery: Recovery::default(),
+            consent: Consent::default(),
             affinity_timer: None,
             limit_timer: None,
             turn: 0,

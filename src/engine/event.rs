@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use super::consent::Asked;
 use crate::id::{CommandId, SessionId};
 use crate::model::{Breach, FailureCategory};
 
@@ -84,6 +85,10 @@ pub enum WorkerEventKind {
         /// Its unfinished last line.
         line: Option<String>,
     },
+    /// A program waits for a yes or a no.
+    Asks(Box<Asked>),
+    /// An answer came too late to be typed.
+    AnswerWithheld,
     /// The command ended; its output ends at the event's cursor.
     Ended {
         /// Which one.

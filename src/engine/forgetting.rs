@@ -1,10 +1,10 @@
 //! What is known of sessions that have ended, and for how long: the oldest go when there are too many,
 //! and all go some time after their end.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::time::Duration;
 
-use super::{Deadline, EffectKind, Engine, Step, oldest};
+use super::{Deadline, EffectKind, Engine, Step};
 use crate::clock::Now;
 use crate::error::{Error, Result};
 use crate::id::SessionId;
@@ -86,4 +86,10 @@ impl Engine {
         }
         self.watch_ended(now);
     }
+}
+
+/// Takes out the oldest of more than `most`, unless it is `kept`.
+fn oldest<T: Ord>(ended: &mut VecDeque<T>, most: usize, kept: &BTreeSet<T>) -> Option<T> {
+    let is_due = ended.len() > most && ended.front().is_some_and(|id| !kept.contains(id));
+    is_due.then(|| ended.pop_front()).flatten()
 }

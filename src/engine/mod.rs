@@ -5,6 +5,7 @@ mod activity;
 mod affinity;
 mod bus;
 mod commands;
+pub mod consent;
 pub mod context;
 mod deadline;
 mod effect;
@@ -396,7 +397,13 @@ impl Engine {
                 self.activity(now, &session, EventKind::Signal { signal, target }, step);
             }
             WorkerEventKind::Begun { command } => self.begun(&command, cursor, step),
-            WorkerEventKind::Awaiting { command, line } => self.awaiting(&command, line, step),
+            WorkerEventKind::Awaiting { command, line } => {
+                // What the server answers waits for nobody.
+                let line = line.filter(|_| !entry.consent.answers_at(cursor));
+                self.awaiting(&command, line, step);
+            }
+            WorkerEventKind::Asks(asked) => self.asked(now, &session, &asked, step),
+            WorkerEventKind::AnswerWithheld => self.answer_withheld(now, &session, step),
             WorkerEventKind::Ended { command, status, from, duration_us, directory } => {
                 let end = commands::End { status, from, to: cursor, duration_us, directory };
                 self.ended(now, &command, &end, step);
@@ -508,10 +515,4 @@ impl Engine {
             self.deadlines.remove(&key);
         }
     }
-}
-
-/// Takes out the oldest of more than `most`, unless it is `kept`.
-fn oldest<T: Ord>(ended: &mut VecDeque<T>, most: usize, kept: &BTreeSet<T>) -> Option<T> {
-    let is_due = ended.len() > most && ended.front().is_some_and(|id| !kept.contains(id));
-    is_due.then(|| ended.pop_front()).flatten()
 }

@@ -10,9 +10,9 @@ use uuid::Uuid;
 
 use crate::id::{MessageId, SessionId};
 use crate::model::{
-    Address, AffinityStrategy, Dialect, FailureCategory, Monitor, Needs, OnFailure, OnTimeout, Priority,
-    Profile, RecoveryPolicy, RecoveryStrategy, ResourceLimits, Retries, RunResources, SessionKind, Status,
-    Strategy, Task, TerminalSize, WhenBusy,
+    Address, AffinityStrategy, AutoAccept, Dialect, FailureCategory, Monitor, Needs, OnFailure, OnTimeout,
+    Priority, Profile, RecoveryPolicy, RecoveryStrategy, ResourceLimits, Retries, RunResources, SessionKind,
+    Status, Strategy, Task, TerminalSize, WhenBusy,
 };
 
 /// A session to create. Absent settings take the server's defaults.
@@ -47,6 +47,8 @@ pub struct NewSession {
     pub needs: Needs,
     /// How its health is looked after.
     pub monitor: Option<Monitor>,
+    /// Which questions of its programs are answered.
+    pub auto_accept: AutoAccept,
     /// The timeout of commands that name none.
     pub command_timeout: Option<Duration>,
     /// Closed after this long without use.
@@ -155,6 +157,32 @@ pub struct SessionChange {
     pub env: BTreeMap<String, String>,
     /// Where its next shells start.
     pub directory: Option<PathBuf>,
+    /// Which questions of its programs are answered.
+    pub auto_accept: AutoAcceptChange,
+}
+
+/// A change of what is answered; `None` leaves a setting as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AutoAcceptChange {
+    /// Whether anything is.
+    pub enabled: Option<bool>,
+    /// The highest risk that is.
+    pub risk_threshold: Option<u8>,
+    /// Replaces the protected patterns.
+    pub protected_patterns: Option<Vec<String>>,
+}
+
+impl AutoAcceptChange {
+    /// The settings with this change.
+    pub fn applied_to(self, settings: &AutoAccept) -> AutoAccept {
+        AutoAccept {
+            enabled: self.enabled.unwrap_or(settings.enabled),
+            risk_threshold: self.risk_threshold.unwrap_or(settings.risk_threshold),
+            protected_patterns: self
+                .protected_patterns
+                .unwrap_or_else(|| settings.protected_patterns.clone()),
+        }
+    }
 }
 
 /// A command to run.

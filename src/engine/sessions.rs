@@ -81,6 +81,7 @@ impl Engine {
             affinity: None,
             needs: new.needs,
             monitor: new.monitor,
+            auto_accept: new.auto_accept,
             stopped: false,
             cpu_time_spent: false,
             command_timeout_ms: millis(new.command_timeout.unwrap_or(self.defaults.command_timeout)),
@@ -299,6 +300,7 @@ impl Engine {
         let Some(entry) = self.sessions.get_mut(id) else { return };
         entry.session.last_activity = now.wall;
         entry.active_at = now.moment;
+        entry.consent.typed();
         step.sessions.insert(id.clone());
         self.note(now, id, kind, step);
     }
@@ -465,6 +467,7 @@ impl Engine {
             size: session.size,
             output_bytes: session.output_bytes,
             bounds: session.bounds(),
+            watches_prompts: session.auto_accept.enabled,
         };
         step.sessions.insert(id.clone());
         step.effect(id, EffectKind::Spawn(Box::new(spawn)));

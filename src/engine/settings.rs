@@ -8,7 +8,7 @@ use super::{EffectKind, Engine, Step};
 use crate::clock::Now;
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits;
-use crate::model::{Session, Status, TerminalSize, merge, secret};
+use crate::model::{Session, SessionKind, Status, TerminalSize, merge, secret};
 
 impl Engine {
     pub(super) fn update_session(
@@ -30,6 +30,13 @@ impl Engine {
         let touches_terminal = change.rows.is_some() || change.cols.is_some() || !change.env.is_empty();
         if touches_terminal && !status.is_live() {
             return Err(ended(&entry.session));
+        }
+        if change.auto_accept.enabled == Some(true) && entry.session.kind == SessionKind::Observer {
+            return Err(Error::new(
+                ErrorCode::PermissionDenied,
+                format!("session {id} is an observer: nothing is typed into it"),
+            )
+            .with_hint("use a session of type worker"));
         }
         let added = change.env.keys().filter(|name| !entry.env.contains_key(*name)).count();
         if entry.env.len() + added > limits::ENV_ENTRIES {
@@ -66,6 +73,14 @@ impl Engine {
             if bounds != before {
                 step.effect(&id, EffectKind::Bound(bounds));
             }
+        }
+        let auto_accept = change.auto_accept.applied_to(&session.auto_accept);
+        if auto_accept != session.auto_accept {
+            // A question that is pending is decided anew.
+            if entry.has_worker {
+                step.effect(&id, EffectKind::WatchPrompts(auto_accept.enabled));
+            }
+            session.auto_accept = auto_accept;
         }
         if let Some(directory) = change.directory {
             session.created_directory = directory;

@@ -124,6 +124,7 @@ fn importance(event: &Event) -> LoggingLevel {
         EventKind::RunEnded { failed, .. } if *failed > 0 => LoggingLevel::Warning,
         EventKind::RunEnded { .. }
         | EventKind::Terminated { .. }
+        | EventKind::Prompt { .. }
         | EventKind::Status { new: Status::Error | Status::Timeout, .. } => LoggingLevel::Notice,
         EventKind::Status { .. }
         | EventKind::Started { .. }

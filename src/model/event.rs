@@ -111,6 +111,21 @@ pub enum EventKind {
         /// What and why.
         reason: String,
     },
+    /// A program in a session asked for a yes or a no, or for a secret, and `autoAccept` was on.
+    Prompt {
+        /// What it asked.
+        question: String,
+        /// How much a yes may harm, from 0 to 10.
+        risk: u8,
+        /// The rules that say so, the highest first.
+        rules: Vec<String>,
+        /// What is typed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        answer: Option<String>,
+        /// Why it is left to the caller, where nothing is typed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        left: Option<String>,
+    },
     /// An attempt at a task started or ended, or the task was over without one.
     Task {
         /// The status before.
@@ -355,7 +370,7 @@ impl Event {
             EventKind::Limit { .. } => EventType::Limit,
             EventKind::Recovery { .. } => EventType::Recovery,
             EventKind::Health { .. } => EventType::Health,
-            EventKind::Decision { .. } => EventType::Decision,
+            EventKind::Decision { .. } | EventKind::Prompt { .. } => EventType::Decision,
             EventKind::Task { .. } | EventKind::Tasks { .. } => EventType::Task,
             EventKind::RunEnded { .. } => EventType::Run,
             EventKind::MessageSent { .. } | EventKind::MessagesOver { .. } => EventType::Message,

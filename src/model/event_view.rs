@@ -36,6 +36,17 @@ pub struct EventView {
     pub placement: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// What a program asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub risk: Option<u8>,
+    /// Rules that the risk comes from, each with its score.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<String>,
+    /// What autoAccept typed; without one reason says why it is left to the caller.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -138,6 +149,9 @@ impl EventView {
                 Self { component: text(component), severity: text(severity), message: text(message), ..view }
             }
             EventKind::Decision { reason } => Self { reason: text(reason), ..view },
+            EventKind::Prompt { question, risk, rules, answer, left } => {
+                Self { prompt: text(question), risk: Some(risk), rules, answer, reason: left, ..view }
+            }
             EventKind::Task { old, new, reason, attempt, command, exit_code, placement } => Self {
                 old: Some(TaskStatus::as_str(old)),
                 new: Some(TaskStatus::as_str(new)),

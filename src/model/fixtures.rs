@@ -6,7 +6,7 @@ use serde_json::Map;
 use uuid::Uuid;
 
 use super::{
-    Command, CommandState, Dialect, Needs, OnTimeout, Priority, Profile, ResourceLimits, Session,
+    AutoAccept, Command, CommandState, Dialect, Needs, OnTimeout, Priority, Profile, ResourceLimits, Session,
     SessionKind, Status, Task, TaskKind, TerminalSize,
 };
 use crate::clock::Timestamp;
@@ -37,6 +37,7 @@ pub(crate) fn session(name: &str) -> Session {
         unset: std::collections::BTreeSet::new(),
         restored_from: None,
         monitor: None,
+        auto_accept: AutoAccept::default(),
         stopped: false,
         cpu_time_spent: false,
         command_timeout_ms: 300_000,

@@ -3,6 +3,7 @@
 pub mod affinity;
 pub mod agent;
 pub mod command;
+pub mod consent;
 pub mod constraint;
 pub mod context;
 pub mod event;
@@ -26,6 +27,7 @@ pub mod webhook;
 pub use affinity::{Affinity, AffinityStrategy};
 pub use agent::Agent;
 pub use command::{Command, CommandState, EndReason, Ending, OnTimeout, Retries, WhenBusy};
+pub use consent::AutoAccept;
 pub use context::{ContextMessage, ContextRole, ContextStrategy, ContextTotals, Kept};
 pub use event::{Delivery, Event, EventFilter, EventKind, EventType, Placement, PlacementRule};
 pub use event_view::EventView;

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::clock::Timestamp;
 use crate::id::{CommandId, SessionId};
-use crate::model::{Affinity, Bounds, RecoveryPolicy, ResourceLimits, constraint};
+use crate::model::{Affinity, AutoAccept, Bounds, RecoveryPolicy, ResourceLimits, constraint};
 
 /// What a session is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -258,6 +258,9 @@ pub struct Session {
     /// How its health is looked after when nobody asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub monitor: Option<Monitor>,
+    /// Which questions of its programs are answered for the caller.
+    #[serde(default, skip_serializing_if = "AutoAccept::is_unset")]
+    pub auto_accept: AutoAccept,
     /// Whether a signal holds its shell.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stopped: bool,

@@ -415,6 +415,8 @@ impl Dispatcher {
             EffectKind::Resume => self.order(&session, Order::Resume),
             EffectKind::EndOffenders { force } => self.order(&session, Order::EndOffenders { force }),
             EffectKind::Bound(bounds) => self.order(&session, Order::Bound(bounds)),
+            EffectKind::WatchPrompts(watches) => self.order(&session, Order::WatchPrompts(watches)),
+            EffectKind::Answer { keys, at } => self.order(&session, Order::Answer(keys, at)),
             EffectKind::Resize(size) => self.order(&session, Order::Resize(size)),
             EffectKind::Close { mode, grace } => {
                 if let Some(worker) = self.live.get(&session).and_then(|live| live.worker.as_ref()) {

@@ -156,6 +156,7 @@ fn like(session: &Session, heritage: Heritage) -> NewSession {
         limits: session.limits,
         needs: session.needs,
         monitor: session.monitor,
+        auto_accept: session.auto_accept.clone(),
         command_timeout: Some(Duration::from_millis(session.command_timeout_ms)),
         idle_timeout: session.idle_timeout_ms.map(Duration::from_millis),
         output_bytes: Some(session.output_bytes),

@@ -147,7 +147,7 @@ pub(super) async fn beside<T: Send + 'static>(
         .map_err(|error| Error::new(ErrorCode::Internal, format!("laying out the output failed: {error}")))
 }
 
-fn read_all(output: &Arc<Output>, from: u64, to: u64) -> Vec<u8> {
+pub(super) fn read_all(output: &Arc<Output>, from: u64, to: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut at = from;
     while at < to {

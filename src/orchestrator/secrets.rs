@@ -117,6 +117,9 @@ pub(super) fn told_event(mut event: Event, secrets: &Redactor) -> Event {
         EventKind::Error { message } | EventKind::Health { message, .. } => secrets.blot(message),
         EventKind::Recovery { outcome, .. } => secrets.blot(outcome),
         EventKind::Signal { signal: _, target } => secrets.blot(target),
+        EventKind::Prompt { question, rules, left, .. } => {
+            [question].into_iter().chain(rules).chain(left).for_each(|text| secrets.blot(text));
+        }
         EventKind::Started { .. }
         | EventKind::Status { .. }
         | EventKind::CommandStarted { .. }

@@ -1,6 +1,7 @@
 //! One task per shell: it owns the terminal, hands commands over when the shell is at its prompt,
 //! sees their ends, and reports. It decides nothing that the engine could.
 
+mod asking;
 mod closing;
 mod confining;
 mod environment;
@@ -8,6 +9,7 @@ mod handing;
 mod keyboard;
 mod limiting;
 mod looking;
+mod signalling;
 mod starting;
 
 use std::collections::BTreeMap;
@@ -39,6 +41,7 @@ use crate::model::{Bounds, Dialect, TerminalSize};
 use crate::pty::{self, Signal, Slot, Terminal, handover};
 use crate::term::marks::Mark;
 use crate::term::screen::QueryScanner;
+use asking::Asking;
 use closing::Closing;
 use confining::Confined;
 pub(super) use environment::{Exports, environment};
@@ -62,6 +65,10 @@ pub(super) enum Order {
     EndOffenders { force: bool },
     /// Let what runs use this much.
     Bound(Bounds),
+    /// Tell of questions, or no longer.
+    WatchPrompts(bool),
+    /// Type these keys if nothing was printed behind this cursor.
+    Answer(&'static str, u64),
     /// Another size.
     Resize(TerminalSize),
     /// Type this; answered with the cursor before it.
@@ -128,6 +135,8 @@ struct Running {
     stream: Stream,
     queries: QueryScanner,
     keyboard: Keyboard,
+    /// While questions are answered.
+    asking: Option<Asking>,
     prompt: Prompt,
     /// Whether the dispatcher was told that nothing runs.
     is_known_idle: bool,
@@ -223,6 +232,7 @@ impl Worker {
                 }
                 let mut running = Running::new(wiring, spawn.dialect, parts);
                 running.bound(spawn.bounds).await;
+                running.watch_prompts(spawn.watches_prompts);
                 running.serve().await;
             }
             Err(error) => {
@@ -263,6 +273,7 @@ impl Running {
             stream,
             queries: QueryScanner::default(),
             keyboard: Keyboard::default(),
+            asking: None,
             prompt: Prompt::Away,
             is_known_idle: false,
             waiting: None,
@@ -345,6 +356,9 @@ impl Running {
                     self.command_ended(number, status, aborted, cursor, now.moment).await;
                 }
             }
+        }
+        if let Some(asking) = &mut self.asking {
+            asking.printed(now.moment);
         }
         self.look_pause = limits::AWAITING_AFTER;
         self.look_at = self.needs_looks().then(|| now.moment.after(self.look_pause));
@@ -446,6 +460,8 @@ impl Running {
                 let _ = self.terminal.signal_foreground(Signal::TERM);
             }
             Order::Resume => self.resume().await,
+            Order::WatchPrompts(watches) => self.watch_prompts(watches),
+            Order::Answer(keys, at) => self.answer(keys, at).await,
             Order::Resize(size) => {
                 self.wiring.output.resize(size);
                 if let Err(error) = self.terminal.resize(size) {
@@ -467,36 +483,8 @@ impl Running {
             }
         }
     }
-
-    fn interrupt(&mut self) {
-        if self.terminal.signal_foreground(Signal::INT).is_err() {
-            self.keyboard.send(INTERRUPT_KEY, &self.terminal);
-        }
-    }
-
-    async fn signal(&mut self, signal: Signal) -> Result<String> {
-        if self.prompt != Prompt::Away {
-            return Err(nothing("the session is at its prompt: there is no foreground job"));
-        }
-        match self.terminal.signal_foreground(signal) {
-            Ok(target) => {
-                let target = target.to_string();
-                let signalled = WorkerEventKind::Signalled { signal: signal.name(), target: target.clone() };
-                self.report(signalled).await;
-                Ok(target)
-            }
-            Err(error) => Err(nothing(format!("nothing could be signalled: {error}"))),
-        }
-    }
 }
 
-fn nothing(why: impl Into<String>) -> Error {
-    Error::new(ErrorCode::CommandNotRunning, why)
-        .with_hint("session_status shows what the session runs; session_close ends the shell itself")
-}
-
-/// Ctrl-C.
-const INTERRUPT_KEY: &[u8] = b"\x03";
 /// How the shell ended, for the engine. Only a defect lets somebody else take its status.
 fn seen(exit: pty::Exit) -> Exit {
     match exit {

@@ -254,6 +254,11 @@ impl Terminal {
         procfs::working_directory(self.pid)
     }
 
+    /// The working directory of what has the foreground.
+    pub fn foreground_directory(&self) -> Option<PathBuf> {
+        procfs::working_directory(self.foreground_group()?)
+    }
+
     /// Signals what runs in the foreground, never the shell: its process group, unless that is the
     /// shell's own. In that case SIGINT goes to the group, which a shell survives, and any other
     /// signal to the group's members except the shell. `NotFound` when there is nobody.

@@ -5,8 +5,8 @@
 //! The way of a byte: `marks` takes our own marks out, `redact` the secrets, `log` keeps the rest
 //! raw; `text` (on `vt` and `grid`) and `screen` make it readable on request, `excerpt` within a
 //! budget that `tokens` measures, `condense` in fewer words. `diagnosis` says what went wrong from the result,
-//! `recognise` what a known tool says of it, `changes` what is new since another, `essence` which lines of a
-//! text are worth keeping.
+//! `recognise` what a known tool says of it, `prompt` what a program asks, `changes` what is new since another,
+//! `essence` which lines of a text are worth keeping.
 //! `keys` is the way back: what a key sends.
 
 pub mod changes;
@@ -22,6 +22,7 @@ pub mod keys;
 pub mod log;
 pub mod marks;
 mod pattern;
+pub mod prompt;
 pub mod recognise;
 pub mod redact;
 mod row;

@@ -19,6 +19,7 @@ mod cli;
 mod commands;
 mod condensing;
 mod confined;
+mod consent;
 mod contexts;
 mod diagnose;
 mod endings;

@@ -335,7 +335,7 @@ fn errors_have_one_shape() {
         ("session_status", json!({"sessionId": session, "detailled": true}), "invalid_argument"),
         ("command_status", json!({"commandId": "cmd_nothing"}), "command_not_found"),
         ("command_signal", json!({"sessionId": session, "signal": "INT"}), "command_not_running"),
-        ("session_update", json!({"sessionId": session, "autoAccept": {}}), "unsupported"),
+        ("session_update", json!({"sessionId": session, "autoAccept": {}}), "invalid_argument"),
         ("session_create", json!({"shell": "no-such-shell"}), "spawn_failed"),
         ("session_update", json!({"sessionId": session, "status": "error"}), "illegal_transition"),
         ("task_control", json!({"runId": "run_nothing", "action": "pause"}), "run_not_found"),

@@ -108,6 +108,8 @@ impl World {
             | EffectKind::Resume
             | EffectKind::EndOffenders { .. }
             | EffectKind::Bound(_)
+            | EffectKind::WatchPrompts(_)
+            | EffectKind::Answer { .. }
             | EffectKind::Resize(_)
             | EffectKind::Forget
             | EffectKind::Remove => {}

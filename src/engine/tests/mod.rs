@@ -8,6 +8,7 @@ mod activity;
 mod bounds;
 mod closing;
 mod commands;
+mod consent;
 mod forgetting;
 mod graphs;
 mod histories;
@@ -469,6 +470,8 @@ impl Stage {
             EffectKind::EndOffenders { force: false } => "end offenders".to_owned(),
             EffectKind::EndOffenders { force: true } => "kill offenders".to_owned(),
             EffectKind::Bound(bounds) => format!("bound {bounds:?}"),
+            EffectKind::WatchPrompts(watches) => format!("watch prompts {watches}"),
+            EffectKind::Answer { keys, at } => format!("answer {keys:?} at {at}"),
             EffectKind::Resize(size) => format!("resize {}x{}", size.rows, size.cols),
             EffectKind::Close { mode, grace } => format!("close {mode:?} {grace:?}").to_lowercase(),
             EffectKind::Forget => "forget".to_owned(),

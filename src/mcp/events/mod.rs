@@ -39,6 +39,13 @@ pub(in crate::mcp) fn text(event: &Event) -> String {
         EventKind::Recovery { strategy, attempt, outcome } => format!("{strategy}, try {attempt}: {outcome}"),
         EventKind::Health { component, severity, message } => format!("{component} {severity}: {message}"),
         EventKind::Decision { reason } => reason.clone(),
+        EventKind::Prompt { question, risk, rules, answer, left } => {
+            let outcome = match (answer, left) {
+                (Some(answer), _) => format!("answered {answer}"),
+                (None, left) => format!("left to the caller: {}", left.as_deref().unwrap_or_default()),
+            };
+            format!("asked {question:?}, {outcome} (risk {risk}: {})", rules.join("; "))
+        }
         EventKind::Task { .. } => task(event),
         EventKind::Tasks { count } => {
             format!("{count} more tasks of {} over without an attempt", named(event.run.as_ref()))

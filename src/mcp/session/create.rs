@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{KINDS, SessionView};
-use crate::engine::request::NewSession;
+use super::{KINDS, SessionView, consent};
+use crate::engine::request::{AutoAcceptChange, NewSession};
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::mcp::agent::word;
@@ -21,8 +21,8 @@ use crate::mcp::schema::{self, Bytes, Milliseconds, Variable};
 use crate::mcp::template;
 use crate::mcp::tools::{Effect, Tool};
 use crate::model::{
-    Monitor, Needs, OnCritical, Profile, RecoveryPolicy, RecoverySettings, RecoveryStrategy, SessionKind,
-    TerminalSize, constraint,
+    AutoAccept, Monitor, Needs, OnCritical, Profile, RecoveryPolicy, RecoverySettings, RecoveryStrategy,
+    SessionKind, TerminalSize, constraint,
 };
 
 pub(crate) const TOOL: Tool = Tool {
@@ -78,6 +78,7 @@ pub(in crate::mcp) struct Arguments {
     /// Of everything in the session together
     resource_limits: Option<Limits>,
     monitor: Option<MonitorSettings>,
+    auto_accept: Option<consent::Arguments>,
     /// ms, for commands that name none
     command_timeout: Option<Milliseconds>,
     /// ms without use until it is closed
@@ -159,6 +160,19 @@ fn check_command(kind: SessionKind, command: Option<&str>) -> Result<()> {
     Ok(())
 }
 
+/// The same for answers to what is asked in it.
+fn auto_accept(kind: SessionKind, given: Option<consent::Arguments>) -> Result<AutoAccept> {
+    let change = given.map_or_else(|| Ok(AutoAcceptChange::default()), consent::Arguments::change)?;
+    if kind == SessionKind::Observer && change.enabled == Some(true) {
+        return Err(Error::invalid(
+            "'autoAccept' does not go with 'type' \"observer\": nothing is typed into an observer",
+        )
+        .with_hint("leave 'autoAccept' out, or give another type")
+        .with_details(serde_json::json!({"field": "autoAccept", "conflictsWith": ["type"]})));
+    }
+    Ok(change.applied_to(&AutoAccept::default()))
+}
+
 async fn create(call: &Call, given: Value) -> Result<Answer> {
     let new = settings(call, asked(call, given).await?)?;
     let is_agent = new.agent_role.is_some();
@@ -208,6 +222,7 @@ pub(in crate::mcp) fn settings(call: &Call, arguments: Arguments) -> Result<NewS
         constraints: arguments.constraints,
         limits: Limits::checked(arguments.resource_limits)?,
         needs: Needs::default(),
+        auto_accept: auto_accept(arguments.kind, arguments.auto_accept)?,
         monitor: arguments.monitor.map(MonitorSettings::monitor).transpose()?,
         command_timeout: arguments.command_timeout.map(Into::into),
         idle_timeout: arguments.idle_timeout.map(Into::into),

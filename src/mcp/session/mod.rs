@@ -10,6 +10,7 @@ pub(crate) mod affinity;
 pub(crate) mod cleanup;
 pub(crate) mod clone;
 pub(crate) mod close;
+mod consent;
 pub(crate) mod create;
 mod filter;
 pub(crate) mod input;

@@ -83,6 +83,12 @@ fn state(session: &Session, last: Option<&Command>) -> Map<String, Value> {
         "monitor": session.monitor.map(|monitor| {
             given(json!({"intervalMs": monitor.interval_ms, "onCritical": monitor.on_critical}))
         }),
+        "autoAccept": (!session.auto_accept.is_unset()).then(|| {
+            given(json!({
+                "enabled": session.auto_accept.enabled, "riskThreshold": session.auto_accept.risk_threshold,
+                "protectedPatterns": session.auto_accept.protected_patterns,
+            }))
+        }),
         "commandTimeout": session.command_timeout_ms,
         "idleTimeout": session.idle_timeout_ms,
         "recovery": recovery,

@@ -7,9 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::SessionView;
 use super::affinity::STRATEGIES;
 use super::list::{kept, megabytes, rounded};
+use super::{SessionView, consent};
 use crate::clock::{self, Timestamp};
 use crate::error::Result;
 use crate::mcp::answer::{Answer, is_default, spoken};
@@ -81,6 +81,8 @@ struct View {
     exit_code: Option<i32>,
     #[serde(skip_serializing_if = "is_default")]
     retry_count: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auto_accept: Option<consent::View>,
     /// Behind the last byte of output.
     cursor: u64,
     #[serde(skip_serializing_if = "is_default")]
@@ -291,6 +293,7 @@ fn view(observation: Observation, usage: Option<Usage>, detailed: bool, now: Tim
         end_reason: session.end_reason.clone(),
         exit_code: session.exit_code,
         retry_count: session.retry_count,
+        auto_accept: consent::View::of(&session.auto_accept),
         cursor: output_cursor,
         metadata: session.metadata.clone(),
         capabilities: session.capabilities.clone(),

@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{SessionView, status_words};
-use crate::engine::request::SessionChange;
+use super::{SessionView, consent, status_words};
+use crate::engine::request::{AutoAcceptChange, SessionChange};
 use crate::error::{Error, Result};
 use crate::mcp::answer::Answer;
 use crate::mcp::arguments::typed;
@@ -21,12 +21,12 @@ pub(crate) const TOOL: Tool = Tool {
     name: "session_update",
     title: "Change a session",
     description: "Renames or changes a session: name, metadata (merged; null removes a key), capabilities, constraints, terminal \
-        size, or environment (exported before the next command). Of the statuses only completed and terminated can \
-        be set: they end the session.",
+        size, environment (exported before the next command) or autoAccept. Its decisions are events of type decision. \
+        Of the statuses only completed and terminated can be set: they end the session.",
     effect: Effect::Sets,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<SessionView>,
-    later: &["autoAccept"],
+    later: &[],
     run: |call, arguments| Box::pin(async move { update(call, typed(arguments)?).await }),
 };
 
@@ -49,6 +49,7 @@ struct Arguments {
     cols: Option<u16>,
     #[serde(default)]
     env: BTreeMap<String, Variable>,
+    auto_accept: Option<consent::Arguments>,
 }
 
 async fn update(call: &Call, arguments: Arguments) -> Result<Answer> {
@@ -63,10 +64,13 @@ async fn update(call: &Call, arguments: Arguments) -> Result<Answer> {
         cols: arguments.cols,
         env: check::env(arguments.env)?,
         directory: None,
+        auto_accept: arguments
+            .auto_accept
+            .map_or_else(|| Ok(AutoAcceptChange::default()), consent::Arguments::change)?,
     };
     if change == SessionChange::default() {
         return Err(Error::invalid("session_update is given nothing to change").with_hint(
-            "give at least one of name, status, metadata, capabilities, constraints, rows, cols and env",
+            "give at least one of name, status, metadata, capabilities, constraints, rows, cols, env and autoAccept",
         ));
     }
     let ends = change.status.is_some_and(Status::is_final);

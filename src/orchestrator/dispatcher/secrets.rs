@@ -165,6 +165,8 @@ impl Dispatcher {
             | EffectKind::Resume
             | EffectKind::EndOffenders { .. }
             | EffectKind::Bound(_)
+            | EffectKind::WatchPrompts(_)
+            | EffectKind::Answer { .. }
             | EffectKind::Resize(_)
             | EffectKind::Close { .. }
             | EffectKind::Forget

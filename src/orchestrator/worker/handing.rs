@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::looking::LOST_LINE;
-use super::{Current, Order, Prompt, Running, nothing};
+use super::signalling::nothing;
+use super::{Current, Order, Prompt, Running};
 use crate::clock::{self, Moment};
 use crate::engine::{Run, WorkerEventKind};
 use crate::error::{Error, ErrorCode, Result};
@@ -143,6 +144,9 @@ impl Running {
         self.keyboard.send(&input.bytes, &self.terminal);
         self.no_longer_awaiting().await;
         self.touched = clock::now().moment;
+        if let Some(asking) = &mut self.asking {
+            asking.typed(self.touched);
+        }
         self.look_soon();
         self.limits.look_soon(self.touched);
         self.report(WorkerEventKind::Typed { bytes: input.bytes.len(), secret: input.secret }).await;

@@ -57,7 +57,8 @@ impl Running {
 
     pub(super) fn next_look(&self) -> Option<Moment> {
         let closing = self.closing.as_ref().and_then(|closing| closing.next_check);
-        let others = [self.begin_due(), self.held_due(), self.limits.next(), closing, self.lost_at];
+        let asking = self.asking_due();
+        let others = [self.begin_due(), self.held_due(), self.limits.next(), closing, self.lost_at, asking];
         self.look_at.into_iter().chain(others.into_iter().flatten()).min()
     }
 
@@ -78,13 +79,11 @@ impl Running {
         if self.held_due().is_some_and(|due| now >= due) {
             self.release_held(now).await;
         }
+        self.look_for_question(now).await;
         if self.look_at.is_none_or(|at| now < at) {
             return;
         }
-        let holds_for_nothing = self.stream.holds_since().is_none_or(|since| now >= since.after(ECHO_WAIT));
-        if holds_for_nothing {
-            self.stream.flush();
-        }
+        self.let_go(now);
         if self.dialect == Dialect::Plain || self.closing.is_some() {
             self.look_at = None;
             return;
@@ -101,6 +100,14 @@ impl Running {
         }
         self.look_pause = (self.look_pause * 2).min(limits::AWAITING_EVERY);
         self.look_at = self.needs_looks().then(|| now.after(self.look_pause));
+    }
+
+    /// Gives out what is held back for an echo or a secret that does not come.
+    pub(super) fn let_go(&mut self, now: Moment) {
+        let holds_for_nothing = self.stream.holds_since().is_none_or(|since| now >= since.after(ECHO_WAIT));
+        if holds_for_nothing {
+            self.stream.flush();
+        }
     }
 
     /// The shell sits at its prompt, and the line never came to it: a line editor drops what is typed
@@ -124,6 +131,11 @@ impl Running {
 
     async fn look_for_input(&mut self) {
         let is_awaiting = self.terminal.awaiting_input();
+        // A question is told of before the wait for its answer: it may not be the caller's to give.
+        let end = self.wiring.output.end();
+        if is_awaiting && self.asking.as_ref().is_some_and(|asking| asking.is_open(end)) {
+            return;
+        }
         let Some(current) = &mut self.current else { return };
         if !is_awaiting {
             self.no_longer_awaiting().await;

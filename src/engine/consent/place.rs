@@ -1,0 +1,223 @@
+//! Where the files lie that a question names, as far as their names tell: no file is looked at, so a symbolic
+//! link is where it stands.
+
+use std::path::{Component, Path, PathBuf};
+
+use crate::model::glob;
+
+/// What a session's files are judged by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Places<'a> {
+    /// Where the session was created. What lies in it is inside.
+    pub(super) root: &'a Path,
+    /// Where the program works that asks.
+    pub(super) directory: &'a Path,
+    /// Globs of files that no answer may touch.
+    pub(super) protected: &'a [String],
+}
+
+/// Directories that belong to the machine.
+const SYSTEM: &[&str] =
+    &["/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/opt", "/proc", "/sbin", "/sys", "/usr", "/var"];
+/// What can be written to without a trace.
+const SINKS: &[&str] = &["/dev/null", "/dev/stdout", "/dev/stderr", "/dev/tty"];
+/// Names of files and directories that hold keys or passwords, in lower case.
+const CREDENTIALS: &[&str] = &[
+    ".env",
+    ".ssh",
+    ".gnupg",
+    ".aws",
+    ".kube",
+    ".netrc",
+    ".npmrc",
+    ".pypirc",
+    ".git-credentials",
+    "id_rsa",
+    "id_dsa",
+    "id_ecdsa",
+    "id_ed25519",
+    "authorized_keys",
+    "credentials",
+    "credentials.json",
+    "shadow",
+];
+const CREDENTIAL_ENDINGS: &[&str] = &[".pem", ".key", ".p12", ".pfx", ".keystore", ".env"];
+
+impl Places<'_> {
+    /// Whether it lies in the session's directory. A home directory is not known here, so none is inside.
+    pub(super) fn is_inside(&self, path: &str) -> bool {
+        SINKS.contains(&path)
+            || !path.starts_with(['~', '$']) && self.absolute(path).starts_with(resolved(self.root))
+    }
+
+    /// Whether it lies outside, and belongs to the machine.
+    pub(super) fn is_system(&self, path: &str) -> bool {
+        let absolute = self.absolute(path);
+        let is_root = absolute == Path::new("/");
+        !self.is_inside(path) && (is_root || SYSTEM.iter().any(|system| absolute.starts_with(system)))
+    }
+
+    /// The first pattern that something named in `text` fits, with its name.
+    pub(super) fn protected<'t>(&self, text: &'t str) -> Option<(&'t str, &str)> {
+        let named = quoted(text).into_iter().chain(names(text));
+        named.into_iter().find_map(|name| {
+            let pattern = self.protected.iter().find(|pattern| self.fits(pattern, name))?;
+            Some((name, pattern.as_str()))
+        })
+    }
+
+    fn fits(&self, pattern: &str, name: &str) -> bool {
+        let pattern = pattern.to_lowercase();
+        let pattern = pattern.trim_start_matches("./").trim_end_matches('/');
+        let name = name.to_lowercase();
+        let name = name.trim_start_matches("./").trim_end_matches('/');
+        let absolute = self.absolute(name).to_string_lossy().to_lowercase();
+        // A glob in a command takes what is protected along.
+        let is_glob = name.contains(['*', '?']);
+        let meets = |part: &str| {
+            glob::matches(pattern, part) || is_glob && !part.is_empty() && glob::matches(part, pattern)
+        };
+        if meets(name) || glob::matches(pattern, &absolute) {
+            return true;
+        }
+        if pattern.contains('/') {
+            return name.match_indices('/').any(|(at, _)| meets(&name[at + 1..]))
+                || absolute.match_indices('/').any(|(at, _)| glob::matches(pattern, &absolute[at + 1..]));
+        }
+        name.split('/').any(meets)
+    }
+
+    fn absolute(&self, path: &str) -> PathBuf {
+        resolved(&self.directory.join(path))
+    }
+}
+
+/// Whether it is named like something that holds keys or passwords.
+pub(super) fn is_credential(path: &str) -> bool {
+    let lower = path.to_lowercase();
+    lower.split('/').any(|part| {
+        CREDENTIALS.contains(&part)
+            || part.starts_with(".env.")
+            || CREDENTIAL_ENDINGS.iter().any(|ending| part.len() > ending.len() && part.ends_with(ending))
+    })
+}
+
+/// Whether a word of a command can only be a path.
+pub(super) fn is_path(word: &str) -> bool {
+    (word.contains('/') || word.starts_with(['~', '.'])) && !word.contains("://")
+}
+
+/// What stands in quotation marks.
+pub(super) fn quoted(text: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let mut rest = text;
+    while let Some(open) = rest.find(['\'', '"', '‘', '`']) {
+        let mark = rest[open..].chars().next().unwrap_or('\'');
+        let close = if mark == '‘' { '’' } else { mark };
+        let inside = &rest[open + mark.len_utf8()..];
+        let Some(end) = inside.find(close) else { break };
+        if end > 0 {
+            found.push(&inside[..end]);
+        }
+        rest = &inside[end + close.len_utf8()..];
+    }
+    found
+}
+
+/// Words of a text as files may be called.
+pub(super) fn names(text: &str) -> impl Iterator<Item = &str> {
+    let between = |c: char| c.is_whitespace() || "'\"‘’`,;:()[]{}<>|=&".contains(c);
+    text.split(between)
+        .map(|word| word.trim_end_matches(['?', '!']))
+        .map(|word| {
+            // The full stop of a sentence.
+            word.strip_suffix('.').filter(|rest| !rest.is_empty() && !rest.ends_with('.')).unwrap_or(word)
+        })
+        .filter(|word| !word.is_empty())
+}
+
+/// Without `.` and `..`, by name alone.
+fn resolved(path: &Path) -> PathBuf {
+    let mut resolved = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                resolved.pop();
+            }
+            Component::Prefix(_) | Component::RootDir | Component::Normal(_) => resolved.push(part),
+        }
+    }
+    resolved
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places(protected: &[String]) -> Places<'_> {
+        Places { root: Path::new("/home/u/p"), directory: Path::new("/home/u/p/src"), protected }
+    }
+
+    #[test]
+    fn inside_is_what_the_name_leads_to() {
+        let places = places(&[]);
+        for path in ["a", "../a", "./x/../y", "/home/u/p", "/home/u/p/x", "/dev/null"] {
+            assert!(places.is_inside(path), "{path}");
+        }
+        for path in ["../../a", "/home/u/pp", "/", "~/p", "$HOME/x", "/home/u/p/../q"] {
+            assert!(!places.is_inside(path), "{path}");
+        }
+        for path in ["/", "/etc/passwd", "/usr/../etc/x", "../../../../usr/bin"] {
+            assert!(places.is_system(path), "{path}");
+        }
+        assert!(!places.is_system("/home/u/q") && !places.is_system("a"));
+    }
+
+    #[test]
+    fn protected_files_are_found_wherever_they_are_named() {
+        let check = |pattern: &str, text: &str| {
+            let patterns = [pattern.to_owned()];
+            places(&patterns).protected(text).is_some()
+        };
+        for (pattern, text) in [
+            ("package.json", "rm: remove regular file 'package.json'?"),
+            ("package.json", "Do you want to make this edit to web/package.json?"),
+            ("PACKAGE.json", "overwrite ./package.JSON?"),
+            ("*.env", "cat config/prod.env"),
+            ("*.env", "cp x .env"),
+            ("node_modules", "rm -rf node_modules/left-pad"),
+            ("migrations/*", "edit app/migrations/1.sql"),
+            ("src/*.rs", "edit main.rs"),
+            ("/home/u/p/src/main.rs", "edit main.rs"),
+            ("package.json", "rm package.*"),
+            ("*.env", "rm *"),
+            ("my file", "rm 'my file'"),
+            ("package.json", "--output=package.json"),
+            ("package.json", "It writes package.json."),
+        ] {
+            assert!(check(pattern, text), "{pattern} in {text}");
+        }
+        for (pattern, text) in [
+            ("package.json", "package.json5 and my-package.json"),
+            ("*.env", "environment"),
+            ("src/*.rs", "edit tests/x"),
+            ("migrations/*", "migrations"),
+            ("package.json", ""),
+        ] {
+            assert!(!check(pattern, text), "{pattern} in {text}");
+        }
+    }
+
+    #[test]
+    fn keys_and_passwords_are_known_by_name() {
+        for path in
+            [".env", "x/.env.local", "prod.env", "~/.ssh/config", "/a/server.pem", "id_rsa", "/etc/shadow"]
+        {
+            assert!(is_credential(path), "{path}");
+        }
+        for path in ["environment", "key", "ssh", "monkey.rs", ".envrc"] {
+            assert!(!is_credential(path), "{path}");
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Prompts as real programs showed them (`*.ansi`, recorded from their terminals) and screens made by hand after
+//! agent CLIs and others that were not at hand (`made/`); and what only looks like a prompt.
+
+use std::fs;
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+
+use super::super::screen::{Screen, replay, replay_start};
+use super::{Prompt, recognise};
+
+const COLS: u16 = 120;
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/prompts")
+}
+
+fn shown(bytes: &[u8]) -> Screen {
+    replay(&bytes[replay_start(bytes)..], 40, COLS)
+}
+
+fn recorded(name: &str) -> Option<Prompt> {
+    let bytes = fs::read(folder().join(format!("{name}.ansi"))).expect("a recording");
+    recognise(&shown(&bytes), COLS, false)
+}
+
+fn made(name: &str) -> Option<Prompt> {
+    let text = fs::read_to_string(folder().join("made").join(format!("{name}.txt"))).expect("a screen");
+    recognise(&shown(text.replace('\n', "\r\n").as_bytes()), COLS, false)
+}
+
+fn in_line(text: &str) -> Option<Prompt> {
+    recognise(&shown(text.as_bytes()), COLS, false)
+}
+
+#[test]
+fn recorded_prompts_are_recognised_with_the_keys_of_a_yes() {
+    for (name, question, yes) in [
+        ("apt", "Do you want to continue? [Y/n]", "y\r"),
+        ("cp-i", "cp: overwrite 'empty'?", "y\r"),
+        ("git-add-p", "(1/1) Stage this hunk [y,n,q,a,d,e,p,?]?", "y\r"),
+        ("git-difftool", "Launch 'vimdiff' [Y/n]?", "y\r"),
+        ("ln-i", "ln: replace 'empty'?", "y\r"),
+        ("mv-i", "mv: overwrite 'empty'?", "y\r"),
+        ("npx", "Ok to proceed? (y)", "y\r"),
+        ("pip", "Proceed (Y/n)?", "y\r"),
+        ("press-enter", "Press [ENTER] to continue or Ctrl-c to cancel.", "\r"),
+        ("python-input", "Are you sure you want to delete 3 records? (yes/no):", "yes\r"),
+        ("read-p", "Overwrite config? [y/N]", "y\r"),
+        ("rm-i", "rm: remove regular file 'a'?", "y\r"),
+        ("rm-recursive", "rm: descend into directory 'd'?", "y\r"),
+        ("ssh", "Are you sure you want to continue connecting (yes/no/[fingerprint])?", "yes\r"),
+        ("ssh-keygen", "Overwrite (y/n)?", "y\r"),
+        ("unzip", "replace a? [y]es, [n]o, [A]ll, [N]one, [r]ename:", "y\r"),
+        ("zsh-rm-star", "zsh: sure you want to delete all 8 files in /home/dev/w [yn]?", "y"),
+    ] {
+        let prompt = recorded(name).unwrap_or_else(|| panic!("{name} is not recognised"));
+        assert_eq!((prompt.question.as_str(), prompt.yes), (question, Some(yes)), "{name}");
+    }
+}
+
+#[test]
+fn what_is_asked_comes_with_what_it_is_about() {
+    let npx = recorded("npx").expect("a prompt").shown;
+    assert_eq!(npx, ["Need to install the following packages:", "cowsay@1.6.0"]);
+    assert!(recorded("pip").expect("a prompt").shown.iter().any(|line| line.contains("site-packages")));
+    assert_eq!(
+        recorded("ssh-keygen").expect("a prompt").shown,
+        ["Generating public/private ed25519 key pair.", "key already exists."]
+    );
+    assert!(recorded("ssh").expect("a prompt").shown[0].contains("authenticity of host"));
+    assert_eq!(recorded("rm-i").expect("a prompt").shown, [""; 0], "it says all itself");
+    let second = in_line("Delete package.json? [y/N] n\r\nkept\r\nContinue? [y/N] ").expect("a prompt");
+    assert_eq!(second.shown, ["kept"], "what was asked before does not belong to it");
+}
+
+#[test]
+fn a_secret_is_recognised_and_has_no_yes() {
+    for prompt in [recorded("ssh-keygen-passphrase"), recorded("python-getpass"), in_line("Enter PIN: ")] {
+        assert_eq!(prompt.expect("a prompt").yes, None);
+    }
+    let hidden = recognise(&shown(b"Continue? [y/N] "), COLS, true).expect("a prompt");
+    assert_eq!(hidden.yes, None, "a terminal that hides what is typed is asked for a secret");
+    assert_eq!(in_line("Opinion: "), None, "a word within a word is no secret");
+}
+
+#[test]
+fn menus_are_answered_with_enter_or_the_number_of_the_plain_yes() {
+    for (name, question, yes, first) in [
+        ("claude-bash", "Do you want to proceed?", "\r", " Bash command"),
+        ("claude-bash-ruled", "Do you want to proceed?", "\r", " Bash command"),
+        ("claude-edit", "Do you want to make this edit to config.rs?", "\r", " Edit file"),
+        ("claude-moved", "Do you want to create notes.md?", "1", " Create file"),
+        ("claude-fetch", "Do you want to allow Claude to fetch this content?", "\r", " Fetch"),
+        (
+            "claude-trust",
+            "Do you trust the files in this folder?",
+            "\r",
+            " Do you trust the files in this folder?",
+        ),
+        (
+            "codex-command",
+            "Would you like to run the following command?",
+            "\r",
+            "  Would you like to run the following command?",
+        ),
+        (
+            "codex-edits",
+            "Would you like to make the following edits?",
+            "\r",
+            "  Would you like to make the following edits?",
+        ),
+        ("gemini-shell", "Allow execution of: 'ls'?", "\r", " ?  Shell ls -la src (List the sources)"),
+        ("gemini-edit", "Apply this change?", "\r", " ?  WriteFile Writing to ../other/settings.json"),
+        ("clack", "Overwrite the directory?", "\r", "◆  Overwrite the directory?"),
+        ("select", "Continue?", "\r", "? Continue?"),
+    ] {
+        let prompt = made(name).unwrap_or_else(|| panic!("{name} is not recognised"));
+        let found = (prompt.question.as_str(), prompt.yes, prompt.shown[0].trim());
+        assert_eq!(found, (question, Some(yes), first.trim()), "{name}");
+    }
+}
+
+#[test]
+fn lines_of_agents_and_others_are_recognised() {
+    for (name, yes) in [("aider-shell", "y\r"), ("aider-add", "y\r"), ("terraform", "yes\r")] {
+        assert_eq!(made(name).unwrap_or_else(|| panic!("{name}")).yes, Some(yes), "{name}");
+    }
+    assert_eq!(made("aider-shell").expect("a prompt").shown, ["cargo test --quiet"]);
+    for (text, yes) in [
+        ("Proceed ([y]/n)? ", "y\r"),
+        ("Is this OK? (yes) ", "yes\r"),
+        ("Continue (y/n) [n]: ", "y\r"),
+        ("Continue? (yes/no) [no] ", "yes\r"),
+        ("Continue y/n? ", "y\r"),
+        ("overwrite x? (y/n [n]) ", "y\r"),
+        ("Type 'yes' to continue: ", "yes\r"),
+        ("? Continue? (Y/n) ", "y\r"),
+        ("Press any key to continue...", "\r"),
+        ("/bin/rm: remove write-protected regular file '/x y'? ", "y\r"),
+    ] {
+        assert_eq!(in_line(text).unwrap_or_else(|| panic!("{text}")).yes, Some(yes), "{text}");
+    }
+}
+
+#[test]
+fn a_question_that_wraps_is_one() {
+    let text = format!("rm: remove regular file '{}'? ", "x".repeat(200));
+    assert_eq!(in_line(&text).expect("a prompt").question, text.trim_end());
+}
+
+#[test]
+fn what_only_looks_like_a_prompt_is_none() {
+    for name in ["git-clean-i", "npm-init", "less-of-a-prompt", "vim-of-a-prompt"] {
+        assert_eq!(recorded(name), None, "{name}");
+    }
+    let made_up = fs::read_dir(folder().join("made")).expect("screens");
+    let names: Vec<String> =
+        made_up.flatten().map(|file| file.file_name().to_string_lossy().replace(".txt", "")).collect();
+    let negatives: Vec<&String> = names.iter().filter(|name| name.starts_with("not-")).collect();
+    assert!(negatives.len() > 10, "{negatives:?}");
+    for name in negatives {
+        assert_eq!(made(name), None, "{name}");
+    }
+    // The cursor stands within the line: somebody edits it, or something draws there.
+    assert_eq!(in_line("Continue? [y/N] \r"), None);
+    // Something else is shown below.
+    assert_eq!(in_line("\r\n\r\nbelow\x1b[HContinue? [y/N] "), None);
+}
+
+proptest! {
+    #[test]
+    fn any_screen_can_be_looked_at(
+        text in "[a-zA-Z0-9 ?:()\\[\\]/,'\"❯●│╭─\r\n.]{0,300}", cols in 2_u16..200, is_hidden in any::<bool>()
+    ) {
+        let screen = replay(text.as_bytes(), 40, cols);
+        if let Some(prompt) = recognise(&screen, cols, is_hidden) {
+            prop_assert!(!is_hidden || prompt.yes.is_none());
+        }
+    }
+
+    /// Whatever is printed behind a prompt, it is history then.
+    #[test]
+    fn a_prompt_with_a_line_behind_it_is_none(line in "[a-z]{1,20}") {
+        for prompt in ["Continue? [y/N] ", "rm: remove regular file 'a'? ", "Go?\r\n❯ 1. Yes\r\n  2. No"] {
+            let screen = shown(format!("{prompt}\r\n{line}").as_bytes());
+            prop_assert_eq!(recognise(&screen, COLS, false), None);
+        }
+    }
+}
