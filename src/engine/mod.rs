@@ -59,8 +59,8 @@ pub use pools::pool_capability;
 use recovery::Circuits;
 use report::{Accepted, Cancelled, PoolView, RecoveryReport, RunView};
 use request::{
-    BusRequest, CancelMode, CloseMode, NewAffinity, NewCommand, NewPool, NewRun, NewSession, RecoveryRequest,
-    Resources, RunChange, SessionChange, TaskQuery,
+    BusRequest, CancelMode, CancelScope, CloseMode, NewAffinity, NewCommand, NewPool, NewRun, NewSession,
+    RecoveryRequest, Resources, RunChange, SessionChange, TaskQuery,
 };
 pub use schedule::{Estimates, Load};
 use schedule::{RunKey, Schedule, TaskKey};
@@ -135,10 +135,12 @@ pub enum Request {
         /// Whether a failure cancels those behind it.
         stop_on_error: bool,
     },
-    /// Take commands that have not started out of their queues.
-    CancelQueued {
-        /// Which ones; others are passed over.
+    /// Take commands out of their queues, or stop them.
+    CancelCommands {
+        /// Which ones; what is over is passed over.
         commands: Vec<CommandId>,
+        /// How far it goes.
+        scope: CancelScope,
     },
     /// Work off a graph of tasks.
     Distribute {
@@ -345,10 +347,8 @@ impl Engine {
             Request::Execute { selector, commands, stop_on_error } => {
                 self.execute(now, &selector, commands, stop_on_error, step).map(Reply::Commands)
             }
-            Request::CancelQueued { commands } => {
-                for command in &commands {
-                    self.cancel_queued(now, command, step);
-                }
+            Request::CancelCommands { commands, scope } => {
+                self.cancel_commands(now, &commands, scope, step);
                 Ok(Reply::Done)
             }
             Request::Distribute { uuid, new, workplace } => self

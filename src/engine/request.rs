@@ -334,6 +334,15 @@ pub struct TaskQuery {
     pub session: Option<String>,
 }
 
+/// Which commands a cancellation ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CancelScope {
+    /// Those that have not started.
+    Queued,
+    /// Those that run as well: SIGINT, and SIGKILL after [`crate::limits::INTERRUPT_GRACE`].
+    All,
+}
+
 /// How hard tasks are cancelled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CancelMode {

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::request::CloseMode;
+use super::request::{CancelScope, CloseMode};
 use super::{CommandEntry, EffectKind, Engine, Step, Turn};
 use crate::clock::Now;
 use crate::id::{CommandId, SessionId};
@@ -49,7 +49,22 @@ impl Engine {
         self.end_shell(now, &session, CloseMode::Emergency, Duration::ZERO, step);
     }
 
-    pub(super) fn cancel_queued(&mut self, now: Now, id: &CommandId, step: &mut Step) {
+    pub(super) fn cancel_commands(
+        &mut self,
+        now: Now,
+        ids: &[CommandId],
+        scope: CancelScope,
+        step: &mut Step,
+    ) {
+        for id in ids {
+            self.cancel_queued(now, id, step);
+            if scope == CancelScope::All {
+                self.stop(now, id, EndReason::Cancelled, EffectKind::Interrupt, step);
+            }
+        }
+    }
+
+    fn cancel_queued(&mut self, now: Now, id: &CommandId, step: &mut Step) {
         let Some(command) = self.command(id) else { return };
         let session = command.session.clone();
         let Some(entry) = self.sessions.get_mut(&session) else { return };

@@ -15,6 +15,8 @@ use rmcp::{ErrorData, RoleServer};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::surface::Surface;
+
 /// A picture of one pixel.
 const PNG: &str =
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg==";
@@ -30,7 +32,13 @@ type Outcome<T> = Result<T, ErrorData>;
 /// Each tool with what the schema of its arguments says of them.
 fn tools() -> Vec<(&'static str, Value)> {
     let text = |name: &str| json!({name: {"type": "string"}});
-    let mut tools = vec![("test_sampling", text("prompt")), ("test_elicitation", text("message"))];
+    let mut tools = vec![
+        ("test_sampling", text("prompt")),
+        ("test_elicitation", text("message")),
+        ("greet", text("name")),
+        ("slow_compute", json!({"seconds": {"type": "number"}})),
+        ("failing_job", json!({})),
+    ];
     let without_arguments = [
         "test_simple_text",
         "test_image_content",
@@ -198,6 +206,23 @@ pub(super) async fn call_tool(
     })
 }
 
+/// The command that stands for a tool of the suite which takes its time: it is followed as any other.
+pub(super) async fn stand_in(
+    surface: &Surface,
+    request: &CallToolRequestParams,
+) -> Option<CallToolRequestParams> {
+    let given = |name: &str| request.arguments.as_ref().and_then(|all| all.get(name)).and_then(Value::as_f64);
+    let command = match request.name.as_ref() {
+        "slow_compute" => format!("sleep {} && echo computed", given("seconds").unwrap_or_default()),
+        "failing_job" => "sleep 1; false".to_owned(),
+        _ => return None,
+    };
+    let shell = json!({"shell": "bash", "profile": "clean"});
+    let session = surface.call_directly("session_create", shell.as_object().cloned()).await.ok()?;
+    let arguments = json!({"sessionId": session.structured["sessionId"], "command": command});
+    Some(CallToolRequestParams::new("command_execute").with_arguments(arguments.as_object().cloned()?))
+}
+
 /// The tools that answer by themselves, or in talk with the client of an older era.
 async fn talk(
     request: &CallToolRequestParams,
@@ -214,6 +239,7 @@ async fn talk(
     };
     let picture = json!({"type": "image", "data": PNG, "mimeType": "image/png"});
     let content = match request.name.as_ref() {
+        "greet" => vec![text(&format!("Hello, {}!", given("name")))],
         "test_simple_text" => vec![text("This is a simple text response for testing.")],
         "test_image_content" => vec![picture],
         "test_audio_content" => vec![json!({"type": "audio", "data": WAV, "mimeType": "audio/wav"})],

@@ -10,13 +10,12 @@ use serde_json::{Value, json};
 use super::answer::{Answer, tool_result};
 use super::call::{Call, standing};
 use super::{command, task};
-use crate::clock::now;
+use crate::clock::{Timestamp, now};
 use crate::engine::report::RunView;
 use crate::engine::request::{CancelMode, TaskQuery};
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits;
-use crate::model::{Command, CommandState};
-use crate::pty::Signal;
+use crate::model::{Command, EndReason};
 
 /// What is followed, by its id.
 #[derive(Debug, PartialEq, Eq)]
@@ -70,6 +69,11 @@ impl Followed {
         let (id, begun, ended, message, shown_by, arguments) = match self {
             Self::Command(id) => {
                 let command = self::command(call, id).await?;
+                if let (Some(ended), Some(EndReason::Cancelled)) = (command.ended_at, command.reason) {
+                    let shown = format!("command_status {{\"commandId\": \"{id}\"}} shows what it printed");
+                    let task = handle(id, command.queued_at, ended).with_status_message(shown);
+                    return Ok(DetailedTask::new(task, TaskPayload::Cancelled));
+                }
                 let asks = command.awaiting_input.map(|prompt| format!("asks for input: {prompt}"));
                 let arguments = json!({"commandId": id});
                 (id, command.queued_at, command.ended_at, asks, command::status::TOOL, arguments)
@@ -80,11 +84,7 @@ impl Followed {
                 (id, run.created_at, run.ended_at, counts, task::status::TOOL, json!({"runId": id}))
             }
         };
-        let changed = ended.unwrap_or_else(|| now().wall);
-        let mut task = Task::new(id, TaskStatus::Working, begun.to_string(), changed.to_string())
-            // Its record goes with its session, which stays for so long after its own end.
-            .with_ttl_ms(milliseconds(changed.since(begun) + limits::CLEANUP_AFTER))
-            .with_poll_interval_ms(milliseconds(limits::TASK_PROGRESS_EVERY));
+        let mut task = handle(id, begun, ended.unwrap_or_else(|| now().wall));
         task.status_message = message;
         if ended.is_none() {
             return Ok(DetailedTask::new(task, TaskPayload::Working));
@@ -101,13 +101,7 @@ impl Followed {
         match self {
             Self::Command(id) => {
                 let command = self::command(call, id).await?;
-                match command.state {
-                    CommandState::Queued => call.orchestrator.cancel_queued(&[command.id]).await,
-                    CommandState::Running => {
-                        call.orchestrator.signal(command.session.as_str(), Signal::INT).await.map(drop)
-                    }
-                    CommandState::Ended => Ok(()),
-                }
+                call.orchestrator.cancel_command(command.id).await
             }
             Self::Run(id) => {
                 run(call, id).await?;
@@ -116,6 +110,15 @@ impl Followed {
             }
         }
     }
+}
+
+/// What a client is told of everything that it follows.
+fn handle(id: &str, begun: Timestamp, changed: Timestamp) -> Task {
+    // Its record goes with its session, which stays for so long after its own end.
+    let kept = changed.since(begun) + limits::CLEANUP_AFTER;
+    Task::new(id, TaskStatus::Working, begun.to_string(), changed.to_string())
+        .with_ttl_ms(milliseconds(kept))
+        .with_poll_interval_ms(milliseconds(limits::TASK_PROGRESS_EVERY))
 }
 
 /// The command with exactly this id.

@@ -221,6 +221,8 @@ impl ServerHandler for Server {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         #[cfg(feature = "conformance")]
+        let request = conformance::stand_in(&self.surface, &request).await.unwrap_or(request);
+        #[cfg(feature = "conformance")]
         if let Some(response) = conformance::call_tool(&request, &context).await {
             return response;
         }

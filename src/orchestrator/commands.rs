@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::dispatcher::Read;
 use super::{CommandWatch, Orchestrator};
 use crate::engine::Request;
-use crate::engine::request::{BroadcastTarget, NewCommand};
+use crate::engine::request::{BroadcastTarget, CancelScope, NewCommand};
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::CommandId;
 use crate::limits;
@@ -75,7 +75,14 @@ impl Orchestrator {
 
     /// Takes commands that have not started out of their queues.
     pub async fn cancel_queued(&self, commands: &[CommandId]) -> Result<()> {
-        self.change(Request::CancelQueued { commands: commands.to_vec() }).await.map(|_| ())
+        let scope = CancelScope::Queued;
+        self.change(Request::CancelCommands { commands: commands.to_vec(), scope }).await.map(|_| ())
+    }
+
+    /// Takes a command out of its queue, or stops it. That may take a moment.
+    pub async fn cancel_command(&self, command: CommandId) -> Result<()> {
+        let scope = CancelScope::All;
+        self.change(Request::CancelCommands { commands: vec![command], scope }).await.map(|_| ())
     }
 
     /// A command by its id (or a unique prefix of 4+ characters).

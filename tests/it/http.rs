@@ -132,6 +132,14 @@ fn a_body_that_is_too_long_or_no_message_is_refused() {
     server.client().shell();
 }
 
+#[test]
+fn an_address_that_is_taken_is_named() {
+    let state = Scratch::new("http");
+    let server = HttpServer::start(state.path());
+    let said = refused(&["--http", &server.address]);
+    assert!(said.contains(&server.address) && said.contains("in use"), "{said}");
+}
+
 /// The server started with these flags, which it does not take, says why.
 fn refused(flags: &[&str]) -> String {
     let state = Scratch::new("http");

@@ -40,10 +40,15 @@ impl Follower<'_> {
 
     /// The result of what is followed.
     fn result(&self, handle: &str) -> Value {
+        self.until(handle, "completed")["result"].clone()
+    }
+
+    /// How what is followed has ended.
+    fn until(&self, handle: &str, status: &str) -> Value {
         until("it is over", || self.state(handle)["status"] != "working");
         let state = self.state(handle);
-        assert_eq!(state["status"], "completed", "{state}");
-        state["result"].clone()
+        assert_eq!(state["status"], status, "{state}");
+        state
     }
 
     fn shell(&self) -> String {
@@ -111,12 +116,12 @@ fn what_is_cancelled_ends() {
         let queued = client.begin("command_execute", sleep(700));
         let cancel = |handle: &str| client.ask("tasks/cancel", json!({"taskId": handle}));
         assert!(cancel(&queued)["result"].is_object());
-        let result = client.result(&queued);
-        assert_eq!(result["structuredContent"]["reason"], "cancelled", "{result}");
+        client.until(&queued, "cancelled");
         assert_eq!(client.state(&running)["status"], "working", "it is another one");
         assert!(cancel(&running)["result"].is_object());
-        let result = client.result(&running);
-        assert_eq!(result["structuredContent"]["exitCode"], 130, "{result}");
+        client.until(&running, "cancelled");
+        let shown = client.call("command_status", json!({"commandId": running}));
+        assert_eq!(shown["structuredContent"]["exitCode"], 130, "{shown}");
         assert!(cancel(&running)["result"].is_object(), "it is over");
 
         let run = client.begin("task_distribute", json!({"tasks": ["sleep 600", "sleep 700"]}));

@@ -31,7 +31,9 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::request::{CloseMode, Evidence, NewCommand, NewSession, RecoveryRequest, SessionChange};
+use super::request::{
+    CancelScope, CloseMode, Evidence, NewCommand, NewSession, RecoveryRequest, SessionChange,
+};
 use super::{Defaults, Effect, EffectKind, Engine, Exit, Reply, Request, Step, WorkerEvent, WorkerEventKind};
 use crate::clock::{Moment, Now, Timestamp};
 use crate::error::{Error, Result};
@@ -359,9 +361,10 @@ impl Stage {
             ["killed", signal] => self.play.gone(&session, Exit::Signal(signal.parse().expect("a signal"))),
             ["run", names, options @ ..] => return self.run(&session, names, options, false),
             ["batch", names, options @ ..] => return self.run(&session, names, options, true),
-            ["cancel", names @ ..] => {
+            [word @ ("cancel" | "stop"), names @ ..] => {
                 let commands = names.iter().map(|name| self.commands[*name].clone()).collect();
-                self.play.request(Request::CancelQueued { commands })?;
+                let scope = if *word == "stop" { CancelScope::All } else { CancelScope::Queued };
+                self.play.request(Request::CancelCommands { commands, scope })?;
             }
             ["close", options @ ..] => {
                 let mode = match options.first() {

@@ -198,7 +198,8 @@ impl World {
             Action::Cancel(command) => {
                 if !self.accepted.is_empty() {
                     let commands = vec![command.get(&self.accepted).clone()];
-                    self.play.request(Request::CancelQueued { commands }).expect("never refused");
+                    let scope = CancelScope::Queued;
+                    self.play.request(Request::CancelCommands { commands, scope }).expect("never refused");
                 }
             }
             Action::Worker(session, sight) => {

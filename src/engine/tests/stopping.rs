@@ -51,6 +51,20 @@ fn a_command_to_be_killed_is_not_interrupted_first() {
 }
 
 #[test]
+fn a_command_that_its_caller_gives_up_is_stopped_wherever_it_is() {
+    check(&format!(
+        "{RUNNING} run a,b,c   => run a, active, a: running, b: queued, c: queued
+                   stop b      => b: lost cancelled
+                   stop a a    => interrupt
+                   stop b      =>
+                   wait 5s     => kill
+                   ended a 137 => run c, a: exited 137 cancelled, c: running
+                   stop a      =>
+                   wait 1h     => timeout, c: running late"
+    ));
+}
+
+#[test]
 fn a_command_that_ends_on_the_ladder_steps_off_it() {
     for (wait, effects) in [("0s", ""), ("5s", "kill")] {
         check(&format!(

@@ -67,7 +67,9 @@ impl Door {
     /// Serves until a signal comes. Returns when all is down.
     pub async fn serve(self, surface: Surface) -> io::Result<()> {
         let mut signals = Signals::new()?;
-        let listener = TcpListener::bind(self.address).await?;
+        let listener = TcpListener::bind(self.address)
+            .await
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", self.address)))?;
         let address = listener.local_addr()?;
         writeln!(io::stderr(), "shellherd: serving MCP at http://{address}{PATH}")?;
         if let Some(generated) = self.token.generated() {
