@@ -1,7 +1,7 @@
 //! Whether a program that asks for a yes or a no gets its yes from the server (`autoAccept`).
 //!
 //! A worker tells of a question once its program has stopped for the answer: it is the last thing on the screen,
-//! nothing was printed or typed for [`limits::PROMPT_SETTLE`](crate::limits::PROMPT_SETTLE), and the program
+//! nothing was printed or typed for [`limits::PROMPT_SETTLE`], and the program
 //! sleeps in a read of the terminal. What is then decided is committed as an event before a key is typed, and the
 //! worker types it only if the question still stands there untouched. Each appearance is decided once.
 //!

@@ -15,7 +15,7 @@ use crate::limits;
 /// The fewest characters of a token that nobody guesses.
 const LEAST: usize = 16;
 
-/// A bearer token. Its text is shown by [`Token::generated`] only.
+/// A bearer token. Its text is shown by `generated` only.
 pub struct Token {
     text: String,
     is_generated: bool,
