@@ -23,6 +23,11 @@ exec shellherd call \
   agent_execute '{"agentId": "server", "prompt": "say what the structure of the project is", "command": "tr a-z A-Z",
     "timeout": "5m", "maxRetries": 3, "retryDelay": "10s", "resourceLimits": {"maxMemory": "512mb"}}' \
   agent_execute '{"agentId": "ui", "prompt": "build it", "command": "cat", "wait": "30s"}' \
+  session_create '{"name": "writer", "agentRole": "frontend", "workingDirectory": "target/examples/agents",
+    "createWorkingDirectory": true,
+    "autoAccept": {"enabled": true, "riskThreshold": 3, "protectedPatterns": ["package.json", "*.env"]}}' \
+  command_execute '{"sessionId": "writer", "command": "echo new > new.txt; echo old > page.txt; cp -i new.txt page.txt; cat page.txt"}' \
+  events_poll '{"sessionId": "writer", "types": ["decision"]}' \
   progress_aggregate '{"format": "detailed"}' \
   performance_monitor '{"detailed": true}' \
   agent_list \

@@ -153,7 +153,10 @@ fn agents_send_messages_share_tasks_and_are_prompted() {
     assert_eq!(run.output("agent_execute", 0), "SAY WHAT THE STRUCTURE OF THE PROJECT IS");
     assert_eq!(run.output("agent_execute", 1), "build it");
     assert_eq!(run.of("progress_aggregate", 0)["overall"]["percentage"], 100.0);
-    assert_eq!(each(&run.of("agent_list", 0)["agents"], "agentId"), ["server", "tester", "ui"]);
+    assert_eq!(run.output("command_execute", 0).lines().last(), Some("new"), "cp was told to overwrite the page");
+    let decided = &run.of("events_poll", 0)["events"][0];
+    assert_eq!((&decided["type"], &decided["risk"]), (&json!("decision"), &json!(3)), "{decided}");
+    assert_eq!(each(&run.of("agent_list", 0)["agents"], "agentId"), ["server", "tester", "ui", "writer"]);
 }
 
 #[test]
