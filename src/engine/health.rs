@@ -72,6 +72,8 @@ pub struct TaskSight {
 pub struct MachineSight {
     /// Percent of all processors; none right after the start.
     pub cpu: Option<f64>,
+    /// The time that `cpu` is of.
+    pub cpu_span: Duration,
     /// Percent of the memory.
     pub memory: f64,
 }
@@ -165,6 +167,8 @@ pub struct Finding {
 
 /// Percent of the machine's processors and memory from which on it is busy, and from which on memory ends.
 const BUSY: f64 = 90.0;
+/// For this long at least: every start of a program takes all that there is for a moment.
+const BUSY_FOR: Duration = Duration::from_secs(1);
 const OUT_OF_MEMORY: f64 = 97.0;
 /// Percent of a disk, and bytes on it, below which it is nearly full. It must be both: a hundredth of a
 /// large disk is a lot.
@@ -255,8 +259,8 @@ fn of_machine(snapshot: &Snapshot) -> Vec<Finding> {
         let (component, recommendation) = (Component::Performance, recommendation.to_owned());
         findings.push(Finding { component, kind, health, message, session: None, recommendation });
     };
-    if let Some(MachineSight { cpu, memory }) = snapshot.machine {
-        if let Some(cpu) = cpu.filter(|cpu| *cpu > BUSY) {
+    if let Some(MachineSight { cpu, cpu_span, memory }) = snapshot.machine {
+        if let Some(cpu) = cpu.filter(|cpu| *cpu > BUSY && cpu_span >= BUSY_FOR) {
             let message = format!("{cpu:.0} % of the machine's processors are in use");
             let recommendation = match &snapshot.busiest_run {
                 Some((run, running)) => {
@@ -343,7 +347,14 @@ mod tests {
     }
 
     fn machine(cpu: f64, memory: f64) -> Snapshot {
-        Snapshot { machine: Some(MachineSight { cpu: Some(cpu), memory }), ..Snapshot::default() }
+        let machine = MachineSight { cpu: Some(cpu), cpu_span: BUSY_FOR, memory };
+        Snapshot { machine: Some(machine), ..Snapshot::default() }
+    }
+
+    /// Busy at its first look, a moment after the start.
+    fn starting() -> Snapshot {
+        let machine = MachineSight { cpu: Some(100.0), cpu_span: BUSY_FOR / 2, memory: 50.0 };
+        Snapshot { machine: Some(machine), ..Snapshot::default() }
     }
 
     fn disk(free: u64, total: u64) -> Snapshot {
@@ -366,7 +377,7 @@ mod tests {
         use Health::{Critical, Degraded};
         let error = Some("a full disk".to_owned());
         let none: &[(&str, Health)] = &[];
-        let table: [(Snapshot, &[(&str, Health)]); 25] = [
+        let table: [(Snapshot, &[(&str, Health)]); 26] = [
             (Snapshot::default(), none),
             (of(idle()), none),
             (of(active(299, false)), none),
@@ -387,6 +398,7 @@ mod tests {
                 &[("no_capable_session", Degraded)],
             ),
             (machine(90.0, 90.0), none),
+            (starting(), &[]),
             (machine(91.0, 91.0), &[("cpu", Degraded), ("memory", Degraded)]),
             (machine(0.0, 98.0), &[("memory", Critical)]),
             (Snapshot { waiting_inputs: (80, 100), ..Snapshot::default() }, &[("overload", Degraded)]),

@@ -23,29 +23,38 @@ pub struct Machine {
 pub struct Pulse {
     machine: Machine,
     looked_at: Moment,
-    /// Percent of all processors.
-    cpu: Option<f64>,
+    busy: Option<Busy>,
 }
 
-/// Two looks closer together than this tell nothing of the processors: they are counted in ticks of 10 ms.
-const LEAST_PAUSE: Duration = Duration::from_millis(200);
-/// Better a coarse figure than none.
+/// How much of all processors was in use.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Busy {
+    /// Percent of them all.
+    pub percent: f64,
+    /// For how long that was looked at.
+    pub span: Duration,
+}
+
+/// Two looks closer together than this tell of a moment, and the next one is another.
+const LEAST_PAUSE: Duration = Duration::from_secs(1);
+/// Better a coarse figure than none: the processors are counted in ticks of 10 ms.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 
 impl Pulse {
     /// A first look; nothing where the system tells nothing.
     pub fn new(now: Moment) -> Option<Self> {
-        Some(Self { machine: Machine::new()?, looked_at: now, cpu: None })
+        Some(Self { machine: Machine::new()?, looked_at: now, busy: None })
     }
 
-    /// Percent of all processors in use of late, none right after the first look, and of the memory.
-    pub fn look(&mut self, now: Moment) -> (Option<f64>, f64) {
-        let pause = if self.cpu.is_none() { FIRST_PAUSE } else { LEAST_PAUSE };
-        if now.0.saturating_sub(self.looked_at.0) >= pause {
+    /// How busy the processors were of late, nothing right after the first look, and percent of the memory in use.
+    pub fn look(&mut self, now: Moment) -> (Option<Busy>, f64) {
+        let pause = if self.busy.is_none() { FIRST_PAUSE } else { LEAST_PAUSE };
+        let span = now.0.saturating_sub(self.looked_at.0);
+        if span >= pause {
             self.looked_at = now;
-            self.cpu = Some(self.machine.cpu());
+            self.busy = Some(Busy { percent: self.machine.cpu(), span });
         }
-        (self.cpu, self.machine.memory())
+        (self.busy, self.machine.memory())
     }
 }
 
@@ -222,12 +231,14 @@ mod tests {
     fn a_pulse_has_a_figure_once_there_is_a_span_to_tell_of() {
         let at = |ms| Moment(Duration::from_millis(ms));
         let mut pulse = Pulse::new(at(0)).expect("a machine");
-        let (cpu, memory) = pulse.look(at(19));
-        assert_eq!(cpu, None);
+        let (busy, memory) = pulse.look(at(19));
+        assert_eq!(busy, None);
         assert!((0.0..=100.0).contains(&memory) && memory > 0.0, "{memory}");
-        let (cpu, _) = pulse.look(at(20));
-        assert!(cpu.is_some_and(|cpu| (0.0..=100.0).contains(&cpu)), "{cpu:?}");
-        assert_eq!(pulse.look(at(219)).0, cpu, "the same span");
+        let busy = pulse.look(at(20)).0.expect("a coarse figure");
+        assert!((0.0..=100.0).contains(&busy.percent), "{busy:?}");
+        assert_eq!(busy.span, Duration::from_millis(20));
+        assert_eq!(pulse.look(at(1_019)).0, Some(busy), "the same span");
+        assert_eq!(pulse.look(at(1_520)).0.map(|busy| busy.span), Some(Duration::from_millis(1_500)));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::fs;
 use std::time::Duration;
 
 use crate::clock::Moment;
-pub use machine::{Machine, MachineUsage, Network, Pulse, Space, space};
+pub use machine::{Busy, Machine, MachineUsage, Network, Pulse, Space, space};
 pub use processes::{Processes, Tree};
 use processes::{Units, parse_stat};
 

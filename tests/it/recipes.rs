@@ -120,7 +120,7 @@ fn a_development_environment_runs_and_ends() {
 #[test]
 fn a_session_is_recovered_interrupted_and_reset() {
     let run = recipe("watch-and-recover.sh");
-    assert_eq!(run.of("health_check", 0)["status"], "healthy");
+    assert_eq!(run.of("health_check", 0)["components"]["sessions"], "healthy");
     assert_eq!(run.of("events_poll", 0)["events"][0]["type"], "recovery");
     assert_eq!(run.of("error_recover", 0)["recovered"], true);
     assert_eq!(run.output("command_execute", 2), "kept: yes in examples\n");
@@ -153,7 +153,11 @@ fn agents_send_messages_share_tasks_and_are_prompted() {
     assert_eq!(run.output("agent_execute", 0), "SAY WHAT THE STRUCTURE OF THE PROJECT IS");
     assert_eq!(run.output("agent_execute", 1), "build it");
     assert_eq!(run.of("progress_aggregate", 0)["overall"]["percentage"], 100.0);
-    assert_eq!(run.output("command_execute", 0).lines().last(), Some("new"), "cp was told to overwrite the page");
+    assert_eq!(
+        run.output("command_execute", 0).lines().last(),
+        Some("new"),
+        "cp was told to overwrite the page"
+    );
     let decided = &run.of("events_poll", 0)["events"][0];
     assert_eq!((&decided["type"], &decided["risk"]), (&json!("decision"), &json!(3)), "{decided}");
     assert_eq!(each(&run.of("agent_list", 0)["agents"], "agentId"), ["server", "tester", "ui", "writer"]);
@@ -244,7 +248,7 @@ fn a_director_and_its_departments_work_and_end_in_order() {
     assert_eq!(run.of("session_create", 0)["status"], "initializing");
     assert_eq!(run.of("session_start", 0)["status"], "idle");
     assert_eq!(each(&run.of("task_status", 0)["tasks"], "status"), ["completed"; 2]);
-    assert_eq!(run.of("health_check", 0)["status"], "healthy");
+    assert_eq!(run.of("health_check", 0)["components"]["sessions"], "healthy");
     assert_eq!(run.of("session_stats", 0)["totalProcessedTasks"], 2);
     assert!(!run.of("events_poll", 0)["events"].as_array().expect("events").is_empty());
     assert_eq!(run.of("agent_deregister", 0)["drained"], true);
@@ -287,7 +291,7 @@ fn any_language_can_be_a_client() {
     assert_eq!(answers.len(), 8, "{answers:#?}");
     assert_eq!(answers[2]["result"]["structuredContent"]["output"], "built\n");
     assert_eq!(answers[5]["result"]["structuredContent"]["total"], 1);
-    assert_eq!(answers[7]["result"]["structuredContent"]["status"], "healthy");
+    assert_eq!(answers[7]["result"]["structuredContent"]["components"]["sessions"], "healthy");
 }
 
 #[test]

@@ -198,7 +198,11 @@ impl Dispatcher {
             sessions,
             tasks: self.engine.open_tasks(),
             busiest_run: self.engine.busiest_run(),
-            machine: machine.map(|(cpu, memory)| MachineSight { cpu, memory }),
+            machine: machine.map(|(busy, memory)| MachineSight {
+                cpu: busy.map(|busy| busy.percent),
+                cpu_span: busy.map_or(Duration::ZERO, |busy| busy.span),
+                memory,
+            }),
             store: self.store_sight(),
             waiting_inputs: (capacity - self.events.capacity(), capacity),
         }
