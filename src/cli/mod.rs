@@ -322,7 +322,10 @@ fn in_runtime<T>(what: impl Future<Output = T>) -> io::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(limits::BLOCKING_THREADS)
+        .thread_keep_alive(Duration::MAX)
         .build()?;
+    // Where the machine has no thread left, tokio lets work wait for one that it has, and panics if it has none.
+    runtime.spawn_blocking(|| {});
     let result = runtime.block_on(what);
     runtime.shutdown_timeout(RUNTIME_SHUTDOWN);
     Ok(result)

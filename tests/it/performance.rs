@@ -111,7 +111,8 @@ fn tuning_changes_what_comes_next() {
     };
     assert_eq!(timeout(&mut client, &before), 300_000);
     assert_eq!(timeout(&mut client, &after), 60_000);
-    let run = client.ok("task_distribute", json!({"tasks": [{"id": "a", "payload": {"command": "true"}}]}));
+    let run =
+        client.ok("task_distribute", json!({"tasks": [{"id": "a", "payload": {"command": "sleep 1000"}}]}));
     let state = client.ok("task_control", json!({"runId": run["runId"], "action": "resume"}));
     assert_eq!(state["maxConcurrent"], 3, "{state}");
     let auto = client.ok("performance_tune", json!({"auto": true, "commandTimeout": "2m"}));
