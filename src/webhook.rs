@@ -101,6 +101,10 @@ fn broken_off(error: &io::Error) -> String {
     match error.raw_os_error() {
         Some(code) => io::Error::from_raw_os_error(code).to_string(),
         None if error.kind() == io::ErrorKind::Other => "the connection broke off".to_owned(),
+        // The standard library has no kind for it.
+        None if error.to_string().starts_with("failed to lookup address") => {
+            "its host is not found".to_owned()
+        }
         None => error.kind().to_string(),
     }
 }

@@ -163,6 +163,7 @@ impl Engine {
         } else {
             self.order.iter().filter(is_free).filter(|id| self.can(id, &wish.requirements)).collect()
         };
+        let free = self.sound_first(free, entry, wish);
         let load = |id: &SessionId| self.schedule.load.sessions.get(id).copied().unwrap_or(0.0);
         let count = free.len();
         let (chosen, rule) = match entry.run.strategy {
@@ -192,6 +193,35 @@ impl Engine {
     /// the next when it is free.
     pub(super) fn next_in_turn<'a>(&self, free: Vec<&'a SessionId>) -> Option<&'a SessionId> {
         free.into_iter().min_by_key(|id| self.sessions.get(*id).map(|entry| entry.turn))
+    }
+
+    /// Of free sessions those that a task would not fail in; the others only where there is no sound one at all,
+    /// not even a busy one: a task that waits for ever is worse than one that fails.
+    fn sound_first<'a>(
+        &self,
+        mut free: Vec<&'a SessionId>,
+        entry: &RunEntry,
+        wish: &Wish,
+    ) -> Vec<&'a SessionId> {
+        let is_sound = |id: &SessionId| {
+            self.session(id).is_some_and(|session| {
+                session.status.is_live() && !session.stopped && !session.cpu_time_spent
+            })
+        };
+        if free.iter().all(|id| is_sound(id)) {
+            return free;
+        }
+        let named = &entry.run.sessions;
+        let is_able = |id: &SessionId| is_sound(id) && self.can(id, &wish.requirements);
+        let has_sound = if !named.is_empty() {
+            named.iter().any(is_able)
+        } else if wish.requirements.is_empty() {
+            self.schedule.pool.keys().any(is_sound)
+        } else {
+            self.order.iter().any(is_able)
+        };
+        free.retain(|id| !has_sound || is_sound(id));
+        free
     }
 
     pub(super) fn is_free(&self, id: &SessionId) -> bool {

@@ -177,6 +177,7 @@ impl Engine {
             return;
         }
         entry.session.stopped = stopped;
+        self.schedule.is_due = true;
         step.sessions.insert(id.clone());
         if stopped {
             self.pool_member_stopped(now, id, step);

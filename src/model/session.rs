@@ -307,6 +307,11 @@ pub struct Session {
 }
 
 impl Session {
+    /// Whether it was made for tasks, by the scheduler that looks after it.
+    pub fn is_pooled(&self) -> bool {
+        self.metadata.get("purpose").is_some_and(|purpose| purpose == "tasks")
+    }
+
     /// Whether it was made to be started later, and has not been.
     pub fn is_unstarted(&self) -> bool {
         self.generation == 0 && self.status.is_live()

@@ -220,7 +220,8 @@ impl Terminal {
     pub fn awaiting_input(&self) -> bool {
         let Some(pgid) = self.foreground_group() else { return false };
         let waits = |pid: Pid| match probe::look(pid, self.device) {
-            Sight::Waiting => true,
+            // What a signal stopped in the middle of a read reads nothing.
+            Sight::Waiting => !procfs::stat(pid).is_some_and(procfs::Stat::is_stopped),
             Sight::Busy => false,
             // What another user runs is known by its sleep and its prompt: nobody types in the dark
             // but for a password.

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::faults::{FAULTS, inject};
+use crate::strategies::Log;
 use crate::support::{Client, Scratch, children, shells, until};
 
 /// Every fault that a session can come back from is one that it comes back from, with all it had.
@@ -82,17 +83,54 @@ fn a_hanging_command_is_interrupted_by_hand_and_what_waits_goes_on() {
     assert_eq!((&report["recovered"], &report["attempts"]), (&json!(true), &json!(0)), "{report}");
 }
 
-#[test]
-fn a_stopped_shell_goes_on_by_hand() {
-    let mut client = Client::start();
-    let session = client.clean("/bin/bash");
-    let pid = client.until_status(&session, "idle")["pid"].as_u64().expect("a pid");
+/// Stops the shell of an idle session; returns its pid.
+pub fn stop_shell(client: &mut Client, session: &str) -> u64 {
+    let pid = client.until_status(session, "idle")["pid"].as_u64().expect("a pid");
     let raw = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw).expect("a pid");
     rustix::process::kill_process(raw, rustix::process::Signal::STOP).expect("it is there");
     // The signal is under way when it was sent: the shell stops as soon as it would run.
     until("it is stopped", || {
         std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") T "))
     });
+    pid
+}
+
+/// A stopped shell sits in its read like one that waits for a line, but has lost none: the line is not typed
+/// again, and what waits is run once.
+#[test]
+fn what_a_stopped_shell_was_given_runs_once_when_it_goes_on() {
+    let scratch = Scratch::new("stopped");
+    let mut client = Client::start();
+    let given: Vec<_> = shells()
+        .into_iter()
+        .map(|(shell, path)| {
+            let (log, session) = (Log::in_(&scratch), client.clean(&path));
+            stop_shell(&mut client, &session);
+            let commands = ["first", "second"].map(|word| client.start_command(&session, &log.append(word)));
+            (shell, log, session, commands)
+        })
+        .collect();
+    // Longer than a line may take until it counts as lost, twice.
+    for (shell, _, _, [command, _]) in &given {
+        let shown = client.ok("command_status", json!({"commandId": command, "wait": "2s"}));
+        assert_eq!(shown["running"], true, "{shell}: {shown}");
+    }
+    for (shell, log, session, commands) in given {
+        let report = client.ok("error_recover", json!({"sessionId": session}));
+        assert_eq!(report["recovered"], true, "{shell}: {report}");
+        for command in &commands {
+            assert_eq!(client.ended(command).exit(), Some(0), "{shell}");
+        }
+        assert_eq!(client.run(&session, &log.append("third")).exit(), Some(0), "{shell}");
+        assert_eq!(log.lines(), ["first", "second", "third"], "{shell}");
+    }
+}
+
+#[test]
+fn a_stopped_shell_goes_on_by_hand() {
+    let mut client = Client::start();
+    let session = client.clean("/bin/bash");
+    let pid = stop_shell(&mut client, &session);
     let report = client.ok("error_recover", json!({"sessionId": session}));
     assert_eq!((&report["recovered"], &report["category"]), (&json!(true), &json!("hang")), "{report}");
     assert_eq!(client.run(&session, "echo $$").output().trim(), pid.to_string(), "the same shell");

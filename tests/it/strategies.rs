@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use crate::recovery::stop_shell;
 use crate::support::{Client, Flag, Scratch, marker, processes_with, until};
 use crate::tasks::{accepted, over, run, task, until_shown};
 
@@ -119,6 +120,17 @@ fn round_robin_goes_from_session_to_session() {
         assert_eq!(turn.iter().collect::<BTreeSet<_>>().len(), 3, "{places_of:?}");
     }
     assert_eq!(places(&mut client, "dependency", &sessions), vec![sessions[0].clone(); 6]);
+}
+
+#[test]
+fn tasks_go_where_they_can_run() {
+    let mut client = Client::start();
+    let sessions: Vec<String> = (0..2).map(|_| client.clean("/bin/bash")).collect();
+    stop_shell(&mut client, &sessions[0]);
+    client.until_shown(&sessions[0], "the stop is seen", |shown| shown["stopped"] == true);
+    for strategy in STRATEGIES {
+        assert_eq!(places(&mut client, strategy, &sessions), vec![sessions[1].clone(); 6], "{strategy}");
+    }
 }
 
 #[test]

@@ -164,7 +164,7 @@ impl Engine {
     fn sibling(&self, id: &SessionId) -> Option<SessionId> {
         let own = self.session(id)?;
         let is_pooled = |id: &SessionId| self.schedule.pool.contains_key(id);
-        let was_pooled = own.metadata.get("purpose").is_some_and(|purpose| purpose == "tasks");
+        let was_pooled = own.is_pooled();
         let fits = |other: &&Session| {
             let is_same = other.kind == own.kind && other.dialect == own.dialect && other.id != own.id;
             let as_able = own.capabilities.iter().all(|needed| other.capabilities.contains(needed));

@@ -181,6 +181,8 @@ impl Dispatcher {
             .engine
             .sessions()
             .filter(|session| !session.status.is_final())
+            // Another one has taken its place.
+            .filter(|session| !(session.status == Status::Error && session.is_pooled()))
             .map(|s| s.id.clone())
             .collect();
         let busy: Vec<SessionId> =

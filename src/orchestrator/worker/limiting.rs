@@ -16,6 +16,10 @@ use crate::model::{Bounds, Breach, Dialect, Limit, Offender, ResourceLimits};
 use crate::pty::{FileBound, Signal, Slot};
 use crate::sample::{self, TreeUsage};
 
+/// So many times the processes that there may be are no crowd that could be asked to end: they are more
+/// by the time they are.
+const BOMB: u64 = 4;
+
 /// What limits hold against, and what has been seen so far.
 #[derive(Debug, Default)]
 pub(super) struct Limits {
@@ -302,6 +306,9 @@ impl Running {
             // What the limits of an ended command hold for is not the command.
             let command = current.filter(|_| breach.by != Offender::Shell);
             self.report(WorkerEventKind::LimitPassed { command, breach }).await;
+            if breach.limit == Limit::Processes && breach.measured / BOMB >= breach.allowed {
+                self.end_offenders(breach).await;
+            }
         }
     }
 
@@ -349,12 +356,16 @@ impl Running {
         let current = self.current.as_ref().map(|current| &current.command);
         let is_known = self.limits.has_reported(current);
         self.limits.reported = None;
-        let now = clock::now().moment;
-        self.limits.look_soon(now);
-        let Some(breach) = breach.filter(|breach| is_known && breach.is_passed()) else { return };
+        self.limits.look_soon(clock::now().moment);
+        if let Some(breach) = breach.filter(|breach| is_known && breach.is_passed()) {
+            self.end_offenders(breach).await;
+        }
+    }
+
+    async fn end_offenders(&mut self, breach: Breach) {
         let spared = self.spared(breach);
         let slot = Arc::clone(&self.wiring.slot);
-        let deadline = now.after(KILL_TIME);
+        let deadline = clock::now().moment.after(KILL_TIME);
         let left = tokio::task::spawn_blocking(move || slot.kill_others(&spared, deadline)).await;
         if left.unwrap_or(0) > 0 {
             warn!(session = %self.wiring.session, "processes beyond a limit survive SIGKILL");

@@ -89,9 +89,12 @@ impl Running {
             return;
         }
         self.release_held(now).await;
-        if let Some(current) = &self.current {
+        if let Some(current) = &mut self.current {
             if current.begun.is_some() {
                 self.look_for_input().await;
+            } else if self.terminal.is_stopped() {
+                // It reads the line when it goes on.
+                current.typed_at = now;
             } else if now >= current.typed_at.after(LOST_LINE) && self.terminal.awaiting_input() {
                 self.type_again(now).await;
             }
