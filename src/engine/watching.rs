@@ -15,8 +15,14 @@ use crate::model::{
 const TASKS_LOOKED_AT: usize = 1_000;
 
 impl Engine {
-    /// What a look at the health found that the look before had not, and what it did not find any more.
-    pub fn health_changed(&mut self, now: Now, found: &[Finding], gone: &[Finding], step: &mut Step) {
+    /// What a look at the health found that the look before had not, what it found again, and what it did not
+    /// find any more.
+    pub fn health_seen(&mut self, now: Now, [found, still, gone]: [&[Finding]; 3], step: &mut Step) {
+        for finding in still.iter().filter(|finding| finding.health == Health::Critical) {
+            if finding.session.as_ref().is_some_and(|id| self.may_try_again(now, id)) {
+                self.act_on_critical(now, finding, step);
+            }
+        }
         for finding in found {
             self.note_finding(now, finding, true, step);
             if finding.health == Health::Critical {

@@ -41,6 +41,8 @@ pub(super) struct Recovery {
     back_at: Option<Moment>,
     /// When to look at it next.
     timer: Option<TimerKey>,
+    /// Until when an open circuit keeps its monitor from what it would do.
+    refused_until: Option<Moment>,
     /// What its death took with it: what ran first. Until its recovery, or its next command.
     lost: Vec<NewCommand>,
 }
@@ -254,6 +256,9 @@ impl Engine {
                 if standing == Standing::Gone {
                     self.hold(now, id, refusal.until, &reason, step);
                     return true;
+                }
+                if let Some(entry) = self.sessions.get_mut(id) {
+                    entry.recovery.refused_until = Some(refusal.until);
                 }
                 return false;
             }

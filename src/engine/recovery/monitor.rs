@@ -9,6 +9,12 @@ use crate::id::SessionId;
 use crate::model::{FailureCategory, RecoveryPolicy, RecoverySettings, RecoveryStrategy};
 
 impl Engine {
+    /// Whether the time is over for which the monitor's last wish was refused. It is told once.
+    pub(in crate::engine) fn may_try_again(&mut self, now: Now, id: &SessionId) -> bool {
+        let Some(entry) = self.sessions.get_mut(id) else { return false };
+        entry.recovery.refused_until.take_if(|until| now.moment >= *until).is_some()
+    }
+
     /// What the session's monitor wants done about it, now that it is critical.
     pub(in crate::engine) fn recover_for_monitor(
         &mut self,

@@ -390,6 +390,11 @@ fn a_session_without_processor_time_gets_a_fresh_shell() {
 
 /// A look finds the session critical.
 fn critical(play: &mut Play, id: &SessionId) {
+    critical_at(play, id, true);
+}
+
+/// The same, at a first look or at a later one.
+fn critical_at(play: &mut Play, id: &SessionId, is_new: bool) {
     let finding = Finding {
         component: Component::Sessions,
         kind: STALE,
@@ -399,7 +404,9 @@ fn critical(play: &mut Play, id: &SessionId) {
         recommendation: String::new(),
     };
     let mut step = Step::default();
-    play.engine.health_changed(play.now(), &[finding], &[], &mut step);
+    let finding = [finding];
+    let (new, still): (&[_], &[_]) = if is_new { (&finding, &[]) } else { (&[], &finding) };
+    play.engine.health_seen(play.now(), [new, still, &[]], &mut step);
     play.take(step);
 }
 
@@ -429,6 +436,31 @@ fn a_monitor_restarts_its_session_as_often_as_attempts_are_allowed_and_anew_once
     assert_eq!(play.session(&id).status, Status::Idle);
     play.wait(limits::RECOVERED_AFTER);
     assert!(restart(&mut play).contains("by its monitor"), "it was well for a while");
+}
+
+#[test]
+fn a_monitor_that_a_circuit_kept_from_it_interrupts_when_the_circuit_lets_it() {
+    let mut play = Play::new();
+    let monitor = Some(Monitor { interval_ms: None, on_critical: OnCritical::Interrupt });
+    let hang = |play: &mut Play| {
+        let id = play.idle(NewSession { monitor, ..NewSession::default() });
+        let command = play.run(&id, "hang");
+        play.event(&id, WorkerEventKind::Begun { command });
+        critical(play, &id);
+        id
+    };
+    for _ in 0..4 {
+        let id = hang(&mut play);
+        assert_eq!(play.session(&id).status, Status::Recovering);
+    }
+    let id = hang(&mut play);
+    assert!(play.decisions().join("; ").contains("tried again at"));
+    assert_eq!(play.session(&id).status, Status::Active);
+    critical_at(&mut play, &id, false);
+    assert_eq!(play.session(&id).status, Status::Active, "it is too early");
+    play.wait(Duration::from_secs(30));
+    critical_at(&mut play, &id, false);
+    assert_eq!(play.session(&id).status, Status::Recovering, "the trial");
 }
 
 #[test]

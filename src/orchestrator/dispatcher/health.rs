@@ -113,13 +113,13 @@ impl Dispatcher {
         let found = health::examine(&snapshot, self.settings.stale_after);
         let same = |a: &Finding, b: &Finding| (&a.session, a.kind) == (&b.session, b.kind);
         let before = std::mem::replace(&mut self.health.findings, found.clone());
-        let new: Vec<_> =
-            found.iter().filter(|one| !before.iter().any(|old| same(old, one))).cloned().collect();
+        let (still, new): (Vec<_>, Vec<_>) =
+            found.iter().cloned().partition(|one| before.iter().any(|old| same(old, one)));
         let gone: Vec<_> = before.into_iter().filter(|old| !found.iter().any(|one| same(old, one))).collect();
         for finding in new.iter().filter(|finding| finding.session.is_none()) {
             warn!(component = finding.component.as_str(), "{}", finding.message);
         }
-        self.engine.health_changed(now, &new, &gone, step);
+        self.engine.health_seen(now, [&new, &still, &gone], step);
         self.end_strays(trees);
     }
 
