@@ -97,9 +97,15 @@ fn a_missing_shell_is_named_with_those_that_exist() {
 #[test]
 fn a_program_that_fails_at_once_is_no_session() {
     let mut client = Client::start();
-    let refused = client.call("session_create", json!({"shell": "false"}));
-    assert_eq!(refused.code(), "spawn_failed", "{refused:?}");
-    assert!(refused.error().to_string().contains("code 1"), "{refused:?}");
+    let answer = client.call("session_create", json!({"shell": "false"}));
+    if let Some(id) = answer.structured["sessionId"].as_str() {
+        // On a busy machine it had not even begun when the answer was due; its end is told all the same.
+        let shown = client.until_status(id, "error");
+        assert!(shown["endReason"].to_string().contains("code 1"), "{shown}");
+    } else {
+        assert_eq!(answer.code(), "spawn_failed", "{answer:?}");
+        assert!(answer.error().to_string().contains("code 1"), "{answer:?}");
+    }
     let done = client.ok("session_create", json!({"shell": "true"}));
     client.until_status(done["sessionId"].as_str().expect("an id"), "completed");
 }
