@@ -128,6 +128,12 @@ fn tasks_go_where_they_can_run() {
     let sessions: Vec<String> = (0..2).map(|_| client.clean("/bin/bash")).collect();
     stop_shell(&mut client, &sessions[0]);
     client.until_shown(&sessions[0], "the stop is seen", |shown| shown["stopped"] == true);
+    let listed = client.ok("session_list", json!({"query": ""}));
+    let stopped = |id: &str| {
+        let sessions = listed["sessions"].as_array().expect("sessions");
+        sessions.iter().find(|session| session["sessionId"] == id).expect("it is listed")["stopped"].clone()
+    };
+    assert_eq!((stopped(&sessions[0]), stopped(&sessions[1])), (json!(true), Value::Null));
     for strategy in STRATEGIES {
         assert_eq!(places(&mut client, strategy, &sessions), vec![sessions[1].clone(); 6], "{strategy}");
     }

@@ -101,6 +101,9 @@ struct Item {
     #[serde(rename = "type")]
     kind: &'static str,
     status: &'static str,
+    /// A signal holds the shell.
+    #[serde(skip_serializing_if = "is_default")]
+    stopped: bool,
     /// Percent of one core.
     #[serde(skip_serializing_if = "Option::is_none")]
     cpu: Option<f64>,
@@ -139,6 +142,7 @@ fn item(session: &Session, usage: &HashMap<SessionId, Usage>, mut label_tokens: 
         name: session.name.clone(),
         kind: kind_word(session.kind),
         status: session.status.as_str(),
+        stopped: session.stopped,
         cpu: usage.map(|usage| rounded(usage.cpu)),
         memory: usage.map(|usage| megabytes(usage.memory)),
         last_activity: session.last_activity.to_string(),
@@ -238,8 +242,14 @@ fn table(page: &Page) -> String {
         };
         let _ = write!(
             text,
-            "\n{}  {}  {}  {}{usage}  {}  {}",
-            item.session_id, item.name, item.kind, item.status, item.working_directory, item.last_activity
+            "\n{}  {}  {}  {}{}{usage}  {}  {}",
+            item.session_id,
+            item.name,
+            item.kind,
+            item.status,
+            if item.stopped { " (stopped)" } else { "" },
+            item.working_directory,
+            item.last_activity
         );
         if !item.capabilities.is_empty() {
             let _ = write!(text, "  [{}]", item.capabilities.join(", "));
