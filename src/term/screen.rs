@@ -20,6 +20,8 @@ use crate::limits;
 pub struct Screen {
     /// Its rows from the top, without trailing blanks; empty rows at the bottom are left out.
     pub lines: Vec<String>,
+    /// How many rows it has, empty ones too.
+    pub rows: usize,
     /// The cursor's row, from 0.
     pub cursor_row: usize,
     /// The cursor's column, from 0.
@@ -28,6 +30,8 @@ pub struct Screen {
     pub title: Option<String>,
     /// Whether a full-screen program shows its own screen.
     pub alternate: bool,
+    /// Whether the program wants pasted text marked, as line editors do.
+    pub marks_pastes: bool,
 }
 
 /// The screen after `bytes` were printed on an empty terminal of that size.
@@ -53,10 +57,12 @@ pub fn replay(bytes: &[u8], rows: u16, cols: u16) -> Screen {
     let cursor = grid.cursor.point;
     Screen {
         lines,
+        rows: size.rows,
         cursor_row: usize::try_from(cursor.line.0).unwrap_or(0),
         cursor_col: cursor.column.0,
         title: titles.0.take(),
         alternate: terminal.mode().contains(TermMode::ALT_SCREEN),
+        marks_pastes: terminal.mode().contains(TermMode::BRACKETED_PASTE),
     }
 }
 
@@ -217,6 +223,8 @@ mod tests {
                 cursor_col: 3,
                 title: Some("my title".into()),
                 alternate: false,
+                rows: 10,
+                marks_pastes: false,
             }
         );
         assert!(replay(b"x\x1b[?1049h\x1b[2;2Hvim", 10, 20).alternate);

@@ -77,7 +77,8 @@ pub(super) struct Consent {
 
 #[derive(Debug)]
 struct Decided {
-    question: Question,
+    /// See [`Question::identity`].
+    question: String,
     settings: AutoAccept,
     /// How often this question was answered in a row; 0 when it was left.
     answers: u32,
@@ -103,21 +104,23 @@ impl Consent {
         settings: &AutoAccept,
         assessment: &Assessment,
     ) -> Option<Decision> {
-        let same = self.last.as_ref().filter(|last| last.question == *question);
+        let yes = question.yes;
+        let question = question.identity();
+        let same = self.last.as_ref().filter(|last| last.question == question);
         let is_decided = |last: &Decided| !last.is_over && last.settings == *settings;
         if self.answered_at == Some(cursor) || same.is_some_and(is_decided) {
             return None;
         }
         let in_a_row = same.map_or(0, |last| last.answers);
         self.answers.retain(|at| now < at.after(MINUTE));
-        let decision = self.judge(question, settings, assessment, in_a_row);
+        let decision = self.judge(yes, settings, assessment, in_a_row);
         let is_answer = matches!(decision, Decision::Answer(_));
         if is_answer {
             self.answered_at = Some(cursor);
             self.answers.push_back(now);
         }
         self.last = Some(Decided {
-            question: question.clone(),
+            question,
             settings: settings.clone(),
             answers: if is_answer { in_a_row + 1 } else { 0 },
             is_over: false,
@@ -127,13 +130,13 @@ impl Consent {
 
     fn judge(
         &self,
-        question: &Question,
+        yes: Option<&'static str>,
         settings: &AutoAccept,
         assessment: &Assessment,
         in_a_row: u32,
     ) -> Decision {
         let leave = |why: String| Decision::Leave(why);
-        let Some(yes) = question.yes else { return leave("a secret is never typed".to_owned()) };
+        let Some(yes) = yes else { return leave("a secret is never typed".to_owned()) };
         if let Some(what) = &assessment.protected {
             return leave(format!("protected: {what}"));
         }
@@ -217,7 +220,7 @@ mod tests {
     use super::*;
 
     fn question(text: &str, yes: Option<&'static str>) -> Question {
-        Question { text: text.to_owned(), shown: Vec::new(), yes }
+        Question { text: text.to_owned(), yes, ..Question::default() }
     }
 
     fn settings(risk_threshold: u8) -> AutoAccept {
@@ -256,6 +259,23 @@ mod tests {
     }
 
     #[test]
+    fn a_number_makes_no_other_question() {
+        let same = |one: &Question, other: &Question| one.identity() == other.identity();
+        let line = |text: &str, shown: &str, is_menu| Question {
+            shown: vec![shown.to_owned()],
+            is_menu,
+            ..question(text, Some("y\r"))
+        };
+        assert!(same(
+            &line("Retry? [y/N]", "attempt 1 failed", false),
+            &line("Retry? [y/N]", "attempt 12 failed", false)
+        ));
+        assert!(same(&line("Go in 10 s? [y/N]", "", false), &line("Go in 9 s? [y/N]", "", false)));
+        assert!(!same(&line("Do it?", "ls", true), &line("Do it?", "rm x", true)), "another command");
+        assert!(!same(&question("Go?", None), &question("Go?", Some("y\r"))));
+    }
+
+    #[test]
     fn answers_do_not_run_in_circles() {
         let mut consent = Consent::default();
         let mut answers = 0;
@@ -274,7 +294,10 @@ mod tests {
 
         let mut consent = Consent::default();
         let mut ask = |number: u64, seconds| {
-            let asked = question(&format!("Remove {number}? [y/N]"), Some("y\r"));
+            let asked = question(
+                &format!("Remove {}? [y/N]", "x".repeat(usize::try_from(number).unwrap())),
+                Some("y\r"),
+            );
             consent.typed();
             consent.decide(at(seconds), number, &asked, &settings(9), &assessment(1))
         };

@@ -1,6 +1,6 @@
 //! How much a yes may harm: the rules that fire, and the highest score among them.
 
-use super::place::{Places, is_path, names};
+use super::place::{self, Places, is_path, names};
 use super::program::{self, Finding, judge};
 use super::rule::Rule;
 use super::subject::{self, About, Question, Subject};
@@ -21,19 +21,44 @@ pub(super) struct Assessment {
     pub(super) protected: Option<String>,
 }
 
-/// Words of a question that goes on with something, and what they tell of it.
+/// Words of a question that goes on with something, and what they tell of it, in any of their forms.
 const WORDS: &[(&[&str], Rule)] = &[
     (&["overwrite", "overwritten", "rewrite", "replace"], Rule::Writes),
     (
-        &["delete", "deleted", "remove", "removed", "erase", "drop", "purge", "wipe", "kill", "destroy"],
+        &[
+            "delete",
+            "deletion",
+            "remove",
+            "removal",
+            "erase",
+            "drop",
+            "purge",
+            "wipe",
+            "kill",
+            "destroy",
+            "uninstall",
+            "unlink",
+            "truncate",
+        ],
         Rule::Deletes,
     ),
-    (&["download", "downloaded", "connect", "fetch", "upload"], Rule::Network),
-    (&["install", "installed", "installing", "upgrade", "upgraded"], Rule::Installs),
+    (&["download", "connect", "fetch", "upload"], Rule::Network),
+    (&["install", "upgrade"], Rule::Installs),
     (&["discard", "revert", "reset"], Rule::Discards),
-    (&["deploy", "publish", "push", "production", "terraform"], Rule::Remote),
+    (&["deploy", "deployment", "publish", "push", "production", "terraform"], Rule::Remote),
     (&["sudo", "administrator", "reboot", "shutdown"], Rule::Privilege),
 ];
+
+/// Whether it is the word with an ending: `deletes`, `deleting`, `dropped`.
+fn is_form(found: &str, word: &str) -> bool {
+    let ending = |stem: &str| {
+        found.strip_prefix(stem).is_some_and(|end| matches!(end, "" | "s" | "es" | "ed" | "ing"))
+    };
+    let doubled = word.chars().next_back().map(|last| format!("{word}{last}"));
+    ending(word)
+        || doubled.is_some_and(|stem| found != stem && ending(&stem))
+        || word.strip_suffix('e').is_some_and(|stem| found != stem && ending(stem))
+}
 
 /// What a yes to a question may do. `commands`: those that run while it is asked.
 pub(super) fn assess(question: &Question, commands: &[&str], places: &Places<'_>) -> Assessment {
@@ -81,12 +106,18 @@ fn by_subject(
             found.push((Rule::HostKey, question.text.clone()));
             found.push((Rule::Network, question.text.clone()));
         }
-        About::GoingOn => found.extend(by_words(question, places)),
+        About::GoingOn => {}
+    }
+    if subject.about != About::Commands || !subject.is_headed {
+        found.extend(by_words(question, &shown(question, subject, commands), places));
+    }
+    if question.is_cut && !is_of_file_tool(question, commands) {
+        found.push((Rule::Hidden, "what is asked begins above what is shown".to_owned()));
     }
     for file in &subject.files {
         program::path(file, subject.about == About::Reading, places, &mut found);
     }
-    if depends_on_command(subject) {
+    if depends_on_command(question, subject, commands) {
         found.extend(running());
     } else {
         found.extend(running().filter(|(rule, _)| *rule == Rule::Privilege));
@@ -94,21 +125,42 @@ fn by_subject(
     found
 }
 
-/// Whether only the command that asks tells what it is about.
-fn depends_on_command(subject: &Subject) -> bool {
-    match subject.about {
-        About::GoingOn => true,
-        About::Deleting | About::Writing => subject.files.is_empty(),
-        About::Commands | About::Reading | About::Fetching | About::Trusting | About::HostKey => false,
-    }
+/// Whether the command that asks tells what it is about, since the question itself does not tell all.
+fn depends_on_command(question: &Question, subject: &Subject, commands: &[&str]) -> bool {
+    let is_unnamed = matches!(subject.about, About::Writing | About::Reading) && subject.files.is_empty();
+    (!subject.is_headed || is_unnamed) && !is_of_file_tool(question, commands)
 }
 
-fn by_words(question: &Question, places: &Places<'_>) -> Vec<Finding> {
+/// Whether `rm` or the like asks about the one file that it names: `rm: remove regular file 'a'?`.
+fn is_of_file_tool(question: &Question, commands: &[&str]) -> bool {
+    let name = |text: &str| text.rsplit('/').next().unwrap_or_default().to_owned();
+    let runs = commands.last().and_then(|command| command.split_whitespace().next()).map(name);
+    let asks = question.text.split_once(": ").map(|(program, _)| name(program));
+    let is_tool =
+        |name: &String| ["rm", "rmdir", "unlink", "cp", "mv", "ln", "install"].contains(&name.as_str());
+    !question.is_menu
+        && asks == runs
+        && asks.as_ref().is_some_and(is_tool)
+        && !place::quoted(&question.text).is_empty()
+}
+
+/// The lines that may say what it is about.
+fn shown<'q>(question: &'q Question, subject: &Subject, commands: &[&str]) -> Vec<&'q str> {
+    // Of a file that is to be written what an agent shows is what will stand in it.
+    let is_content = subject.is_headed && subject.about == About::Writing && !subject.files.is_empty();
+    if is_content || is_of_file_tool(question, commands) {
+        return Vec::new();
+    }
+    let above = question.above.iter().filter(|_| !subject.is_headed);
+    question.shown.iter().chain(above).map(String::as_str).collect()
+}
+
+fn by_words(question: &Question, shown: &[&str], places: &Places<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
-    for line in question.shown.iter().chain([&question.text]) {
+    for line in shown.iter().copied().chain([question.text.as_str()]) {
         let lower = line.to_lowercase();
         for word in names(&lower) {
-            let fired = WORDS.iter().filter(|(words, _)| words.contains(&word));
+            let fired = WORDS.iter().filter(|(words, _)| words.iter().any(|known| is_form(word, known)));
             found.extend(fired.map(|(_, rule)| (*rule, word.to_owned())));
         }
     }
@@ -131,15 +183,15 @@ fn protected(
     if places.protected.is_empty() {
         return None;
     }
-    // Of a file that is to be written what is shown is what will stand in it.
-    let is_shown = subject.about != About::Writing || subject.files.is_empty();
-    let shown = question.shown.iter().filter(|_| is_shown).map(String::as_str);
-    let running: &[&str] = if depends_on_command(subject) { commands } else { &[] };
+    let running: &[&str] = if depends_on_command(question, subject, commands) { commands } else { &[] };
     let lines = subject.commands.iter().map(String::as_str).chain(running.iter().copied());
     let unnamed = lines.clone().flat_map(program::unnamed);
-    let files = subject.files.iter().map(String::as_str);
+    // A name may have blanks.
+    let files: Vec<String> = subject.files.iter().map(|file| format!("`{file}`")).collect();
     let mut texts = vec![question.text.as_str()];
-    texts.extend(shown.chain(files).chain(lines));
+    texts.extend(
+        shown(question, subject, commands).into_iter().chain(files.iter().map(String::as_str)).chain(lines),
+    );
     for files in unnamed {
         texts.push(files);
     }
@@ -156,8 +208,11 @@ mod tests {
     use super::*;
 
     fn question(shown: &[&str], text: &str) -> Question {
-        let shown = shown.iter().map(|line| (*line).to_owned()).collect();
-        Question { text: text.to_owned(), shown, yes: Some("y\r") }
+        let shown: Vec<String> = shown.iter().map(|line| (*line).to_owned()).collect();
+        let is_menu = shown
+            .first()
+            .is_some_and(|head: &String| head.starts_with(char::is_uppercase) && !text.ends_with([')', ':']));
+        Question { text: text.to_owned(), shown, is_menu, yes: Some("y\r"), ..Question::default() }
     }
 
     fn assessed(question: &Question, commands: &[&str], protected: &[String]) -> Assessment {
@@ -271,6 +326,60 @@ mod tests {
             check(&["Edit file", "a.rs", "", "+ package.json"], "Make this edit to a.rs?", "claude"),
             None
         );
+    }
+
+    fn asked(shown: &[&str], text: &str, is_menu: bool) -> Question {
+        let above = shown.iter().map(|line| (*line).to_owned()).collect();
+        Question { above, is_menu, ..question(shown, text) }
+    }
+
+    #[test]
+    fn words_never_make_a_question_less_risky() {
+        let risk = |shown: &[&str], text: &str, is_menu, command: &str| {
+            assessed(&asked(shown, text, is_menu), &[command], &[]).risk
+        };
+        for head in [
+            "Reading configuration...",
+            "Ready to deploy",
+            "Listing what will be deleted:",
+            "Updated the plan",
+        ] {
+            assert!(risk(&[head], "Continue? [y/N]", false, "./x.sh") >= 5, "{head}");
+            assert!(risk(&[head], "Continue?", true, "./x.sh") >= 5, "{head}");
+        }
+        for word in ["Deleting", "deploys", "wipe", "wiping", "dropped", "removes", "resetting", "purged"] {
+            assert!(risk(&[], &format!("{word} a and overwrite b? [y/N]"), false, "read x") >= 6, "{word}");
+            assert!(risk(&[word, "", "that was it"], "Continue? [y/N]", false, "read x") >= 6, "{word}");
+        }
+        assert_eq!(risk(&["Bash(rm -rf build)"], "Do you want to proceed?", true, "claude"), 8);
+        assert_eq!(
+            risk(&["Bash command", "ls", "", "rm -rf x"], "Do you want to proceed?", true, "claude"),
+            8
+        );
+        assert_eq!(risk(&["Bash command", "rm \\", "-rf x"], "Do you want to proceed?", true, "claude"), 8);
+        let aider = "Run shell command? (Y)es/(N)o [Yes]:";
+        assert_eq!(risk(&["rm -rf x", "ls"], aider, false, "aider"), 8);
+        let cut =
+            Question { is_cut: true, ..asked(&["Bash command", "ls"], "Do you want to proceed?", true) };
+        assert_eq!(assessed(&cut, &["claude"], &[]).risk, 7);
+    }
+
+    #[test]
+    fn what_is_protected_is_looked_for_in_all_that_is_shown_and_runs() {
+        let patterns = ["deploy_key".to_owned(), "my notes.txt".to_owned()];
+        let is_found = |question: &Question, command: &str| {
+            assessed(question, &[command], &patterns).protected.is_some()
+        };
+        let keygen = ["Generating public/private ed25519 key pair.", "deploy_key already exists."];
+        assert!(is_found(&asked(&keygen, "Overwrite (y/n)?", false), "ssh-keygen -f x"));
+        assert!(is_found(&asked(&keygen[..1], "Overwrite (y/n)?", false), "ssh-keygen -f deploy_key"));
+        let far =
+            Question { above: vec!["uses deploy_key".to_owned()], ..question(&["then"], "Continue? [y/N]") };
+        assert!(is_found(&far, "./x.sh"));
+        let edit = asked(&["Edit file", "my notes.txt", "1 + x"], "Do you want to make this edit?", true);
+        assert!(is_found(&edit, "claude"));
+        assert!(!is_found(&question(&[], "rm: remove regular file 'a'?"), "rm -i a deploy_key"));
+        assert!(is_found(&question(&[], "rm: remove regular file 'a'?"), "./x.sh deploy_key"), "not by rm");
     }
 
     proptest! {

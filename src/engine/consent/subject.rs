@@ -3,14 +3,36 @@
 use super::place::{names, quoted};
 
 /// A question, as it stood on the screen.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Question {
     /// What is asked, in one line.
     pub text: String,
     /// The lines above it that belong to it.
     pub shown: Vec<String>,
+    /// Every filled line above it that the screen shows of the running command.
+    pub above: Vec<String>,
+    /// Whether `shown` may begin further above than can be seen.
+    pub is_cut: bool,
+    /// Whether its answers stand in a menu below it.
+    pub is_menu: bool,
     /// What types a yes; none where a secret is asked for.
     pub yes: Option<&'static str>,
+}
+
+impl Question {
+    /// What is the same when it is asked again, or drawn again with another count of seconds. The text of a line
+    /// is all that counts, since what stands above it changes by itself; in a menu that is what is asked about.
+    pub(super) fn identity(&self) -> String {
+        let shown = self.shown.iter().filter(|_| self.is_menu);
+        let lines: Vec<&str> = shown.chain([&self.text]).map(String::as_str).collect();
+        let mut text = format!("{} {}", if self.yes.is_none() { "secret" } else { "yes" }, lines.join("\n"));
+        let mut is_digit = false;
+        text.retain(|c| {
+            let was = std::mem::replace(&mut is_digit, c.is_ascii_digit());
+            !(was && is_digit)
+        });
+        text.replace(|c: char| c.is_ascii_digit(), "0")
+    }
 }
 
 /// What a yes would allow.
@@ -42,6 +64,8 @@ pub(super) struct Subject {
     pub(super) files: Vec<String>,
     /// Command lines that it shows.
     pub(super) commands: Vec<String>,
+    /// Whether it is a menu that an agent asks with in a known form, and so says all itself.
+    pub(super) is_headed: bool,
 }
 
 const DELETING: &[&str] = &["remove", "delete", "descend into", "unlink", "erase", "uninstall"];
@@ -62,25 +86,75 @@ const WRITING: &[&str] = &[
 /// What is no path though it has slashes.
 const CHOICES: &[&str] = &["y", "n", "yes", "no", "all", "a", "q", ""];
 
+/// Heads of agents' menus: whole, or with what they are about behind them in brackets.
+const HEADS: &[(&[&str], About)] = &[
+    (&["bash command", "shell command", "bash"], About::Commands),
+    (&["fetch", "webfetch", "web fetch", "web search", "websearch", "googlesearch"], About::Fetching),
+    (
+        &[
+            "edit file",
+            "edit",
+            "multiedit",
+            "create file",
+            "write file",
+            "write",
+            "update",
+            "overwrite file",
+            "edit notebook",
+            "notebookedit",
+        ],
+        About::Writing,
+    ),
+    (&["read file", "read files", "read", "search", "grep", "glob", "list", "list files"], About::Reading),
+];
+/// Heads with what they are about behind them.
+const OPEN_HEADS: &[(&str, About)] = &[
+    ("Shell ", About::Commands),
+    ("WriteFile Writing to ", About::Writing),
+    ("ReadFile ", About::Reading),
+    ("WebFetch ", About::Fetching),
+    ("GoogleSearch ", About::Fetching),
+];
+/// Questions that are the head of their menu.
+const ASKING_HEADS: &[(&str, About)] = &[
+    ("would you like to run the following command?", About::Commands),
+    ("would you like to make the following edits?", About::Writing),
+];
+
 /// What a question is about.
 pub(super) fn of(question: &Question) -> Subject {
     let lower = question.text.to_lowercase();
-    let head =
-        question.shown.iter().map(|line| line.trim()).find(|line| !line.is_empty()).unwrap_or_default();
-    let head = head.trim_start_matches(['?', ' ']);
-    let header = head.to_lowercase();
-    let about = about(question, &lower, &header);
-    let commands = if about == About::Commands { commands(question, &lower) } else { Vec::new() };
+    let head = question.shown.iter().map(|line| line.trim()).find(|line| !line.is_empty());
+    let head = head.unwrap_or_default().trim_start_matches(['?', ' ']);
+    let headed = by_head(head).filter(|_| question.is_menu);
+    let about = about(question, &lower, headed);
+    let commands = if about == About::Commands { commands(question, head) } else { Vec::new() };
+    let is_headed = headed == Some(about);
     let files = match about {
-        About::Deleting | About::Writing | About::Reading => files(question, head),
+        About::Deleting | About::Writing | About::Reading => files(question, head, is_headed),
         About::Commands | About::Fetching | About::Trusting | About::HostKey | About::GoingOn => Vec::new(),
     };
-    Subject { about, files, commands }
+    Subject { about, files, commands, is_headed }
 }
 
-fn about(question: &Question, lower: &str, header: &str) -> About {
+/// What a known head of a menu says.
+fn by_head(head: &str) -> Option<About> {
+    let lower = head.to_lowercase();
+    let name = lower.split_once('(').map_or(lower.as_str(), |(name, _)| name);
+    let whole =
+        HEADS.iter().find(|(heads, _)| heads.contains(&name) && (name.contains(' ') || is_named(&lower)));
+    let open = || OPEN_HEADS.iter().find(|(open, _)| head.starts_with(open)).map(|(_, about)| *about);
+    let asking = || ASKING_HEADS.iter().find(|(asking, _)| lower == *asking).map(|(_, about)| *about);
+    whole.map(|(_, about)| *about).or_else(open).or_else(asking)
+}
+
+/// A single word is a head with brackets behind it, or one that means nothing else.
+fn is_named(head: &str) -> bool {
+    head.contains('(') || head == "fetch"
+}
+
+fn about(question: &Question, lower: &str, headed: Option<About>) -> About {
     let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
-    let is_headed = |words: &[&str]| words.iter().any(|word| header.starts_with(word));
     let shows = |word: &str| question.shown.iter().any(|line| line.to_lowercase().contains(word));
     if says(&["continue connecting", "fingerprint"]) || shows("authenticity of host") {
         return About::HostKey;
@@ -88,50 +162,59 @@ fn about(question: &Question, lower: &str, header: &str) -> About {
     if says(&["trust"]) {
         return About::Trusting;
     }
-    // The terraform way: what follows is what was planned, whatever else is shown.
-    if is_headed(&["bash command", "shell command", "shell ", "bash("])
-        || says(&["following command", "run shell command", "allow execution", "run this command"])
-    {
+    if let Some(headed) = headed {
+        return headed;
+    }
+    if says(&["following command", "run shell command", "allow execution", "run this command"]) {
         return About::Commands;
     }
-    if is_headed(&["fetch", "webfetch", "web search", "websearch", "googlesearch"])
-        || says(&["fetch this", "network access"])
-    {
+    if says(&["fetch this", "network access"]) {
         return About::Fetching;
     }
     if says(DELETING) {
         return About::Deleting;
     }
-    if is_headed(&["edit", "create file", "write", "update", "notebook", "replace"]) || says(WRITING) {
+    if says(WRITING) {
         return About::Writing;
     }
-    if is_headed(&["read", "search", "grep", "glob", "list"]) || says(&["file to the chat"]) {
+    if says(&["file to the chat"]) {
         return About::Reading;
     }
     About::GoingOn
 }
 
-/// The command lines that are shown with a question.
-fn commands(question: &Question, lower: &str) -> Vec<String> {
-    let is_asked = |line: &&String| line.trim() == question.text;
-    // Behind `$ `, with what goes on below.
-    let prompted = question.shown.iter().position(|line| line.trim_start().starts_with("$ "));
-    if let Some(first) = prompted {
-        let lines = question.shown[first..].iter().take_while(|line| !line.trim().is_empty());
-        return lines.map(|line| line.trim().trim_start_matches("$ ").to_owned()).collect();
+/// The command lines that are shown with a question, those joined that a `\` at their end joins.
+fn commands(question: &Question, head: &str) -> Vec<String> {
+    // Above a line nothing tells where they begin.
+    let shown = if question.is_menu { &question.shown } else { &question.above };
+    let lines = shown.iter().map(|line| line.trim()).filter(|line| !line.is_empty());
+    let mut lines: Vec<&str> = lines.filter(|line| *line != question.text).collect();
+    if question.is_menu && by_head(head) == Some(About::Commands) && head != question.text {
+        lines.remove(0);
+        if let Some(command) = head.strip_prefix("Bash(") {
+            lines.insert(0, command.strip_suffix(')').unwrap_or(command));
+        }
+    } else if question.is_menu
+        && let Some(first) = lines.iter().position(|line| line.starts_with("$ "))
+    {
+        lines.drain(..first);
     }
-    let is_shown_alone = lower.contains("run shell command");
-    // Otherwise all between the head and the question; an agent's own words on it, which come last, are prose.
-    let lines = question.shown.iter().skip(usize::from(!is_shown_alone)).filter(|line| !is_asked(line));
-    let mut lines: Vec<String> =
-        lines.map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect();
-    if lines.last().is_some_and(|last| last == &question.text) {
-        lines.pop();
-    }
+    // An agent's own words on it, which come last, are prose.
     if lines.len() > 1 && lines.last().is_some_and(|last| is_prose(last)) {
         lines.pop();
     }
-    lines
+    let mut commands: Vec<String> = Vec::new();
+    let mut goes_on = false;
+    for line in lines {
+        let line = line.trim_start_matches("$ ");
+        let (text, joins) = line.strip_suffix('\\').map_or((line, false), |text| (text, true));
+        match commands.last_mut().filter(|_| goes_on) {
+            Some(command) => command.push_str(text),
+            None => commands.push(text.to_owned()),
+        }
+        goes_on = joins;
+    }
+    commands
 }
 
 /// A sentence: no command begins with a capital letter and consists of nothing but words.
@@ -142,30 +225,48 @@ fn is_prose(line: &str) -> bool {
 }
 
 /// The files that a question names: in quotation marks, or by what looks like a file.
-fn files(question: &Question, head: &str) -> Vec<String> {
-    let named: Vec<&str> = quoted(&question.text);
-    if !named.is_empty() {
-        return named.into_iter().map(str::to_owned).collect();
-    }
+fn files(question: &Question, head: &str, is_headed: bool) -> Vec<String> {
     let is_choices = |name: &str| name.to_lowercase().split('/').all(|part| CHOICES.contains(&part));
     let looks_like_one = |name: &&str| {
         name.contains(['.', '/']) && name.chars().any(char::is_alphanumeric) && !is_choices(name)
     };
-    let mut found: Vec<String> = names(&question.text).filter(looks_like_one).map(str::to_owned).collect();
+    let mut found: Vec<String> = quoted(&question.text).into_iter().map(str::to_owned).collect();
+    if found.is_empty() {
+        found.extend(names(&question.text).filter(looks_like_one).map(str::to_owned));
+    }
     let asked = question.text.split_whitespace().collect::<Vec<_>>();
     if let ["replace" | "remove" | "overwrite" | "delete", file, ..] = asked.as_slice()
         && found.is_empty()
     {
         found.push(file.trim_end_matches('?').to_owned());
     }
-    // Agents name it in the head of what they show, or in the line below; what they would write comes then.
-    let rest = question.shown.iter().map(|line| line.trim()).filter(|line| !line.is_empty());
-    let is_whole = |line: &&str| line.split_whitespace().count() == 1 || line.contains("(+");
-    let below = rest.filter(|line| *line != question.text).take(2).filter(is_whole);
-    let below = below.filter_map(|line| names(line).next());
-    found.extend(names(head).chain(below).filter(looks_like_one).map(str::to_owned));
+    if is_headed {
+        found.extend(headed_files(question, head));
+    }
     found.dedup();
     found
+}
+
+/// Agents name it in the head of what they show, or in the line below; what they would write comes then. With what
+/// is counted behind a name, it may be one of several.
+fn headed_files(question: &Question, head: &str) -> Vec<String> {
+    let in_head = OPEN_HEADS.iter().find_map(|(open, _)| head.strip_prefix(open));
+    let in_brackets = head.split_once('(').map(|(_, rest)| rest.strip_suffix(')').unwrap_or(rest));
+    let below = question.shown.iter().map(|line| line.trim()).filter(|line| !line.is_empty()).skip(1);
+    let counted = |line: &str| line.split_once(" (+").map(|(file, _)| file.to_owned());
+    if let Some(file) = in_head.or(in_brackets) {
+        return vec![file.trim().to_owned()];
+    }
+    let (mut files, mut is_first) = (Vec::new(), true);
+    for line in below.filter(|line| *line != question.text) {
+        match counted(line) {
+            Some(file) => files.push(file),
+            None if is_first => files.push(line.to_owned()),
+            None => {}
+        }
+        is_first = false;
+    }
+    files
 }
 
 #[cfg(test)]
@@ -177,13 +278,16 @@ mod tests {
             text: text.to_owned(),
             shown: shown.iter().map(|line| (*line).to_owned()).collect(),
             yes: Some("y\r"),
+            above: shown.iter().map(|line| (*line).to_owned()).collect(),
+            is_menu: !text.contains([':', '/', ']']) || text.starts_with("Allow"),
+            ..Question::default()
         }
     }
 
     #[test]
     fn a_question_is_about_what_its_words_say() {
         let check = |shown: &[&str], text: &str| {
-            let Subject { about, files, commands } = of(&question(shown, text));
+            let Subject { about, files, commands, .. } = of(&question(shown, text));
             (about, files.join(" "), commands.join("; "))
         };
         let files = |about, files: &str| (about, files.to_owned(), String::new());

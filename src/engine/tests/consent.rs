@@ -9,7 +9,7 @@ use crate::model::AutoAccept;
 const AT: u64 = 7;
 
 fn ask(play: &mut Play, session: &SessionId, text: &str) -> Vec<(Option<String>, Option<String>)> {
-    let question = Question { text: text.to_owned(), shown: Vec::new(), yes: Some("y\r") };
+    let question = Question { text: text.to_owned(), yes: Some("y\r"), ..Question::default() };
     let asked = Asked { question, directory: None, program: None };
     let generation = play.session(session).generation;
     play.event_of(session, generation, AT, WorkerEventKind::Asks(Box::new(asked)));

@@ -22,11 +22,19 @@ pub(super) struct Asking {
     seen: Option<u64>,
     /// When a caller last typed.
     typed_at: Option<Moment>,
+    /// Whether a line editor asks what was seen last.
+    edits_line: bool,
 }
 
 impl Asking {
     fn new(now: Moment) -> Self {
-        Self { look_at: Some(now), pause: limits::PROMPT_SETTLE, seen: None, typed_at: None }
+        Self {
+            look_at: Some(now),
+            pause: limits::PROMPT_SETTLE,
+            seen: None,
+            typed_at: None,
+            edits_line: false,
+        }
     }
 
     /// Something was printed: what is asked shows when it is quiet.
@@ -104,15 +112,25 @@ impl Running {
     }
 
     /// What the screen asks, of what was printed since the running command began.
-    fn question(&self, end: u64) -> Option<Question> {
+    fn question(&mut self, end: u64) -> Option<Question> {
         let output = &self.wiring.output;
         let begun = self.current.as_ref().and_then(|current| current.begun.as_ref());
         let from = begun.map_or(0, |begun| begun.cursor).max(end.saturating_sub(limits::OUTPUT_RING as u64));
         let bytes = read_all(output, from, end);
         let size = output.size();
         let shown = screen::replay(&bytes[screen::replay_start(&bytes)..], size.rows, size.cols);
+        if let Some(asking) = &mut self.asking {
+            asking.edits_line = shown.marks_pastes;
+        }
         let prompt = prompt::recognise(&shown, size.cols, self.terminal.echo_is_off())?;
-        Some(Question { text: prompt.question, shown: prompt.shown, yes: prompt.yes })
+        let prompt = if self.takes_lines() { prompt } else { prompt.for_single_keys()? };
+        let prompt::Prompt { question: text, shown, above, is_cut, is_menu, yes } = prompt;
+        Some(Question { text, shown, above, is_cut, is_menu, yes })
+    }
+
+    /// Whether what is typed is read up to its Enter, by the terminal or by a line editor.
+    fn takes_lines(&self) -> bool {
+        self.terminal.line_modes().is_some() || self.asking.as_ref().is_some_and(|asking| asking.edits_line)
     }
 
     /// Types an answer, if the question still stands there as it was when it was told of.
@@ -122,6 +140,8 @@ impl Running {
             && end == at
             && self.closing.is_none()
             && self.keyboard.is_empty()
+            // A letter with its Enter is two keys for a program that reads single ones.
+            && (keys.len() == 1 || self.takes_lines())
             && self.terminal.awaiting_input();
         if !stands {
             if let Some(asking) = &mut self.asking {

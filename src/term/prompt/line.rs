@@ -1,7 +1,7 @@
 //! Questions in a line: the cursor stands behind them, and a key or a word is typed there.
 
 use super::super::screen::Screen;
-use super::{Prompt, SHOWN, trimmed};
+use super::{Prompt, SHOWN, filled, is_full, trimmed};
 
 /// Rows that one wrapped question can take.
 const ROWS: usize = 6;
@@ -38,8 +38,8 @@ const SECRETS: &[&str] = &[
     "2fa",
 ];
 const ENTER: &str = "\r";
-const Y: &str = "y\r";
-const YES: &str = "yes\r";
+pub(super) const Y: &str = "y\r";
+pub(super) const YES: &str = "yes\r";
 
 /// The question in the line that the cursor stands behind.
 pub(super) fn recognise(screen: &Screen, cols: u16, is_hidden: bool) -> Option<Prompt> {
@@ -59,18 +59,34 @@ pub(super) fn recognise(screen: &Screen, cols: u16, is_hidden: bool) -> Option<P
     let question = screen.lines.get(first..).unwrap_or_default().concat().trim().to_owned();
     let before = &screen.lines[..first.min(screen.lines.len())];
     let lower = question.to_lowercase();
-    let prompt = |yes, shown: Vec<String>| Some(Prompt { question: question.clone(), shown, yes });
+    let (shown, is_cut) = block_above(before, is_full(screen));
+    let above = filled(before.iter().map(String::as_str));
+    let prompt = |yes, shown, is_cut| Prompt {
+        question: question.clone(),
+        shown,
+        above: above.clone(),
+        is_cut,
+        is_menu: false,
+        yes,
+    };
+    let bare = |yes| Some(prompt(yes, Vec::new(), false));
     if is_hidden {
-        return prompt(None, Vec::new());
+        return bare(None);
     }
     if is_about_a_file(&lower) {
-        return prompt(Some(Y), Vec::new());
+        return bare(Some(Y));
     }
-    let shown = block_above(before);
-    if let Some(yes) = yes_of(&lower).or_else(|| typed_out(&lower, &shown)) {
-        return prompt(Some(yes), shown);
+    // What fills the row above need not be its beginning.
+    if is_about_a_file(&last.trim().to_lowercase()) {
+        return bare(Some(Y)).map(|prompt| Prompt { question: last.trim().to_owned(), ..prompt });
     }
-    if asks_for_secret(&lower) { prompt(None, Vec::new()) } else { None }
+    if let Some(yes) = yes_of(&lower) {
+        return Some(prompt(Some(yes), shown, is_cut));
+    }
+    if asks_for_secret(&lower) {
+        return bare(None);
+    }
+    typed_out(&lower, &shown).map(|yes| prompt(Some(yes), shown, is_cut))
 }
 
 /// `rm: remove regular file 'a'?`
@@ -106,8 +122,7 @@ fn yes_of(question: &str) -> Option<&'static str> {
             };
             named.or_else(|| slashed(before)).or(alone)
         }
-        // A single key is read, and what comes behind it is the next line.
-        ["yn"] => Some("y"),
+        ["yn"] => Some(Y),
         choices => yes_among(choices),
     }
     .or_else(|| slashed(asked))
@@ -187,15 +202,16 @@ fn asks_for_secret(question: &str) -> bool {
 }
 
 /// The lines above that belong to a question: up to a blank line or an earlier question, whichever is nearer.
-/// Where a blank line stands directly above it, those above that.
-fn block_above(before: &[String]) -> Vec<String> {
+/// Where a blank line stands directly above it, those above that. Says too whether they may begin further above.
+fn block_above(before: &[String], is_full: bool) -> (Vec<String>, bool) {
     let mut end = before.len();
     while end > 0 && before[end - 1].trim().is_empty() {
         end -= 1;
     }
     let is_part = |line: &&String| !line.trim().is_empty() && !is_answered(line);
     let count = before[..end].iter().rev().take(SHOWN).take_while(is_part).count();
-    trimmed(&before[end - count..end]).to_vec()
+    let is_cut = count == SHOWN || is_full && count > 0 && count == end;
+    (trimmed(&before[end - count..end]).to_vec(), is_cut)
 }
 
 /// Whether a line is a question that has been answered.

@@ -5,7 +5,8 @@
 //! answer is taken with Enter and another by its number. A program that only moves its mark to a number shows
 //! that, and is given the Enter then.
 
-use super::{Prompt, SHOWN, trimmed};
+use super::super::screen::Screen;
+use super::{Prompt, SHOWN, filled, is_full, trimmed};
 
 /// What marks the chosen answer.
 const MARKS: &[char] = &['❯', '›', '●', '▶', '▸', '→', '◉', '➤', '>'];
@@ -30,7 +31,8 @@ struct Choice {
 }
 
 /// The question whose menu ends the screen.
-pub(super) fn recognise(lines: &[String]) -> Option<Prompt> {
+pub(super) fn recognise(screen: &Screen) -> Option<Prompt> {
+    let lines = &screen.lines;
     let end = end_of_menu(lines)?;
     let choices = numbered(lines, end).or_else(|| marked(lines, end))?;
     if choices.iter().filter(|choice| choice.is_marked).count() != 1
@@ -38,15 +40,15 @@ pub(super) fn recognise(lines: &[String]) -> Option<Prompt> {
     {
         return None;
     }
-    let (at, yes) = choices.iter().enumerate().find(|(_, choice)| is_yes(&choice.label))?;
+    let yes = yes_among(&choices)?;
     let keys = if yes.is_marked { "\r" } else { DIGITS.get(yes.number?.checked_sub(1)?).copied()? };
-    debug_assert!(yes.number.is_none_or(|number| number == at + 1));
     let first = choices.first()?.row;
-    let shown = above(lines, first);
+    let (shown, is_cut) = above(lines, first, is_full(screen));
     let is_question = |line: &&String| line.trim_end().ends_with('?');
     let question = shown.iter().rev().find(is_question).or_else(|| shown.last())?.trim();
     let question = question.trim_start_matches(['?', '◆', '◇', ' ']).to_owned();
-    Some(Prompt { question, shown, yes: Some(keys) })
+    let rows = lines[..first].iter().map(|line| inside(line)).filter(|text| !is_edge(text));
+    Some(Prompt { question, shown, above: filled(rows), is_cut, is_menu: true, yes: Some(keys) })
 }
 
 /// A line without the sides of a frame.
@@ -170,24 +172,67 @@ fn is_bare(choice: &Choice) -> bool {
     choice.number.is_none() && matches!(choice.label.to_lowercase().as_str(), "yes" | "no")
 }
 
+/// The one answer that is a yes to this question alone. Where several are, the plain one among them.
+fn yes_among(choices: &[Choice]) -> Option<&Choice> {
+    let only = |is_meant: fn(&str) -> bool| {
+        let mut found = choices.iter().filter(|choice| is_meant(&choice.label));
+        found.next().filter(|_| found.next().is_none())
+    };
+    only(is_yes)
+        .or_else(|| only(|label| is_yes(label) && words(label) == ["yes"]))
+        .or_else(|| only(|label| is_yes(label) && words(label).iter().any(|word| word == "once")))
+}
+
+/// The words of an answer, without what its end says of keys: `Yes, proceed (y)`.
+fn words(label: &str) -> Vec<String> {
+    let lower = label.to_lowercase();
+    let text = lower.rfind(" (").filter(|_| lower.ends_with(')')).map_or(lower.as_str(), |at| &lower[..at]);
+    let is_between = |c: char| !c.is_alphanumeric() && c != '\'' && c != '’';
+    text.split(is_between).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
 /// A yes to this one question.
 fn is_yes(label: &str) -> bool {
-    let lower = label.to_lowercase();
-    let begins = ["yes", "allow", "approve", "accept", "proceed", "run"];
-    let for_good =
-        ["always", "ask again", "session", " all ", "auto", "remember", "every", "from now", "never"];
-    begins.iter().any(|begin| lower.starts_with(begin)) && !for_good.iter().any(|word| lower.contains(word))
+    let words = words(label);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let for_good = [
+        "all",
+        "always",
+        "any",
+        "again",
+        "auto",
+        "automatically",
+        "directory",
+        "every",
+        "everything",
+        "folder",
+        "forever",
+        "future",
+        "never",
+        "now",
+        "permanently",
+        "project",
+        "remember",
+        "repository",
+        "session",
+        "workspace",
+    ];
+    let is_whole = matches!(words.as_slice(), ["yes", ..])
+        || matches!(words.as_slice(), ["allow" | "approve" | "accept" | "proceed" | "run"])
+        || matches!(words.as_slice(), ["allow" | "approve" | "accept" | "run", "once"]);
+    is_whole && !words.iter().any(|word| for_good.contains(word))
 }
 
 fn is_no(label: &str) -> bool {
-    let lower = label.to_lowercase();
-    let begins = ["no", "deny", "reject", "cancel", "decline", "don't", "abort", "skip"];
-    begins.iter().any(|begin| lower.starts_with(begin))
+    let words = words(label);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    matches!(words.as_slice(), ["no", ..] | ["deny" | "reject" | "cancel" | "decline" | "abort"])
 }
 
 /// What belongs to the menu whose first answer is in the row `first`: up to the top of its frame or to a rule.
-/// Where there is neither, the paragraph that asks, and what stands between it and the menu.
-fn above(lines: &[String], first: usize) -> Vec<String> {
+/// Where there is neither, the paragraph that asks, and what stands between it and the menu. Says too whether it
+/// may begin further above.
+fn above(lines: &[String], first: usize, is_full: bool) -> (Vec<String>, bool) {
     let start = first.saturating_sub(SHOWN);
     let is_framed = lines[first].trim_start().starts_with(SIDES);
     let is_top = |line: &String| {
@@ -206,10 +251,10 @@ fn above(lines: &[String], first: usize) -> Vec<String> {
         trimmed(&lines).to_vec()
     };
     if let Some(top) = top {
-        return clean(top);
+        return (clean(top), false);
     }
     let is_question = |line: &String| inside(line).trim_end().ends_with('?');
     let asked = lines[start..first].iter().rposition(is_question).map_or(start, |at| start + at);
     let blank = lines[start..asked].iter().rposition(|line| inside(line).trim().is_empty());
-    clean(blank.map_or(start, |at| start + at + 1))
+    (clean(blank.map_or(start, |at| start + at + 1)), blank.is_none() && (start > 0 || is_full))
 }

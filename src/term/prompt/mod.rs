@@ -20,8 +20,29 @@ pub struct Prompt {
     pub question: String,
     /// The lines above it that belong to it, without frames and without blank lines at both ends.
     pub shown: Vec<String>,
+    /// Every filled line above it, without frames.
+    pub above: Vec<String>,
+    /// Whether `shown` may begin further above than can be seen.
+    pub is_cut: bool,
+    /// Whether it is a menu of answers, not a line.
+    pub is_menu: bool,
     /// What types a yes. None where it is not yes or no that is asked for, but a secret.
     pub yes: Option<&'static str>,
+}
+
+impl Prompt {
+    /// As a program takes it that reads single keys and no lines: a letter without Enter, which would answer
+    /// what it asks next. None where a word would have to be typed, whose letters would do the same.
+    pub fn for_single_keys(mut self) -> Option<Self> {
+        if !self.is_menu {
+            match self.yes {
+                Some(line::Y) => self.yes = Some("y"),
+                Some(line::YES) => return None,
+                _ => {}
+            }
+        }
+        Some(self)
+    }
 }
 
 /// Lines above a question that can belong to it.
@@ -30,7 +51,18 @@ const SHOWN: usize = 40;
 /// What a screen of this many columns asks. `is_hidden`: the terminal does not show what is typed.
 pub fn recognise(screen: &Screen, cols: u16, is_hidden: bool) -> Option<Prompt> {
     let by_line = if screen.alternate { None } else { line::recognise(screen, cols, is_hidden) };
-    by_line.or_else(|| if is_hidden { None } else { menu::recognise(&screen.lines) })
+    by_line.or_else(|| if is_hidden { None } else { menu::recognise(screen) })
+}
+
+/// Whether rows may have left the screen at its top.
+fn is_full(screen: &Screen) -> bool {
+    // A program may leave the last row empty.
+    screen.lines.len().max(screen.cursor_row + 1) + 1 >= screen.rows
+}
+
+/// The filled ones among lines.
+fn filled<'l>(lines: impl Iterator<Item = &'l str>) -> Vec<String> {
+    lines.filter(|line| !line.trim().is_empty()).map(str::to_owned).collect()
 }
 
 /// Without blank lines at both ends.

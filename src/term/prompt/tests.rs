@@ -52,7 +52,7 @@ fn recorded_prompts_are_recognised_with_the_keys_of_a_yes() {
         ("ssh", "Are you sure you want to continue connecting (yes/no/[fingerprint])?", "yes\r"),
         ("ssh-keygen", "Overwrite (y/n)?", "y\r"),
         ("unzip", "replace a? [y]es, [n]o, [A]ll, [N]one, [r]ename:", "y\r"),
-        ("zsh-rm-star", "zsh: sure you want to delete all 8 files in /home/dev/w [yn]?", "y"),
+        ("zsh-rm-star", "zsh: sure you want to delete all 8 files in /home/dev/w [yn]?", "y\r"),
     ] {
         let prompt = recorded(name).unwrap_or_else(|| panic!("{name} is not recognised"));
         assert_eq!((prompt.question.as_str(), prompt.yes), (question, Some(yes)), "{name}");
@@ -141,6 +141,67 @@ fn lines_of_agents_and_others_are_recognised() {
     ] {
         assert_eq!(in_line(text).unwrap_or_else(|| panic!("{text}")).yes, Some(yes), "{text}");
     }
+}
+
+#[test]
+fn a_program_that_reads_single_keys_is_given_one() {
+    let keys = |text: &str| in_line(text).expect("a prompt").for_single_keys().map(|prompt| prompt.yes);
+    assert_eq!(keys("Continue? [y/N] "), Some(Some("y")));
+    assert_eq!(keys("Press any key to continue..."), Some(Some("\r")));
+    assert_eq!(keys("Continue? (yes/no) "), None, "three keys answer three questions");
+    assert_eq!(
+        made("claude-bash").and_then(Prompt::for_single_keys).map(|prompt| prompt.yes),
+        Some(Some("\r"))
+    );
+}
+
+#[test]
+fn what_may_be_a_secret_is_one() {
+    assert_eq!(in_line("Enter 'yes' or your password: ").expect("a prompt").yes, None);
+}
+
+#[test]
+fn only_a_plain_yes_of_a_menu_is_meant() {
+    let yes = |choices: &[&str]| {
+        let rows = choices
+            .iter()
+            .enumerate()
+            .map(|(at, choice)| format!("{} {}. {choice}", if at == 0 { "❯" } else { " " }, at + 1));
+        in_line(&format!("Go?\r\n{}", rows.collect::<Vec<_>>().join("\r\n"))).and_then(|prompt| prompt.yes)
+    };
+    assert_eq!(yes(&["Yes", "No"]), Some("\r"));
+    assert_eq!(yes(&["Yes to all", "Yes", "No"]), Some("2"));
+    assert_eq!(yes(&["Allow for this project", "Allow once", "Deny"]), Some("2"));
+    assert_eq!(yes(&["Yes, proceed (y)", "Yes, just once", "No"]), Some("2"));
+    for none in [
+        &["Accept theirs", "Accept mine", "Abort"][..],
+        &["Run migrations", "Skip"],
+        &["Yes, accept all", "No"],
+        &["Yes, one", "Yes, two", "No"],
+        &["Yesterday", "Now"],
+        &["Yes", "Yes", "Nothing"],
+    ] {
+        assert_eq!(yes(none), None, "{none:?}");
+    }
+}
+
+#[test]
+fn a_full_row_above_is_no_part_of_what_says_all_itself() {
+    let text = format!("{}\r\nrm: remove regular file 'x'? ", "=".repeat(usize::from(COLS)));
+    assert_eq!(in_line(&text).expect("a prompt").question, "rm: remove regular file 'x'?");
+}
+
+#[test]
+fn all_that_stands_above_is_told_and_whether_it_begins_there() {
+    let prompt = in_line("one\r\n\r\ntwo\r\nContinue? [y/N] ").expect("a prompt");
+    assert_eq!(
+        (prompt.shown, prompt.above, prompt.is_cut),
+        (vec!["two".into()], vec!["one".into(), "two".into()], false)
+    );
+    let long = format!("{}Continue? [y/N] ", "line\r\n".repeat(50));
+    assert!(in_line(&long).expect("a prompt").is_cut);
+    let menu = format!("{}Go?\r\n❯ 1. Yes\r\n  2. No", "line\r\n".repeat(50));
+    assert!(in_line(&menu).expect("a prompt").is_cut);
 }
 
 #[test]
