@@ -67,7 +67,7 @@ impl Engine {
             shell: creation.shell,
             dialect: creation.dialect,
             profile: new.profile,
-            created_directory: creation.directory.clone(),
+            created_directory: new.created_directory.unwrap_or_else(|| creation.directory.clone()),
             working_directory: creation.directory,
             env: secret::redacted(&env),
             exported: kept(&exported),

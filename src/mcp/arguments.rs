@@ -77,6 +77,7 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("text", "content"),
     ("message", "content"),
     ("tokens", "tokenCount"),
+    ("pool", "name"),
     ("memory", "maxMemory"),
     ("cputime", "maxCpuTime"),
 ];
@@ -153,7 +154,11 @@ impl Reader<'_> {
         let folded = folded(key);
         let names = || properties.keys().map(String::as_str);
         let synonym = || {
-            let mut synonyms = SYNONYMS.iter().filter(|(synonym, _)| *synonym == folded);
+            let mut synonyms = SYNONYMS.iter().filter(|(synonym, canonical)| {
+                // A pool's name is no other tool's.
+                *synonym == folded
+                    && ((*synonym, *canonical) != ("pool", "name") || self.tool.starts_with("pool_"))
+            });
             synonyms.find_map(|(_, canonical)| names().find(|name| name == canonical))
         };
         if let Some(name) = names().find(|name| *name == key) {

@@ -147,6 +147,8 @@ fn like(session: &Session, heritage: Heritage) -> NewSession {
         name: Some(session.name.clone()),
         kind: session.kind,
         directory: Some(session.working_directory.clone()),
+        // Nobody named the directory that its shell has gone to: it does not count as inside.
+        created_directory: Some(session.created_directory.clone()),
         shell: Some(session.shell.display().to_string()),
         profile: session.profile,
         size: session.size,

@@ -21,7 +21,9 @@ fn a_session_is_started_when_it_is_told_to() {
         assert_eq!(refused.code(), "session_closed", "{refused:?}");
         assert!(refused.error()["hint"].as_str().is_some_and(|hint| hint.contains("session_start")));
     }
-    for resources in [json!({"cpu": "many"}), json!({"memory": "lots"}), json!({"ram": "1g"})] {
+    for resources in
+        [json!({"cpu": "many"}), json!({"memory": "lots"}), json!({"memory": "1"}), json!({"ram": "1g"})]
+    {
         let refused = client.call("session_start", json!({"sessionId": "later", "resources": resources}));
         assert_eq!(refused.code(), "invalid_argument", "{refused:?}");
     }
@@ -92,6 +94,11 @@ fn every_shell_is_cloned_with_what_it_had_exported() {
         let made = client.ok("session_clone", json!({"sessionId": session}));
         let clone = made["sessionId"].as_str().expect("an id").to_owned();
         assert_eq!(made["name"], format!("{shell}-clone"), "{made}");
+        let created = |client: &mut Client, session: &str| {
+            let shown = client.ok("session_status", json!({"sessionId": session, "detailed": true}));
+            shown["details"]["createdDirectory"].clone()
+        };
+        assert_eq!(created(&mut client, &clone), created(&mut client, &session), "{shell}");
         assert_eq!(made["workingDirectory"], scratch.path().display().to_string(), "{shell}: {made}");
         let printed = client.run(&clone, "echo \"$GIVEN/$SET\"; test \"$A_TOKEN\" = sesame123");
         assert_eq!((printed.output(), printed.exit()), ("given/two  words\n", Some(0)), "{shell}");

@@ -30,7 +30,7 @@ fn a_pool_runs_no_more_at_once_than_it_has_members() {
     crate::support::until("two run", || {
         std::fs::read_to_string(&marks).is_ok_and(|text| text.lines().count() >= 2)
     });
-    assert_eq!(client.ok("pool_status", json!({"name": "build"}))["pools"][0]["busy"], 2);
+    assert_eq!(client.ok("pool_status", json!({"pool": "build"}))["pools"][0]["busy"], 2);
     flag.raise();
     let mut used = BTreeSet::new();
     for call in calls {
@@ -52,7 +52,11 @@ fn a_pool_runs_no_more_at_once_than_it_has_members() {
 #[test]
 fn a_broken_member_is_replaced() {
     let mut client = Client::start();
-    let config = json!({"shell": "/bin/bash", "profile": "clean"});
+    let mut config = json!({"shell": "/bin/bash", "profile": "clean", "autoAccept": {"enabled": true}});
+    let refused = client.call("pool_create", json!({"name": "one", "size": 1, "config": config}));
+    assert!(refused.is_error && refused.text.contains("config.autoAccept"), "{refused:?}");
+    assert_eq!(client.ok("pool_status", json!({}))["pools"], json!([]), "nothing was made");
+    config.as_object_mut().expect("an object").remove("autoAccept");
     client.ok("pool_create", json!({"name": "one", "size": 1, "config": config}));
     let broken = client.call("pool_execute", json!({"pool": "one", "command": "kill -9 $$; sleep 60"}));
     assert!(broken.is_error, "{broken:?}");

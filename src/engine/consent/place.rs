@@ -19,6 +19,8 @@ pub(super) struct Places<'a> {
 /// Directories that belong to the machine.
 const SYSTEM: &[&str] =
     &["/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/opt", "/proc", "/sbin", "/sys", "/usr", "/var"];
+/// A directory that nothing is inside of: that of a command behind a `cd` to who knows where.
+pub(super) const NOWHERE: &str = "~";
 /// What can be written to without a trace.
 const SINKS: &[&str] = &["/dev/null", "/dev/stdout", "/dev/stderr", "/dev/tty"];
 /// Names of files and directories that hold keys or passwords, in lower case.
@@ -44,22 +46,38 @@ const CREDENTIALS: &[&str] = &[
 const CREDENTIAL_ENDINGS: &[&str] = &[".pem", ".key", ".p12", ".pfx", ".keystore", ".env"];
 
 impl Places<'_> {
-    /// Whether it lies in the session's directory. A home directory is not known here, so none is inside.
+    /// Whether it lies in the session's directory. A home directory is not known here, so none is inside; and a
+    /// directory of the machine is inside only where the session was created in it.
     pub(super) fn is_inside(&self, path: &str) -> bool {
         SINKS.contains(&path)
-            || !path.starts_with(['~', '$']) && self.absolute(path).starts_with(resolved(self.root))
+            || !path.starts_with('~')
+                && !path.contains('$')
+                && self.absolute(path).starts_with(resolved(self.root))
+                && self.machine(path).is_none_or(|system| resolved(self.root).starts_with(system))
     }
 
     /// Whether it lies outside, and belongs to the machine.
     pub(super) fn is_system(&self, path: &str) -> bool {
+        let is_root = self.absolute(path) == Path::new("/");
+        !self.is_inside(path) && (is_root || self.machine(path).is_some())
+    }
+
+    /// The directory of the machine that it lies in.
+    fn machine(&self, path: &str) -> Option<&'static str> {
         let absolute = self.absolute(path);
-        let is_root = absolute == Path::new("/");
-        !self.is_inside(path) && (is_root || SYSTEM.iter().any(|system| absolute.starts_with(system)))
+        SYSTEM.iter().copied().find(|system| absolute.starts_with(system))
+    }
+
+    /// Whether git keeps its configuration or its hooks there, which name programs that it runs.
+    pub(super) fn is_of_git(&self, path: &str) -> bool {
+        self.absolute(path).components().any(|part| part.as_os_str().eq_ignore_ascii_case(".git"))
     }
 
     /// The first pattern that something named in `text` fits, with its name.
     pub(super) fn protected<'t>(&self, text: &'t str) -> Option<(&'t str, &str)> {
-        let named = quoted(text).into_iter().chain(names(text));
+        // An option may be written together with the file that it takes: -oFILE
+        let taken = names(text).filter(|name| name.starts_with('-')).filter_map(|name| name.get(2..));
+        let named = quoted(text).into_iter().chain(names(text)).chain(taken.filter(|name| !name.is_empty()));
         named.into_iter().find_map(|name| {
             let pattern = self.protected.iter().find(|pattern| self.fits(pattern, name))?;
             Some((name, pattern.as_str()))
@@ -172,6 +190,16 @@ mod tests {
             assert!(places.is_system(path), "{path}");
         }
         assert!(!places.is_system("/home/u/q") && !places.is_system("a"));
+        assert!(!places.is_inside("a/$X"), "X may lead anywhere");
+    }
+
+    #[test]
+    fn what_belongs_to_the_machine_is_inside_only_if_it_was_named() {
+        let at =
+            |root: &'static str| Places { root: Path::new(root), directory: Path::new(root), protected: &[] };
+        assert!(at("/").is_inside("app/x") && !at("/").is_inside("etc/passwd"));
+        assert!(at("/").is_system("etc/passwd"));
+        assert!(at("/etc/nginx").is_inside("x") && at("/etc/nginx").is_system("/usr/x"));
     }
 
     #[test]
@@ -194,6 +222,7 @@ mod tests {
             ("*.env", "rm *"),
             ("my file", "rm 'my file'"),
             ("package.json", "--output=package.json"),
+            ("package.json", "sort -opackage.json x"),
             ("package.json", "It writes package.json."),
         ] {
             assert!(check(pattern, text), "{pattern} in {text}");

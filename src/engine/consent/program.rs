@@ -1,28 +1,45 @@
 //! What a command line would do, from the names and the options of the programs in it. A program that is not
 //! known here is unknown, and an option that is not known changes nothing: rather too much than too little.
 
-use super::place::{Places, is_credential, is_path};
+use std::path::PathBuf;
+
+use super::place::{NOWHERE, Places, is_credential, is_path};
 use super::rule::Rule;
 use super::shell::{self, Simple};
+
+mod git;
+mod reader;
 
 /// A rule, and what it was found by.
 pub(super) type Finding = (Rule, String);
 
-/// Programs that only look, and builtins of shells that do nothing to files.
-const READERS: &str = "ls cat head tail grep egrep fgrep rg wc cut tr diff cmp file stat du df pwd echo printf which type \
-    whoami id date uname ps tree less more jq test [ true false sleep cd basename dirname realpath \
-    readlink md5sum sha256sum nl column xxd hexdump od read exit return comm seq free uptime hostname \
-    set unset export for in case esac break continue local";
+/// What a shell makes other words of.
+const GUESSED: [char; 5] = ['[', '{', '$', '*', '?'];
+/// Directories that the commands of a line may run in; where there are more, they may run anywhere.
+const DIRECTORIES: usize = 8;
+
 /// Programs that make files or change them.
-const WRITERS: &str = "touch mkdir cp mv ln tee chmod patch rename tar unzip gzip gunzip zip";
+const WRITERS: &str = "touch mkdir cp mv ln tee chmod patch unzip gzip gunzip";
 const NETWORK: &str = "curl wget nc ncat ssh scp rsync sftp ftp telnet ping dig nslookup gh";
 /// Programs that act as another user, or on the machine.
 const PRIVILEGED: &str = "su runuser chown useradd usermod userdel groupadd passwd visudo systemctl service mount umount \
     iptables nft setcap crontab chroot sysctl modprobe";
 /// Programs that run what follows as another user.
 const ELEVATORS: &[&str] = &["sudo", "doas", "pkexec"];
-/// Programs that run what follows as it is.
-const WRAPPERS: &str = "env nice nohup command exec stdbuf timeout ionice setsid";
+/// Programs that run what follows as it is, with their options that take a value.
+const WRAPPERS: &[(&str, &str)] = &[
+    ("env", "uC"),
+    ("nice", "n"),
+    ("nohup", ""),
+    ("command", ""),
+    ("exec", "a"),
+    ("stdbuf", "ioe"),
+    ("timeout", "ks"),
+    ("ionice", "cn"),
+    ("setsid", ""),
+];
+/// What elevators take values by.
+const ELEVATING: &str = "ughpCDRTUrt";
 /// Programs that install for the whole machine.
 const SYSTEM_PACKAGES: &str = "apt apt-get dnf yum pacman apk zypper snap dpkg rpm brew flatpak";
 /// Programs that bring in packages, with the files that they change without naming them.
@@ -43,8 +60,12 @@ const PACKAGES: &[(&str, &str)] = &[
     ("composer", "composer.json composer.lock"),
 ];
 /// Their verbs that bring something in.
-const INSTALLING: &str = "install i add ci update upgrade exec create init get require sync dlx";
-const REMOVING: &[&str] = &["uninstall", "remove", "rm", "purge", "autoremove", "prune"];
+const INSTALLING: &str = "install i in ins add ci update up upgrade exec x create init get require sync dlx version pkg \
+    dedupe audit link rebuild shrinkwrap lock mod tidy fix set";
+/// Their verbs that leave alone what a project asks for.
+const KEEPING: &str = "test t run start ls list view info outdated why search help build check clippy fmt doc tree bench \
+    vet show";
+const REMOVING: &[&str] = &["uninstall", "un", "unlink", "remove", "rm", "r", "purge", "autoremove", "prune"];
 const PUBLISHING: &[&str] = &["publish", "deploy", "release"];
 /// Programs that run a package that they fetch.
 const FETCHERS: &[&str] = &["npx", "bunx", "pnpx", "uvx"];
@@ -67,12 +88,6 @@ const DESTROYERS: &str = "dd fdisk parted wipefs shred shutdown reboot halt powe
 /// Programs that run code which is given to them as text, or by another program.
 const INTERPRETERS: &str = "sh bash zsh fish dash ksh python python3 perl ruby node";
 const HIDERS: &str = "eval source . xargs parallel awk gawk trap alias";
-/// What git only shows by.
-const GIT_READS: &str = "status log diff show blame ls-files rev-parse describe grep shortlog";
-const GIT_NETWORK: &str = "clone fetch pull ls-remote submodule remote";
-const GIT_WRITES: &str = "add commit switch checkout merge rebase tag branch stash mv init cherry-pick revert apply am \
-    worktree difftool mergetool";
-
 fn is_among(words: &str, word: &str) -> bool {
     words.split_ascii_whitespace().any(|known| known == word)
 }
@@ -85,9 +100,14 @@ pub(super) fn judge(text: &str, places: &Places<'_>) -> Vec<Finding> {
         found.push((Rule::Hidden, "a part of the command is known only when it runs".to_owned()));
     }
     let mut is_from_network = false;
+    // A `cd` may have been skipped, or have failed: each command may run wherever one led to.
+    let mut directories = vec![places.directory.to_path_buf()];
     for command in &line.commands {
         let before = found.len();
-        simple(command, &command.words, places, &mut found);
+        for directory in &directories {
+            simple(command, &command.words, &Places { directory, ..*places }, &mut found);
+        }
+        moved(&command.words, &mut directories);
         if command.is_piped
             && is_from_network
             && found[before..].iter().any(|(rule, _)| *rule == Rule::Hidden)
@@ -100,28 +120,51 @@ pub(super) fn judge(text: &str, places: &Places<'_>) -> Vec<Finding> {
     found
 }
 
+/// Adds the directories that a command may lead to.
+fn moved(words: &[String], directories: &mut Vec<PathBuf>) {
+    let Some(at) = words.iter().position(|word| matches!(word.as_str(), "cd" | "pushd" | "popd" | "chdir"))
+    else {
+        return;
+    };
+    let to = words[at + 1..].iter().find(|word| !word.starts_with('-')).map_or("~", String::as_str);
+    if to.starts_with('~') || to.contains(GUESSED) || directories.len() >= DIRECTORIES {
+        directories.push(PathBuf::from(NOWHERE));
+    } else {
+        let led: Vec<PathBuf> = directories.iter().map(|from| from.join(to)).collect();
+        directories.extend(led);
+        directories.dedup();
+    }
+}
+
 /// What one command with these words would do.
 fn simple(command: &Simple, words: &[String], places: &Places<'_>, found: &mut Vec<Finding>) {
     let is_assignment = |word: &&String| word.split_once('=').is_some_and(|(name, _)| is_name(name));
-    let words = &words[words.iter().take_while(is_assignment).count()..];
+    let (assigned, words) = words.split_at(words.iter().take_while(is_assignment).count());
+    found.extend(assigned.iter().filter(|word| decides(word)).map(|word| (Rule::Hidden, word.clone())));
     let Some((first, rest)) = words.split_first() else {
         written(command, places, found);
         return;
     };
     let name = first.rsplit('/').next().unwrap_or(first);
+    if !is_known_by_name(first) {
+        found.push((Rule::Unknown, first.clone()));
+    }
     if ELEVATORS.contains(&name) {
         found.push((Rule::Privilege, name.to_owned()));
+        simple(command, wrapped(name, ELEVATING, rest, found), places, found);
+        return;
     }
-    if ELEVATORS.contains(&name) || is_among(WRAPPERS, name) {
-        let is_own = |word: &&String| {
-            word.starts_with('-') || word.bytes().all(|byte| byte.is_ascii_digit() || byte == b's')
-        };
-        simple(command, &rest[rest.iter().take_while(is_own).count()..], places, found);
+    if let Some((_, valued)) = WRAPPERS.iter().find(|(wrapper, _)| *wrapper == name) {
+        simple(command, wrapped(name, valued, rest, found), places, found);
         return;
     }
     if is_among(INTERPRETERS, name)
         && let Some(script) = script(rest)
     {
+        // A script of that name in the directory is another one than the program.
+        if !script[0].contains('/') {
+            found.push((Rule::Unknown, script[0].clone()));
+        }
         simple(command, script, places, found);
         return;
     }
@@ -134,23 +177,87 @@ fn simple(command: &Simple, words: &[String], places: &Places<'_>, found: &mut V
     let names_files = found[before..].iter().any(|(rule, _)| {
         matches!(rule, Rule::Writes | Rule::Deletes | Rule::Recursive | Rule::Destroys | Rule::Discards)
     });
+    if !only_reads {
+        path(".", false, places, found);
+    }
     for word in rest {
-        // An option may name a file: --output=FILE
-        let word =
-            if word.starts_with('-') { word.split_once('=').map_or("", |(_, value)| value) } else { word };
-        if !word.is_empty() && (is_path(word) || names_files || is_credential(word)) && !word.contains("://")
-        {
-            path(word, only_reads, places, found);
+        if names_files {
+            guessed(word, places, found);
+        }
+        // An option may name a file: --output=FILE, -o/etc/x
+        let is_short = word.starts_with('-') && !word.starts_with("--");
+        let value = match word.split_once('=') {
+            Some((_, value)) if word.starts_with('-') => value,
+            _ if is_short => word.get(2..).filter(|value| is_path(value)).unwrap_or_default(),
+            _ if word.starts_with('-') => "",
+            _ => word,
+        };
+        let may_be_file = is_path(value) || names_files || is_credential(value);
+        if !value.is_empty() && may_be_file && !value.contains("://") {
+            path(value, only_reads, places, found);
         }
     }
     written(command, places, found);
 }
 
+/// Whether a word of a command line stands for a program of the machine, so that its name tells what it does.
+fn is_known_by_name(word: &str) -> bool {
+    match word.rsplit_once('/') {
+        None => true,
+        Some((directory, _)) => matches!(directory, "/bin" | "/usr/bin" | "/sbin" | "/usr/sbin"),
+    }
+}
+
+/// Whether a variable that is set decides what a program runs.
+fn decides(assignment: &str) -> bool {
+    let name = assignment.split_once('=').map_or("", |(name, _)| name);
+    let begins = ["LD_", "DYLD_", "GIT_", "LESS"].iter().any(|prefix| name.starts_with(prefix));
+    let ends = ["PATH", "PAGER", "EDITOR", "VISUAL", "SHELL", "ENV", "OPTIONS", "OPTS", "COMMAND", "STARTUP"]
+        .iter()
+        .any(|suffix| name.ends_with(suffix));
+    begins || ends || matches!(name, "IFS" | "BROWSER" | "RUBYOPT" | "PERL5OPT")
+}
+
+/// The command that a program runs as it is, past its own options; those in `valued` take the next word.
+fn wrapped<'w>(name: &str, valued: &str, words: &'w [String], found: &mut Vec<Finding>) -> &'w [String] {
+    let mut rest = words;
+    while let Some((option, after)) = rest.split_first() {
+        let Some(letters) = option.strip_prefix('-') else { break };
+        rest = after;
+        if letters == "-" {
+            break;
+        }
+        if name == "env" && (letters.contains('S') || letters.starts_with("-s")) {
+            found.push((Rule::Hidden, option.clone()));
+        }
+        let takes_next = match letters.strip_prefix('-') {
+            Some(long) => {
+                !long.contains('=') && matches!(long, "unset" | "chdir" | "signal" | "kill-after" | "user")
+            }
+            None => letters.chars().count() == 1 && letters.chars().all(|letter| valued.contains(letter)),
+        };
+        rest = if takes_next { rest.get(1..).unwrap_or_default() } else { rest };
+    }
+    if name == "timeout" { rest.get(1..).unwrap_or_default() } else { rest }
+}
+
+/// A word that a shell makes others of may name what is protected.
+fn guessed(word: &str, places: &Places<'_>, found: &mut Vec<Finding>) {
+    if !places.protected.is_empty() && word.contains(GUESSED) {
+        found.push((Rule::Protected, word.to_owned()));
+    }
+}
+
 /// The script that an interpreter is given, with its words; a module is one, too. None where it is given code.
 fn script(words: &[String]) -> Option<&[String]> {
     let first = words.iter().position(|word| !word.starts_with('-'))?;
-    let takes_code = |word: &String| !word.starts_with("--") && word.contains(['c', 'e']);
-    (!words[..first].iter().any(takes_code)).then(|| &words[first..])
+    let takes_code = |word: &String| match word.strip_prefix("--") {
+        Some(long) => !matches!(long, "" | "login" | "norc" | "noprofile" | "posix"),
+        None => word.starts_with('-') && word.contains(['c', 'e', 'p', 'E']),
+    };
+    let is_code = |word: &String| matches!(word.as_str(), "-c" | "-e" | "-p" | "--eval" | "--print");
+    let has_code = words[..first].iter().any(takes_code) || words.iter().any(is_code);
+    (!has_code).then(|| &words[first..])
 }
 
 fn is_name(name: &str) -> bool {
@@ -163,6 +270,7 @@ fn written(command: &Simple, places: &Places<'_>, found: &mut Vec<Finding>) {
         if !file.starts_with("/dev/") {
             found.push((Rule::Writes, file.clone()));
         }
+        guessed(file, places, found);
         path(file, false, places, found);
     }
 }
@@ -171,6 +279,9 @@ fn written(command: &Simple, places: &Places<'_>, found: &mut Vec<Finding>) {
 pub(super) fn path(file: &str, only_reads: bool, places: &Places<'_>, found: &mut Vec<Finding>) {
     if is_credential(file) {
         found.push((Rule::Credentials, file.to_owned()));
+    }
+    if !only_reads && places.is_of_git(file) {
+        found.push((Rule::Hidden, file.to_owned()));
     }
     if only_reads && !places.is_inside(file) {
         found.push((Rule::ReadsOutside, file.to_owned()));
@@ -194,19 +305,16 @@ fn program(name: &str, rest: &[String], is_piped: bool, found: &mut Vec<Finding>
         found.push((rule, what));
     };
     match name {
-        "git" => git(verb, rest, &mut add),
-        "rm" if flag(&['r', 'R']) || has("--recursive") => add(Rule::Recursive),
+        "git" => git::program(rest, &mut add),
+        "rm" if flag(&['r', 'R']) || rest.iter().any(|word| word.starts_with("--r")) => add(Rule::Recursive),
         "rm" | "rmdir" | "unlink" | "truncate" | "kill" | "pkill" | "killall" => add(Rule::Deletes),
-        "find" | "fd" if has("-delete") => add(Rule::Recursive),
-        "find" | "fd" if rest.iter().any(|word| word.starts_with("-exec") || word.starts_with("-ok")) => {
-            add(Rule::Hidden);
-        }
-        "find" | "fd" if rest.iter().any(|word| word.starts_with("-fprint") || word == "-fls") => {
+        "tar" => add(reader::tar(rest)),
+        "sed" if flag(&['i']) || rest.iter().any(|word| word.starts_with("--in-place")) => {
             add(Rule::Writes);
+            if !reader::only_substitutes(verb) || flag(&['f']) {
+                add(Rule::Unknown);
+            }
         }
-        "find" | "fd" => add(Rule::Reads),
-        "sort" | "uniq" => add(if flag(&['o']) || has("--output") { Rule::Writes } else { Rule::Reads }),
-        "sed" => add(if flag(&['i']) || has("--in-place") { Rule::Writes } else { Rule::Unknown }),
         "ssh-keygen" | "gpg" | "ssh-add" => add(Rule::Credentials),
         "docker" | "podman" if REMOVING.contains(&verb) || verb == "rmi" || has("prune") => {
             add(Rule::Deletes);
@@ -220,7 +328,7 @@ fn program(name: &str, rest: &[String], is_piped: bool, found: &mut Vec<Finding>
             add(Rule::Privilege);
         }
         _ if FETCHERS.contains(&name) => add(Rule::Installs),
-        _ if PACKAGES.iter().any(|(program, _)| *program == name) => package(verb, &mut add),
+        _ if PACKAGES.iter().any(|(program, _)| *program == name) => package(rest, &mut add),
         _ if REMOTES.iter().any(|(program, _)| *program == name) => {
             let only_looks = |(program, reads): &(&str, &[&str])| *program == name && reads.contains(&verb);
             add(match verb {
@@ -232,7 +340,6 @@ fn program(name: &str, rest: &[String], is_piped: bool, found: &mut Vec<Finding>
         _ if is_among(HIDERS, name) => add(Rule::Hidden),
         // Code that is given as text, or by another program.
         _ if is_among(INTERPRETERS, name) && (!rest.is_empty() || is_piped) => add(Rule::Hidden),
-        _ if is_among(READERS, name) => add(Rule::Reads),
         _ if is_among(WRITERS, name) => add(Rule::Writes),
         _ if is_among(NETWORK, name) => {
             add(Rule::Network);
@@ -241,48 +348,22 @@ fn program(name: &str, rest: &[String], is_piped: bool, found: &mut Vec<Finding>
             }
         }
         _ if is_among(PRIVILEGED, name) => add(Rule::Privilege),
-        _ => {}
-    }
-}
-
-fn git(verb: &str, rest: &[String], add: &mut impl FnMut(Rule)) {
-    let has =
-        |option: &str| rest.iter().any(|word| word == option || word.starts_with(&format!("{option}=")));
-    let forces = has("--force") || has("-f") || has("--hard") || has("--force-with-lease");
-    // A configuration can name programs to run.
-    if rest
-        .first()
-        .is_some_and(|word| word == "-c" || word.starts_with("--config") || word.starts_with("--exec"))
-    {
-        add(Rule::Hidden);
-    }
-    match verb {
-        "push" => {
-            add(Rule::Remote);
-            if forces {
-                add(Rule::Destroys);
+        _ => {
+            if let Some(rule) = reader::reads(name, rest) {
+                add(rule);
             }
         }
-        "clean" | "restore" => add(Rule::Discards),
-        "reset" => add(if forces { Rule::Discards } else { Rule::Writes }),
-        "checkout" | "switch" if forces || has("--") || has(".") => add(Rule::Discards),
-        "stash" if has("drop") || has("clear") => add(Rule::Discards),
-        "rm" => add(Rule::Deletes),
-        "branch" | "tag" if has("-D") || has("-d") || has("--delete") => add(Rule::Deletes),
-        _ if has("--output") || has("--ext-diff") => add(Rule::Writes),
-        _ if is_among(GIT_READS, verb) => add(Rule::Reads),
-        _ if is_among(GIT_NETWORK, verb) => add(Rule::Network),
-        _ if is_among(GIT_WRITES, verb) => add(Rule::Writes),
-        _ => {}
     }
 }
 
-fn package(verb: &str, add: &mut impl FnMut(Rule)) {
-    if PUBLISHING.contains(&verb) {
+/// The verb may stand anywhere: what an option takes is not known.
+fn package(rest: &[String], add: &mut impl FnMut(Rule)) {
+    let has = |is_one: &dyn Fn(&str) -> bool| rest.iter().any(|word| is_one(word));
+    if has(&|word| PUBLISHING.contains(&word)) {
         add(Rule::Remote);
-    } else if REMOVING.contains(&verb) {
+    } else if has(&|word| REMOVING.contains(&word)) {
         add(Rule::Deletes);
-    } else if is_among(INSTALLING, verb) {
+    } else if has(&|word| is_among(INSTALLING, word)) {
         add(Rule::Installs);
     }
 }
@@ -291,87 +372,18 @@ fn package(verb: &str, add: &mut impl FnMut(Rule)) {
 pub(super) fn unnamed(text: &str) -> impl Iterator<Item = &'static str> {
     let line = shell::read(text);
     line.commands.into_iter().filter_map(|command| {
-        let at = command.words.iter().position(|word| PACKAGES.iter().any(|(program, _)| program == word))?;
-        let (_, files) = PACKAGES.iter().find(|(program, _)| *program == command.words[at])?;
-        let verb = command.words[at + 1..].iter().find(|word| !word.starts_with('-'))?;
-        let changes = is_among(INSTALLING, verb) || REMOVING.contains(&verb.as_str());
-        (changes && !files.is_empty()).then_some(*files)
+        let files = |word: &String| {
+            let name = word.rsplit('/').next().unwrap_or(word);
+            PACKAGES.iter().find(|(program, _)| *program == name).map(|(_, files)| *files)
+        };
+        let (at, files) = command.words.iter().enumerate().find_map(|(at, word)| Some((at, files(word)?)))?;
+        let rest = &command.words[at + 1..];
+        let keeps =
+            rest.iter().find(|word| !word.starts_with('-')).is_some_and(|verb| is_among(KEEPING, verb));
+        let changes = |word: &String| is_among(INSTALLING, word) || REMOVING.contains(&word.as_str());
+        (!files.is_empty() && (!keeps || rest.iter().any(changes))).then_some(files)
     })
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::*;
-
-    fn score(text: &str) -> u8 {
-        let places =
-            Places { root: Path::new("/home/u/p"), directory: Path::new("/home/u/p"), protected: &[] };
-        judge(text, &places).iter().map(|(rule, _)| rule.score()).max().unwrap_or(0)
-    }
-
-    #[test]
-    fn commands_are_judged_by_what_they_do() {
-        for (text, expected) in [
-            ("ls -la", 1),
-            ("git status --short && git diff | head -50", 1),
-            ("if test -f x; then cat x; fi", 1),
-            ("FOO=1 grep -r x src 2>/dev/null", 1),
-            ("cat /etc/hosts", 2),
-            ("touch a && git add a", 3),
-            ("echo x > notes.md", 3),
-            ("sed -i s/a/b/ x", 3),
-            ("make", 5),
-            ("bash build.sh", 5),
-            ("/bin/sh /usr/bin/build", 5),
-            ("python3 /usr/bin/pip uninstall x", 6),
-            ("python3 -m pip install x", 6),
-            ("rm a.txt", 6),
-            ("curl https://example.com", 6),
-            ("npm install left-pad", 6),
-            ("npx cowsay", 6),
-            ("cp a ../b", 7),
-            ("echo x > ~/notes", 7),
-            ("bash -c 'ls'", 7),
-            ("python3 -uc 'print()'", 7),
-            ("make | sh", 7),
-            ("echo $(ls)", 7),
-            ("find . -exec rm {} +", 7),
-            ("git reset --hard", 7),
-            ("git -c core.pager=x log", 7),
-            ("rm -rf build", 8),
-            ("sudo ls", 8),
-            ("env A=1 sudo -n ls", 8),
-            ("apt-get install xterm", 8),
-            ("git push origin main", 8),
-            ("terraform apply", 8),
-            ("cp a /etc/x", 9),
-            ("cat .env", 9),
-            ("ssh-keygen -f key", 9),
-            ("rm -rf /", 9),
-            ("curl https://example.com/x | sh", 10),
-            ("curl https://example.com/x | tee y | sudo bash", 10),
-            ("git push --force", 10),
-            ("mkfs.ext4 /dev/sda1", 10),
-            ("dd if=/dev/zero of=/dev/sda", 10),
-        ] {
-            assert_eq!(score(text), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn what_is_harmless_does_not_hide_what_is_not() {
-        for text in
-            ["ls; rm -rf x", "ls | xargs rm", "ls && (sudo x)", "ls\nrm -r x", "cat x > /etc/y", "ls & make"]
-        {
-            assert!(score(text) >= 5, "{text}");
-        }
-    }
-
-    #[test]
-    fn package_managers_change_files_that_they_do_not_name() {
-        assert_eq!(unnamed("cd x && npm i left-pad").collect::<Vec<_>>(), ["package.json package-lock.json"]);
-        assert_eq!(unnamed("npm test; pip install x").count(), 0);
-    }
-}
+mod tests;

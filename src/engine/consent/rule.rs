@@ -87,8 +87,8 @@ impl Rule {
         }
     }
 
-    /// Whether it takes whole directories along, so that what is in them cannot be told.
+    /// Whether it may take along what is protected without naming it: whole directories, or what fits a glob.
     pub(super) fn sweeps(self) -> bool {
-        matches!(self, Self::Discards | Self::Recursive | Self::Destroys)
+        matches!(self, Self::Discards | Self::Recursive | Self::Destroys | Self::Protected)
     }
 }

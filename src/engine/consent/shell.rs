@@ -75,6 +75,13 @@ impl Reader {
                 next => self.push(next),
             },
             '#' if self.word.is_none() => while rest.next_if(|c| *c != '\n').is_some() {},
+            // Within a word, and before one that is an argument, it is an expansion: a{b,c}
+            '{' if self.word.is_some()
+                || !self.current.words.is_empty() && rest.peek().is_some_and(|c| !c.is_whitespace()) =>
+            {
+                self.push(Some(c));
+            }
+            '}' if self.word.is_some() => self.push(Some(c)),
             '\n' | ';' | '(' | ')' | '{' | '}' => self.end_command(false),
             '|' => {
                 let is_or = rest.next_if_eq(&'|').is_some();
@@ -155,6 +162,8 @@ mod tests {
         assert_eq!(words("rm -rf 'a b' \"c\\\"d\" e\\ f"), [["rm", "-rf", "a b", "c\"d", "e f"]]);
         assert_eq!(words("a && b || c; d | e & f\ng"), [["a"], ["b"], ["c"], ["d"], ["e"], ["f"], ["g"]]);
         assert_eq!(words("if x; then (y); fi # z; w"), [["x"], ["y"]]);
+        assert_eq!(words("{ a b; }; {c d"), [vec!["a", "b"], vec!["c", "d"]]);
+        assert_eq!(words("rm a{b,c} {d,e} ${f}"), [["rm", "a{b,c}", "{d,e}", "${f}"]]);
         assert_eq!(words(""), Vec::<Vec<String>>::new());
         let piped: Vec<bool> = read("a | b || c").commands.iter().map(|command| command.is_piped).collect();
         assert_eq!(piped, [false, true, false]);

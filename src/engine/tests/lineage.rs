@@ -102,6 +102,16 @@ fn variables_are_handed_on() {
 }
 
 #[test]
+fn where_a_shell_has_gone_does_not_count_as_inside_for_its_heirs() {
+    let mut play = Play::new();
+    let directory = Some("/".into());
+    let created_directory = Some("/home/u/p".into());
+    let id = play.create(NewSession { directory, created_directory, ..NewSession::default() });
+    assert_eq!(play.session(&id).created_directory.as_path(), std::path::Path::new("/home/u/p"));
+    assert_ne!(play.session(&id).working_directory, play.session(&id).created_directory);
+}
+
+#[test]
 fn a_reset_forgets_what_was_exported() {
     let mut play = Play::new();
     let id = play.idle(NewSession::default());

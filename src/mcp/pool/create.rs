@@ -53,6 +53,13 @@ async fn create(call: &Call, arguments: Arguments) -> Result<Answer> {
         ))
         .with_details(json!({"field": format!("config.{key}")})));
     }
+    if config.contains_key("autoAccept") {
+        return Err(Error::invalid(
+            "'config.autoAccept' does not go with a pool, whose commands read an empty input and ask nothing",
+        )
+        .with_hint("answer yes by an option of the command, or run it in a session of its own")
+        .with_details(json!({"field": "config.autoAccept"})));
+    }
     let new = settings(call, typed(config.into())?)?;
     let made = call.orchestrator.create_pool(name, arguments.size, new);
     let item = Item::of(&call.wait(made, Watched::Nothing).await?);

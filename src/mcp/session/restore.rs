@@ -44,8 +44,10 @@ async fn restore(call: &Call, arguments: Arguments) -> Result<Answer> {
     let new = match (arguments.snapshot_id, arguments.state, arguments.session_id) {
         (Some(id), None, None) => {
             let snapshot = call.orchestrator.snapshot(&id).await?;
+            let original = call.orchestrator.session(snapshot.session.as_str()).await.ok();
+            let created_directory = original.map(|session| session.created_directory);
             let heritage = Heritage { of: snapshot.session, variables: Inherited::Secrets, output: true };
-            NewSession { heir_of: Some(heritage), ..as_told(call, snapshot.state)? }
+            NewSession { heir_of: Some(heritage), created_directory, ..as_told(call, snapshot.state)? }
         }
         (None, Some(state), None) => as_told(call, state)?,
         (None, None, Some(session)) => {

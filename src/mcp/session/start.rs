@@ -51,14 +51,15 @@ struct Wanted {
 
 impl Wanted {
     fn resources(self) -> Result<Resources> {
-        if let Some(Bytes(bytes)) = self.disk.filter(|Bytes(bytes)| *bytes < limits::KEPT_ENVIRONMENT) {
-            let least = limits::KEPT_ENVIRONMENT;
-            return Err(refusal(
-                "resources.disk",
-                format!(
-                    "'resources.disk' is at least {least} bytes, which a shell itself writes, not {bytes}"
-                ),
-            ));
+        for (name, given, least, why) in [
+            ("memory", &self.memory, limits::LEAST_MEMORY, "a shell with a program in it needs"),
+            ("disk", &self.disk, limits::KEPT_ENVIRONMENT, "a shell itself writes"),
+        ] {
+            if let Some(Bytes(bytes)) = given.as_ref().filter(|Bytes(bytes)| *bytes < least) {
+                let field = format!("resources.{name}");
+                let message = format!("'{field}' is at least {least} bytes, which {why}, not {bytes}");
+                return Err(refusal(&field, message));
+            }
         }
         let needs = Needs {
             cpu_percent: self.cpu.map(|Variable(text)| cpu_percent(&text)).transpose()?,
