@@ -30,8 +30,6 @@ pub struct Screen {
     pub title: Option<String>,
     /// Whether a full-screen program shows its own screen.
     pub alternate: bool,
-    /// Whether the program wants pasted text marked, as line editors do.
-    pub marks_pastes: bool,
 }
 
 /// The screen after `bytes` were printed on an empty terminal of that size.
@@ -62,7 +60,6 @@ pub fn replay(bytes: &[u8], rows: u16, cols: u16) -> Screen {
         cursor_col: cursor.column.0,
         title: titles.0.take(),
         alternate: terminal.mode().contains(TermMode::ALT_SCREEN),
-        marks_pastes: terminal.mode().contains(TermMode::BRACKETED_PASTE),
     }
 }
 
@@ -224,7 +221,6 @@ mod tests {
                 title: Some("my title".into()),
                 alternate: false,
                 rows: 10,
-                marks_pastes: false,
             }
         );
         assert!(replay(b"x\x1b[?1049h\x1b[2;2Hvim", 10, 20).alternate);

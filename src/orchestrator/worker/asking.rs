@@ -22,19 +22,11 @@ pub(super) struct Asking {
     seen: Option<u64>,
     /// When a caller last typed.
     typed_at: Option<Moment>,
-    /// Whether a line editor asks what was seen last.
-    edits_line: bool,
 }
 
 impl Asking {
     fn new(now: Moment) -> Self {
-        Self {
-            look_at: Some(now),
-            pause: limits::PROMPT_SETTLE,
-            seen: None,
-            typed_at: None,
-            edits_line: false,
-        }
+        Self { look_at: Some(now), pause: limits::PROMPT_SETTLE, seen: None, typed_at: None }
     }
 
     /// Something was printed: what is asked shows when it is quiet.
@@ -119,18 +111,16 @@ impl Running {
         let bytes = read_all(output, from, end);
         let size = output.size();
         let shown = screen::replay(&bytes[screen::replay_start(&bytes)..], size.rows, size.cols);
-        if let Some(asking) = &mut self.asking {
-            asking.edits_line = shown.marks_pastes;
-        }
         let prompt = prompt::recognise(&shown, size.cols, self.terminal.echo_is_off())?;
         let prompt = if self.takes_lines() { prompt } else { prompt.for_single_keys()? };
         let prompt::Prompt { question: text, shown, above, is_cut, is_menu, yes } = prompt;
         Some(Question { text, shown, above, is_cut, is_menu, yes })
     }
 
-    /// Whether what is typed is read up to its Enter, by the terminal or by a line editor.
+    /// Whether the terminal reads what is typed up to its Enter. A program that reads for itself may take
+    /// single keys.
     fn takes_lines(&self) -> bool {
-        self.terminal.line_modes().is_some() || self.asking.as_ref().is_some_and(|asking| asking.edits_line)
+        self.terminal.line_modes().is_some()
     }
 
     /// Types an answer, if the question still stands there as it was when it was told of.
