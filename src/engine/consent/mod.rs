@@ -23,7 +23,8 @@
 //! | 10 | it cannot be undone; touches what is protected; asks for a secret |
 //!
 //! Inside is the directory that the session was created in, or moved to by `session_migrate`, wherever its shell
-//! has gone since. The answer is yes if the risk is at most the session's threshold, and in three cases never:
+//! has gone since; what was made after another session keeps that one's. A system directory is inside only if
+//! the session was created in it. The answer is yes if the risk is at most the session's threshold, and in three cases never:
 //! where a protected pattern is touched (also by what deletes whole directories, which may hold it), where a secret
 //! is asked for, and where the same question comes again and again or too many come in a minute.
 //!
