@@ -8,7 +8,7 @@ mod value;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::{Error, Result};
 use crate::limits;
 use value::{bounded_text, describe, mismatch, number, of_kind, type_of, word};
 
@@ -77,7 +77,6 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("text", "content"),
     ("message", "content"),
     ("tokens", "tokenCount"),
-    ("pool", "name"),
     ("memory", "maxMemory"),
     ("cputime", "maxCpuTime"),
 ];
@@ -88,8 +87,6 @@ pub(crate) struct Reader<'a> {
     pub(crate) tool: &'a str,
     /// Its full schema.
     pub(crate) schema: &'a Value,
-    /// Fields that the contract names and this version does not offer.
-    pub(crate) later: &'a [&'a str],
 }
 
 /// Turns what [`Reader::read`] gave into a tool's own type.
@@ -154,28 +151,16 @@ impl Reader<'_> {
         let folded = folded(key);
         let names = || properties.keys().map(String::as_str);
         let synonym = || {
-            let mut synonyms = SYNONYMS.iter().filter(|(synonym, canonical)| {
-                // A pool's name is no other tool's.
-                *synonym == folded
-                    && ((*synonym, *canonical) != ("pool", "name") || self.tool.starts_with("pool_"))
-            });
+            let mut synonyms = SYNONYMS.iter().filter(|(synonym, _)| *synonym == folded);
             synonyms.find_map(|(_, canonical)| names().find(|name| name == canonical))
         };
         if let Some(name) = names().find(|name| *name == key) {
             return Ok(name);
         }
-        if path.is_empty() && self.later.iter().any(|later| folded == self::folded(later)) {
-            return Err(Error::new(
-                ErrorCode::Unsupported,
-                format!("'{key}' of {} is not offered by this version", self.tool),
-            )
-            .with_hint(format!("leave '{key}' out"))
-            .with_details(json!({"field": key})));
-        }
         if let Some(name) = names().find(|name| self::folded(name) == folded).or_else(synonym) {
             return Ok(name);
         }
-        let nearest = nearest(key, names().chain(self.later.iter().copied()));
+        let nearest = nearest(key, names());
         let meant = nearest.map_or_else(String::new, |name| format!("; did you mean '{name}'?"));
         let whole = join(path, &shortened(key));
         Err(Error::invalid(format!("unknown field '{whole}' for {}{meant}", self.tool))

@@ -26,7 +26,6 @@ pub(crate) const TOOL: Tool = Tool {
     effect: Effect::Reads,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Aggregate>,
-    later: &[],
     run: |call, arguments| Box::pin(async move { aggregate(call, typed(arguments)?).await }),
 };
 

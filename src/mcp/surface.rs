@@ -157,7 +157,7 @@ impl Surface {
         let tool = offered.tool;
         let outcome = self
             .admit(tool.name, origin, async |call| {
-                let reader = Reader { tool: tool.name, schema: &offered.full, later: tool.later };
+                let reader = Reader { tool: tool.name, schema: &offered.full };
                 (tool.run)(&call, reader.read(arguments)?).await
             })
             .await;
@@ -260,7 +260,6 @@ pub(crate) mod tests {
         effect: Effect::Reads,
         input: schema::of_arguments::<FakeArguments>,
         output: schema::of_result::<FakeResult>,
-        later: &["someday"],
         run: |call, arguments| {
             Box::pin(async move {
                 let FakeArguments { behaviour } = super::super::arguments::typed(arguments)?;
@@ -329,9 +328,6 @@ pub(crate) mod tests {
         let arguments = Map::from_iter([("behavior".to_owned(), "x".into())]);
         let error = surface.call_directly("fake_tool", Some(arguments)).await.unwrap_err();
         assert_eq!(error.message, "unknown field 'behavior' for fake_tool; did you mean 'behaviour'?");
-        let arguments = Map::from_iter([("someday".to_owned(), "x".into())]);
-        let error = surface.call_directly("fake_tool", Some(arguments)).await.unwrap_err();
-        assert_eq!(error.code, ErrorCode::Unsupported);
     }
 
     /// Keeps `count` calls open that were told `behaviour`, while `then` runs.

@@ -28,8 +28,6 @@ pub(crate) struct Tool {
     /// The full schema of its arguments.
     pub(crate) input: fn() -> Value,
     pub(crate) output: fn() -> Value,
-    /// Arguments of the contract that this version does not offer.
-    pub(crate) later: &'static [&'static str],
     pub(crate) run: Handler,
 }
 
@@ -295,15 +293,5 @@ mod tests {
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tool-schemas");
         let stale = stale_schema_files(&directory).unwrap();
         assert!(stale.is_empty(), "run `shellherd schemas`: {stale:?}");
-    }
-
-    #[test]
-    fn what_comes_later_is_not_offered_now() {
-        for tool in all() {
-            let full = offer(tool).full;
-            for later in tool.later {
-                assert!(full["properties"].get(later).is_none(), "{}: {later}", tool.name);
-            }
-        }
     }
 }

@@ -30,7 +30,7 @@ fn a_pool_runs_no_more_at_once_than_it_has_members() {
     crate::support::until("two run", || {
         std::fs::read_to_string(&marks).is_ok_and(|text| text.lines().count() >= 2)
     });
-    assert_eq!(client.ok("pool_status", json!({"pool": "build"}))["pools"][0]["busy"], 2);
+    assert_eq!(client.ok("pool_status", json!({"name": "build"}))["pools"][0]["busy"], 2);
     flag.raise();
     let mut used = BTreeSet::new();
     for call in calls {

@@ -21,7 +21,6 @@ pub(crate) const TOOL: Tool = Tool {
     effect: Effect::Destroys,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Gone>,
-    later: &[],
     run: |call, arguments| Box::pin(async move { deregister(call, typed(arguments)?).await }),
 };
 

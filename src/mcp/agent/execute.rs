@@ -34,7 +34,6 @@ pub(crate) const TOOL: Tool = Tool {
     effect: Effect::Runs,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Execution>,
-    later: &[],
     run: |call, arguments| Box::pin(async move { execute(call, typed(arguments)?).await }),
 };
 

@@ -24,7 +24,6 @@ pub(crate) const TOOL: Tool = Tool {
     effect: Effect::Sets,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Item>,
-    later: &[],
     run: |call, arguments| Box::pin(async move { register(call, typed(arguments)?).await }),
 };
 

@@ -1,6 +1,7 @@
 //! What callers write, and what is read.
 
 use super::*;
+use crate::error::ErrorCode;
 
 fn schema() -> Value {
     json!({
@@ -43,7 +44,7 @@ fn schema() -> Value {
 
 fn read(given: &Value) -> Result<Value> {
     let schema = schema();
-    let reader = Reader { tool: "some_tool", schema: &schema, later: &["template"] };
+    let reader = Reader { tool: "some_tool", schema: &schema };
     reader.read(given.as_object().cloned())
 }
 
@@ -130,12 +131,6 @@ fn an_unknown_field_is_named_with_the_nearest() {
     assert_eq!(refused("zzz", &json!(1)).message, "unknown field 'zzz' for some_tool");
     let nested = refused("wait", &json!({"until": "idle", "patern": "x"}));
     assert!(nested.message.contains("'wait.patern'") && nested.message.contains("'pattern'"), "{nested}");
-}
-
-#[test]
-fn a_field_of_a_later_version_is_unsupported() {
-    let error = read(&json!({"sessionId": "s", "template": "x"})).unwrap_err();
-    assert_eq!(error.code, ErrorCode::Unsupported);
 }
 
 #[test]

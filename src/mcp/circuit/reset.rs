@@ -20,7 +20,6 @@ pub(crate) const TOOL: Tool = Tool {
     effect: Effect::Sets,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Circuit>,
-    later: &[],
     run: |call, arguments| Box::pin(async move { reset(call, typed(arguments)?).await }),
 };
 

@@ -25,7 +25,6 @@ pub(crate) const TOOL: Tool = Tool {
     effect: Effect::Runs,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Batch>,
-    later: &[],
     run: |call, arguments| Box::pin(async move { batch(call, typed(arguments)?).await }),
 };
 

@@ -30,7 +30,6 @@ pub(crate) const TOOL: Tool = Tool {
     effect: Effect::Runs,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Broadcast>,
-    later: &[],
     run: |call, arguments| Box::pin(async move { broadcast(call, typed(arguments)?).await }),
 };
 
@@ -205,7 +204,7 @@ mod tests {
 
     fn check(sessions: Value) -> Result<Vec<BroadcastTarget>> {
         let schema = (TOOL.input)();
-        let reader = Reader { tool: TOOL.name, schema: &schema, later: TOOL.later };
+        let reader = Reader { tool: TOOL.name, schema: &schema };
         let given =
             Map::from_iter([("sessions".to_owned(), sessions), ("command".to_owned(), "true".into())]);
         targets(typed::<Arguments>(reader.read(Some(given))?)?.sessions)

@@ -31,7 +31,6 @@ pub(crate) const TOOL: Tool = Tool {
     effect: Effect::Runs,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Executed>,
-    later: &[],
     run: |call, arguments| Box::pin(async move { execute(call, typed(arguments)?).await }),
 };
 
@@ -212,7 +211,7 @@ mod tests {
 
     fn check(given: &serde_json::Value) -> Result<NewCommand> {
         let schema = (TOOL.input)();
-        let reader = Reader { tool: TOOL.name, schema: &schema, later: TOOL.later };
+        let reader = Reader { tool: TOOL.name, schema: &schema };
         request(typed(reader.read(given.as_object().cloned())?)?)
     }
 

@@ -19,7 +19,6 @@ pub(crate) const TOOL: Tool = Tool {
     effect: Effect::Destroys,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Delivery>,
-    later: &[],
     run: |call, arguments| Box::pin(async move { signal(call, typed(arguments)?).await }),
 };
 

@@ -22,7 +22,6 @@ pub(crate) const TOOL: Tool = Tool {
     effect: Effect::Adds,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Added>,
-    later: &[],
     run: |call, arguments| Box::pin(async move { add(call, typed(arguments)?).await }),
 };
 

@@ -24,7 +24,6 @@ pub(crate) const TOOL: Tool = Tool {
     effect: Effect::Sets,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Compressed>,
-    later: &[],
     run: |call, arguments| Box::pin(async move { compress(call, typed(arguments)?).await }),
 };
 

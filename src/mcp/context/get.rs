@@ -24,7 +24,6 @@ pub(crate) const TOOL: Tool = Tool {
     effect: Effect::Reads,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Context>,
-    later: &[],
     run: |call, arguments| Box::pin(async move { get(call, typed(arguments)?).await }),
 };
 

@@ -54,7 +54,7 @@ fn can_be_made(remedy: &Remedy) {
     let tool = all().find(|tool| tool.name == remedy.tool);
     let tool = tool.unwrap_or_else(|| panic!("there is no tool for {remedy:?}"));
     let schema = offer(tool).full;
-    let reader = Reader { tool: tool.name, schema: &schema, later: tool.later };
+    let reader = Reader { tool: tool.name, schema: &schema };
     let given = remedy.arguments.as_object().unwrap_or_else(|| panic!("{remedy:?}"));
     let read = reader.read(Some(given.clone())).unwrap_or_else(|error| panic!("{remedy:?}: {error:?}"));
     assert_eq!(read, remedy.arguments, "{}", remedy.tool);

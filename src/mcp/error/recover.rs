@@ -24,7 +24,6 @@ pub(crate) const TOOL: Tool = Tool {
     effect: Effect::Destroys,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Outcome>,
-    later: &[],
     run: |call, arguments| Box::pin(async move { recover(call, typed(arguments)?).await }),
 };
 

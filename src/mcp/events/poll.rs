@@ -25,7 +25,6 @@ pub(crate) const TOOL: Tool = Tool {
     effect: Effect::Reads,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Page>,
-    later: &[],
     run: |call, arguments| Box::pin(async move { poll(call, typed(arguments)?).await }),
 };
 

@@ -30,7 +30,6 @@ pub(crate) const TOOL: Tool = Tool {
     effect: Effect::Adds,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Sent>,
-    later: &[],
     run: |call, arguments| Box::pin(async move { send(call, typed(arguments)?).await }),
 };
 

@@ -30,7 +30,6 @@ pub(crate) const TOOL: Tool = Tool {
     effect: Effect::Reads,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Report>,
-    later: &[],
     run: |call, arguments| Box::pin(async move { history(call, typed(arguments)?).await }),
 };
 

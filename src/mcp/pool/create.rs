@@ -23,7 +23,6 @@ pub(crate) const TOOL: Tool = Tool {
     effect: Effect::Adds,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Item>,
-    later: &[],
     run: |call, arguments| Box::pin(async move { create(call, typed(arguments)?).await }),
 };
 

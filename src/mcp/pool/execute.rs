@@ -23,7 +23,6 @@ pub(crate) const TOOL: Tool = Tool {
     effect: Effect::Runs,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Outcome>,
-    later: &[],
     run: |call, arguments| Box::pin(async move { execute(call, typed(arguments)?).await }),
 };
 

@@ -18,7 +18,6 @@ pub(crate) const TOOL: Tool = Tool {
     effect: Effect::Reads,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Listing>,
-    later: &[],
     run: |call, arguments| Box::pin(async move { status(call, typed(arguments)?).await }),
 };
 

@@ -138,7 +138,7 @@ pub(crate) fn get(surface: &Surface, name: &str, given: Map<String, Value>) -> R
 /// The arguments of a call as the tool takes them.
 fn ready(surface: &Surface, tool: &str, arguments: &Value) -> Result<Value> {
     let offered = surface.tool(tool)?;
-    let reader = Reader { tool: offered.tool.name, schema: &offered.full, later: offered.tool.later };
+    let reader = Reader { tool: offered.tool.name, schema: &offered.full };
     reader.read(arguments.as_object().cloned())
 }
 

@@ -25,7 +25,6 @@ pub(crate) const TOOL: Tool = Tool {
     effect: Effect::Sets,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Set>,
-    later: &[],
     run: |call, arguments| Box::pin(async move { set(call, typed(arguments)?).await }),
 };
 

@@ -23,7 +23,6 @@ pub(crate) const TOOL: Tool = Tool {
     effect: Effect::Ends,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<CleanUp>,
-    later: &[],
     run: |call, arguments| Box::pin(async move { clean_up(call, typed(arguments)?).await }),
 };
 

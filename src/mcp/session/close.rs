@@ -27,7 +27,6 @@ pub(crate) const TOOL: Tool = Tool {
     effect: Effect::Ends,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Outcome>,
-    later: &[],
     run: |call, arguments| Box::pin(async move { close(call, typed(arguments)?).await }),
 };
 

@@ -34,7 +34,6 @@ pub(crate) const TOOL: Tool = Tool {
     effect: Effect::Adds,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<SessionView>,
-    later: &[],
     run: |call, arguments| Box::pin(async move { create(call, arguments).await }),
 };
 

@@ -33,7 +33,6 @@ pub(crate) const TOOL: Tool = Tool {
     effect: Effect::Runs,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Typed>,
-    later: &[],
     run: |call, arguments| Box::pin(async move { input(call, typed(arguments)?).await }),
 };
 

@@ -29,7 +29,6 @@ pub(crate) const TOOL: Tool = Tool {
     effect: Effect::Reads,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Log>,
-    later: &[],
     run: |call, arguments| Box::pin(async move { logs(call, typed(arguments)?).await }),
 };
 

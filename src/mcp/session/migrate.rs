@@ -22,7 +22,6 @@ pub(crate) const TOOL: Tool = Tool {
     effect: Effect::Sets,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<SessionView>,
-    later: &[],
     run: |call, arguments| Box::pin(async move { migrate(call, typed(arguments)?).await }),
 };
 

@@ -38,7 +38,6 @@ pub(crate) const TOOL: Tool = Tool {
     effect: Effect::Reads,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Reading>,
-    later: &[],
     run: |call, arguments| Box::pin(async move { read(call, typed(arguments)?).await }),
 };
 

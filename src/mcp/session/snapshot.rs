@@ -21,7 +21,6 @@ pub(crate) const TOOL: Tool = Tool {
     effect: Effect::Adds,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Taken>,
-    later: &[],
     run: |call, arguments| Box::pin(async move { snapshot(call, typed(arguments)?).await }),
 };
 

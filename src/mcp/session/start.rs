@@ -26,7 +26,6 @@ pub(crate) const TOOL: Tool = Tool {
     effect: Effect::Adds,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Started>,
-    later: &[],
     run: |call, arguments| Box::pin(async move { start(call, typed(arguments)?).await }),
 };
 

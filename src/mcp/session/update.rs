@@ -26,7 +26,6 @@ pub(crate) const TOOL: Tool = Tool {
     effect: Effect::Sets,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<SessionView>,
-    later: &[],
     run: |call, arguments| Box::pin(async move { update(call, typed(arguments)?).await }),
 };
 

@@ -26,7 +26,6 @@ pub(crate) const TOOL: Tool = Tool {
     effect: Effect::Ends,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Ending>,
-    later: &[],
     run: |call, arguments| Box::pin(async move { cancel(call, typed(arguments)?).await }),
 };
 

@@ -20,7 +20,6 @@ pub(crate) const TOOL: Tool = Tool {
     effect: Effect::Runs,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Distribution>,
-    later: &[],
     run: |call, arguments| Box::pin(async move { retry(call, typed(arguments)?).await }),
 };
 

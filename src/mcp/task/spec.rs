@@ -244,7 +244,7 @@ mod tests {
     /// The one task of a call, as it is given here.
     fn check(given: &Value) -> Result<Task> {
         let schema = (TOOL.input)();
-        let reader = Reader { tool: TOOL.name, schema: &schema, later: TOOL.later };
+        let reader = Reader { tool: TOOL.name, schema: &schema };
         let read = reader.read(json!({"tasks": [given]}).as_object().cloned())?;
         let spec: Spec = crate::mcp::arguments::typed(read["tasks"][0].clone())?;
         spec.task(0, "k3f9q2", "claude -p")

@@ -26,7 +26,6 @@ pub(crate) const TOOL: Tool = Tool {
     effect: Effect::Sets,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Kept>,
-    later: &[],
     run: |call, arguments| Box::pin(async move { create(call, typed(arguments)?).await }),
 };
 

@@ -22,12 +22,10 @@ pub(super) fn read(field: &str, given: Map<String, Value>) -> Result<Map<String,
     }
     let tool = session::create::TOOL;
     let schema = (tool.input)();
-    let read = Reader { tool: tool.name, schema: &schema, later: tool.later }.read(Some(given)).map_err(
-        |mut error| {
-            error.message = format!("{field}: {}", error.message);
-            error
-        },
-    )?;
+    let read = Reader { tool: tool.name, schema: &schema }.read(Some(given)).map_err(|mut error| {
+        error.message = format!("{field}: {}", error.message);
+        error
+    })?;
     match read {
         Value::Object(read) => Ok(read),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {

@@ -18,7 +18,6 @@ pub(crate) const TOOL: Tool = Tool {
     effect: Effect::Ends,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Deleted>,
-    later: &[],
     run: |call, arguments| Box::pin(async move { delete(call, typed(arguments)?).await }),
 };
 
