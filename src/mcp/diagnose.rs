@@ -18,7 +18,7 @@ use super::answer::{Answer, fitting, is_default};
 use super::arguments::typed;
 use super::call::Call;
 use super::schema;
-use super::tools::{Effect, Tool};
+use super::tool::{Effect, Tool};
 use crate::clock;
 use crate::error::Result;
 use crate::limits;

@@ -38,6 +38,7 @@ mod session;
 mod surface;
 mod task;
 mod template;
+mod tool;
 mod tools;
 mod toolset;
 mod traffic;

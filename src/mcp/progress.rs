@@ -11,7 +11,7 @@ use super::call::{Call, standing};
 use super::schema;
 use super::task::control::STATUSES;
 use super::task::status_words;
-use super::tools::{Effect, Tool};
+use super::tool::{Effect, Tool};
 use crate::engine::report::{self, SessionProgress, TaskView};
 use crate::engine::request::TaskQuery;
 use crate::error::Result;

@@ -17,7 +17,8 @@ use super::absent;
 use super::answer::Answer;
 use super::arguments::{Reader, nearest, shortened};
 use super::call::{Call, Defaults, Reporter};
-use super::tools::{Offered, Tool, all, offer};
+use super::tool::{Offered, Tool, offer};
+use super::tools::all;
 use super::toolset::Selection;
 use super::traffic::Traffic;
 use crate::error::{Error, ErrorCode, Result};
@@ -236,7 +237,7 @@ pub(crate) mod tests {
     use serde::{Deserialize, Serialize};
 
     use super::super::schema;
-    use super::super::tools::Effect;
+    use super::super::tool::Effect;
     use super::*;
     use crate::model::TerminalSize;
     use crate::orchestrator::Settings;

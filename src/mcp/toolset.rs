@@ -2,7 +2,8 @@
 //! only looks on needs none that change anything.
 
 use super::arguments::{nearest, shortened};
-use super::tools::{Effect, SETS, Tool};
+use super::tool::{Effect, Tool};
+use super::tools::SETS;
 use crate::error::{Error, Result};
 
 /// Tools that are of use together.

@@ -19,7 +19,7 @@ use crate::mcp::check;
 use crate::mcp::command::execute::Limits;
 use crate::mcp::command::{CommandView, Shown, deadline, excerpt, failure, settled};
 use crate::mcp::schema::{self, Milliseconds};
-use crate::mcp::tools::{Effect, Tool};
+use crate::mcp::tool::{Effect, Tool};
 use crate::model::{Command, CommandState, EndReason, OnTimeout, Retries};
 use crate::orchestrator::{CommandWatch, Orchestrator};
 use crate::term::condense::Condense;

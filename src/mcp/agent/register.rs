@@ -12,7 +12,7 @@ use crate::mcp::answer::Answer;
 use crate::mcp::arguments::{refusal, typed};
 use crate::mcp::call::Call;
 use crate::mcp::schema::{self, priority_schema};
-use crate::mcp::tools::{Effect, Tool};
+use crate::mcp::tool::{Effect, Tool};
 use crate::model::Priority;
 
 pub(crate) const TOOL: Tool = Tool {

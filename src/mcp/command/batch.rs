@@ -13,7 +13,7 @@ use crate::mcp::arguments::typed;
 use crate::mcp::call::Call;
 use crate::mcp::check;
 use crate::mcp::schema::{self, Condensing, Milliseconds};
-use crate::mcp::tools::{Effect, Tool};
+use crate::mcp::tool::{Effect, Tool};
 
 pub(crate) const TOOL: Tool = Tool {
     name: "command_batch",

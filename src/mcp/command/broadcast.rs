@@ -15,7 +15,7 @@ use crate::mcp::arguments::{refusal, typed};
 use crate::mcp::call::Call;
 use crate::mcp::check;
 use crate::mcp::schema::{self, Condensing, Milliseconds};
-use crate::mcp::tools::{Effect, Tool};
+use crate::mcp::tool::{Effect, Tool};
 use crate::model::{Command, Session};
 use crate::orchestrator::CommandWatch;
 use crate::term::condense::Condense;

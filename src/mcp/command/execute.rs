@@ -16,7 +16,7 @@ use crate::mcp::arguments::{refusal, typed};
 use crate::mcp::call::Call;
 use crate::mcp::check;
 use crate::mcp::schema::{self, Bytes, Condensing, Milliseconds, Variable};
-use crate::mcp::tools::{Effect, Tool};
+use crate::mcp::tool::{Effect, Tool};
 use crate::model::{OnTimeout, ResourceLimits, Retries, WhenBusy};
 
 pub(crate) const TOOL: Tool = Tool {

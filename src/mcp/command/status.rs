@@ -13,7 +13,7 @@ use crate::mcp::answer::{Answer, is_default};
 use crate::mcp::arguments::{refusal, typed};
 use crate::mcp::call::Call;
 use crate::mcp::schema::{self, Condensing, Milliseconds};
-use crate::mcp::tools::{Effect, Tool};
+use crate::mcp::tool::{Effect, Tool};
 use crate::model::Command;
 use crate::term::excerpt::Excerpt;
 

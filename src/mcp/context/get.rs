@@ -11,7 +11,7 @@ use crate::mcp::answer::{Answer, fitting, is_default};
 use crate::mcp::arguments::typed;
 use crate::mcp::call::Call;
 use crate::mcp::schema;
-use crate::mcp::tools::{Effect, Tool};
+use crate::mcp::tool::{Effect, Tool};
 use crate::model::{ContextMessage, Kept};
 use crate::orchestrator::context::{ContextPart, ContextQuery};
 

@@ -11,7 +11,7 @@ use crate::mcp::answer::{Answer, fitting, is_default};
 use crate::mcp::arguments::typed;
 use crate::mcp::call::{Call, Watched};
 use crate::mcp::schema::{self, Milliseconds};
-use crate::mcp::tools::{Effect, Tool};
+use crate::mcp::tool::{Effect, Tool};
 use crate::model::RecoveryStrategy;
 
 pub(crate) const TOOL: Tool = Tool {

@@ -11,7 +11,7 @@ use crate::mcp::arguments::typed;
 use crate::mcp::call::Call;
 use crate::mcp::schema;
 use crate::mcp::session::list::{megabytes, rounded};
-use crate::mcp::tools::{Effect, Tool};
+use crate::mcp::tool::{Effect, Tool};
 use crate::orchestrator::health::{Component, Finding, Health, HealthReport};
 
 /// What health there is, on the wire.

@@ -15,7 +15,7 @@ use crate::mcp::answer::{Answer, fitting, is_default};
 use crate::mcp::arguments::typed;
 use crate::mcp::call::{Call, Watched};
 use crate::mcp::schema::{self, Milliseconds};
-use crate::mcp::tools::{Effect, Tool};
+use crate::mcp::tool::{Effect, Tool};
 use crate::model::{Message, Priority};
 
 /// Messages of a call that names no number.

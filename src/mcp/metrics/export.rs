@@ -12,7 +12,7 @@ use crate::mcp::answer::{Answer, is_default};
 use crate::mcp::arguments::typed;
 use crate::mcp::call::{Call, Watched};
 use crate::mcp::schema;
-use crate::mcp::tools::{Effect, Tool};
+use crate::mcp::tool::{Effect, Tool};
 use crate::model::{Session, Status};
 use crate::orchestrator::monitoring::Measurement;
 

@@ -13,7 +13,7 @@ use crate::mcp::arguments::{refusal, typed};
 use crate::mcp::call::{Call, Watched};
 use crate::mcp::schema::{self, Period};
 use crate::mcp::session::list::rounded;
-use crate::mcp::tools::{Effect, Tool};
+use crate::mcp::tool::{Effect, Tool};
 use crate::orchestrator::monitoring::{History, Past};
 
 /// Estimated tokens of a point with everything in it: a guess to begin with, as what is too long is made

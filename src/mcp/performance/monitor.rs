@@ -13,7 +13,7 @@ use crate::mcp::arguments::{refusal, typed};
 use crate::mcp::call::{Call, Watched};
 use crate::mcp::schema::{self, Milliseconds};
 use crate::mcp::session::list::{megabytes, rounded};
-use crate::mcp::tools::{Effect, Tool};
+use crate::mcp::tool::{Effect, Tool};
 use crate::model::Session;
 use crate::orchestrator::monitoring::{MachineUsage, Measurement, Space, cores};
 

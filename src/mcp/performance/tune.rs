@@ -13,7 +13,7 @@ use crate::mcp::arguments::typed;
 use crate::mcp::call::{Call, Watched};
 use crate::mcp::schema::{self, Milliseconds};
 use crate::mcp::session::list::rounded;
-use crate::mcp::tools::{Effect, Tool};
+use crate::mcp::tool::{Effect, Tool};
 use crate::orchestrator::monitoring::{Defaults, Tuned, Tuning};
 
 pub(crate) const TOOL: Tool = Tool {

@@ -13,7 +13,7 @@ use crate::mcp::call::{Call, Watched};
 use crate::mcp::schema;
 use crate::mcp::session::create::settings;
 use crate::mcp::template;
-use crate::mcp::tools::{Effect, Tool};
+use crate::mcp::tool::{Effect, Tool};
 
 pub(crate) const TOOL: Tool = Tool {
     name: "pool_create",

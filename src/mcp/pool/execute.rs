@@ -11,7 +11,7 @@ use crate::mcp::call::{Call, Watched};
 use crate::mcp::check;
 use crate::mcp::command::{CommandView, shown};
 use crate::mcp::schema::{self, Milliseconds};
-use crate::mcp::tools::{Effect, Tool};
+use crate::mcp::tool::{Effect, Tool};
 use crate::model::TaskStatus;
 
 pub(crate) const TOOL: Tool = Tool {

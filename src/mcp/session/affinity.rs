@@ -13,7 +13,7 @@ use crate::mcp::arguments::{refusal, typed};
 use crate::mcp::call::Call;
 use crate::mcp::check;
 use crate::mcp::schema::{self, Milliseconds};
-use crate::mcp::tools::{Effect, Tool};
+use crate::mcp::tool::{Effect, Tool};
 use crate::model::AffinityStrategy;
 
 pub(crate) const TOOL: Tool = Tool {

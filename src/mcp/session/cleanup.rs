@@ -12,7 +12,7 @@ use crate::mcp::answer::{Answer, fitting, is_default};
 use crate::mcp::arguments::typed;
 use crate::mcp::call::Call;
 use crate::mcp::schema::{self, Milliseconds};
-use crate::mcp::tools::{Effect, Tool};
+use crate::mcp::tool::{Effect, Tool};
 use crate::model::Status;
 
 pub(crate) const TOOL: Tool = Tool {

@@ -10,7 +10,7 @@ use crate::mcp::arguments::typed;
 use crate::mcp::call::{Call, Watched};
 use crate::mcp::check;
 use crate::mcp::schema;
-use crate::mcp::tools::{Effect, Tool};
+use crate::mcp::tool::{Effect, Tool};
 use crate::orchestrator::CloneAs;
 
 pub(crate) const TOOL: Tool = Tool {

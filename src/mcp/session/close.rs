@@ -15,7 +15,7 @@ use crate::mcp::arguments::typed;
 use crate::mcp::call::{Call, Watched};
 use crate::mcp::check;
 use crate::mcp::schema::{self, Milliseconds};
-use crate::mcp::tools::{Effect, Tool};
+use crate::mcp::tool::{Effect, Tool};
 
 pub(crate) const TOOL: Tool = Tool {
     name: "session_close",

@@ -19,7 +19,7 @@ use crate::mcp::command::execute::Limits;
 use crate::mcp::error::recover::strategies;
 use crate::mcp::schema::{self, Bytes, Milliseconds, Variable};
 use crate::mcp::template;
-use crate::mcp::tools::{Effect, Tool};
+use crate::mcp::tool::{Effect, Tool};
 use crate::model::{
     AutoAccept, Monitor, Needs, OnCritical, Profile, RecoveryPolicy, RecoverySettings, RecoveryStrategy,
     SessionKind, TerminalSize, constraint,

@@ -13,7 +13,7 @@ use crate::mcp::arguments::{refusal, shortened, typed};
 use crate::mcp::call::{Call, Watched};
 use crate::mcp::check;
 use crate::mcp::schema::{self, Milliseconds};
-use crate::mcp::tools::{Effect, Tool};
+use crate::mcp::tool::{Effect, Tool};
 use crate::orchestrator::{Input, OutputQuery, Until};
 use crate::term::excerpt::Page;
 use crate::term::keys::key;

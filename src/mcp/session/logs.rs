@@ -11,7 +11,7 @@ use crate::mcp::arguments::typed;
 use crate::mcp::call::Call;
 use crate::mcp::events;
 use crate::mcp::schema;
-use crate::mcp::tools::{Effect, Tool};
+use crate::mcp::tool::{Effect, Tool};
 use crate::model::{Event, TerminalSize};
 use crate::term::text;
 use crate::term::tokens::estimate_tokens;

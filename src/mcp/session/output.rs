@@ -15,7 +15,7 @@ use crate::mcp::arguments::{refusal, typed};
 use crate::mcp::call::{Call, Watched};
 use crate::mcp::check;
 use crate::mcp::schema::{self, Condensing, Milliseconds};
-use crate::mcp::tools::{Effect, Tool};
+use crate::mcp::tool::{Effect, Tool};
 use crate::orchestrator::{OutputQuery, RawOutput, ScreenShot, Until};
 use crate::term::excerpt::{Excerpt, Page};
 use crate::term::tokens::estimate_tokens;

@@ -17,7 +17,7 @@ use crate::mcp::call::{Call, Watched};
 use crate::mcp::check::is_variable;
 use crate::mcp::schema;
 use crate::mcp::template;
-use crate::mcp::tools::{Effect, Tool};
+use crate::mcp::tool::{Effect, Tool};
 
 pub(crate) const TOOL: Tool = Tool {
     name: "session_restore",

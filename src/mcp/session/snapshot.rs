@@ -10,7 +10,7 @@ use crate::mcp::answer::{Answer, is_default};
 use crate::mcp::arguments::{shortened, typed};
 use crate::mcp::call::Call;
 use crate::mcp::schema;
-use crate::mcp::tools::{Effect, Tool};
+use crate::mcp::tool::{Effect, Tool};
 use crate::model::{Command, Profile, Session, secret};
 
 pub(crate) const TOOL: Tool = Tool {

@@ -13,7 +13,7 @@ use crate::mcp::answer::{Answer, is_default};
 use crate::mcp::arguments::{refusal, shortened, typed};
 use crate::mcp::call::{Call, Watched};
 use crate::mcp::schema::{self, Bytes, Variable};
-use crate::mcp::tools::{Effect, Tool};
+use crate::mcp::tool::{Effect, Tool};
 use crate::model::Needs;
 use crate::orchestrator::Held;
 

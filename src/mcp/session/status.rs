@@ -16,7 +16,7 @@ use crate::mcp::answer::{Answer, is_default, spoken};
 use crate::mcp::arguments::{shortened, typed};
 use crate::mcp::call::Call;
 use crate::mcp::schema;
-use crate::mcp::tools::{Effect, Tool};
+use crate::mcp::tool::{Effect, Tool};
 use crate::model::{Affinity, AffinityStrategy, Command, Dialect, Profile, Session, Status};
 use crate::orchestrator::{Observation, Usage};
 

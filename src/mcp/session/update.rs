@@ -14,7 +14,7 @@ use crate::mcp::arguments::typed;
 use crate::mcp::call::{Call, Watched};
 use crate::mcp::check;
 use crate::mcp::schema::{self, Variable};
-use crate::mcp::tools::{Effect, Tool};
+use crate::mcp::tool::{Effect, Tool};
 use crate::model::{Status, constraint};
 
 pub(crate) const TOOL: Tool = Tool {

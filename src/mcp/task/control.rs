@@ -11,7 +11,7 @@ use crate::mcp::answer::Answer;
 use crate::mcp::arguments::typed;
 use crate::mcp::call::{Call, standing};
 use crate::mcp::schema::{self, priority_schema};
-use crate::mcp::tools::{Effect, Tool};
+use crate::mcp::tool::{Effect, Tool};
 use crate::model::Priority;
 
 /// A run's status on the wire.

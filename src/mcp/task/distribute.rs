@@ -16,7 +16,7 @@ use crate::mcp::answer::{Answer, fitting, is_default, spoken};
 use crate::mcp::arguments::typed;
 use crate::mcp::call::Call;
 use crate::mcp::schema;
-use crate::mcp::tools::{Effect, Tool};
+use crate::mcp::tool::{Effect, Tool};
 use crate::model::{OnFailure, RunResources, Strategy};
 
 pub(crate) const TOOL: Tool = Tool {

@@ -10,7 +10,7 @@ use crate::mcp::answer::Answer;
 use crate::mcp::arguments::typed;
 use crate::mcp::call::Call;
 use crate::mcp::schema;
-use crate::mcp::tools::{Effect, Tool};
+use crate::mcp::tool::{Effect, Tool};
 
 pub(crate) const TOOL: Tool = Tool {
     name: "task_retry",

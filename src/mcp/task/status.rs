@@ -17,7 +17,7 @@ use crate::mcp::arguments::typed;
 use crate::mcp::call::{Call, Watched, standing};
 use crate::mcp::command::parsed::{Parsed, parsed, recognised};
 use crate::mcp::schema::{self, Condensing, Milliseconds};
-use crate::mcp::tools::{Effect, Tool};
+use crate::mcp::tool::{Effect, Tool};
 use crate::model::{TaskReason, TaskStatus};
 use crate::orchestrator::OutputQuery;
 use crate::orchestrator::tasks::TasksUntil;

@@ -14,7 +14,7 @@ use crate::mcp::call::Call;
 use crate::mcp::check;
 use crate::mcp::schema::{self, Variable};
 use crate::mcp::session::KINDS;
-use crate::mcp::tools::{Effect, Tool};
+use crate::mcp::tool::{Effect, Tool};
 use crate::model::{SessionKind, merge, secret};
 
 pub(crate) const TOOL: Tool = Tool {
