@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::Engine;
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::{CommandId, SessionId};
-use crate::model::Session;
+use crate::model::{Session, Status};
 
 /// Fewer characters than this are no prefix: they would name a session by accident.
 const SHORTEST_PREFIX: usize = 4;
@@ -27,11 +27,16 @@ impl Engine {
         {
             return Ok(session.id.clone());
         }
-        let named =
-            |live: bool| self.sessions().filter(move |s| s.name == selector && s.status.is_live() == live);
+        // A session in error can be brought back: a caller who names it does not mean one that is over.
+        let named = |is_meant: fn(Status) -> bool| {
+            self.sessions().filter(move |s| s.name == selector && is_meant(s.status)).collect::<Vec<_>>()
+        };
         let prefixed =
             self.sessions().filter(|session| is_prefix(selector, session.id.as_str(), SessionId::PREFIX));
-        for candidates in [named(true).collect(), prefixed.collect(), named(false).collect::<Vec<_>>()] {
+        let in_error = |status| status == Status::Error;
+        for candidates in
+            [named(Status::is_live), named(in_error), prefixed.collect(), named(Status::is_final)]
+        {
             match candidates.as_slice() {
                 [] => {}
                 [one] => return Ok(one.id.clone()),

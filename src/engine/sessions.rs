@@ -145,17 +145,17 @@ impl Engine {
         }
         for mut session in sessions {
             let id = session.id.clone();
-            let was_live = session.status.is_live();
+            let was_over = session.status.is_final();
             // What a session began to run was committed with the command alone.
             session.last_command = running.remove(&id).or(session.last_command);
             self.order.push(id.clone());
             // What was redacted is lost: better unset than set to the redaction.
             let (env, exported) = (known(&session.env), known(&session.exported));
             self.sessions.insert(id.clone(), Entry::new(session, env, exported, now));
-            if was_live {
-                self.end(now, &id, Status::Terminated, "server_restart", step);
-            } else {
+            if was_over {
                 self.ended_sessions.push_back(id);
+            } else {
+                self.end(now, &id, Status::Terminated, "server_restart", step);
             }
         }
         self.forget_old(step);

@@ -1,6 +1,7 @@
 //! What is kept, for how long, and over a restart.
 
 use super::*;
+use crate::engine::request::{Heritage, Inherited};
 use crate::error::ErrorCode;
 use crate::limits;
 use crate::model::secret::REDACTED;
@@ -133,7 +134,7 @@ fn left_behind() -> (Vec<Session>, Vec<Command>) {
 }
 
 #[test]
-fn a_restart_ends_what_was_live_and_leaves_the_rest() {
+fn a_restart_ends_what_was_not_over_and_leaves_the_rest() {
     let (sessions, commands) = left_behind();
     let mut stored = sessions.clone();
     stored[0].last_command = None; // That a session became active is not committed.
@@ -144,7 +145,7 @@ fn a_restart_ends_what_was_live_and_leaves_the_rest() {
     assert_eq!((&play.effects, play.engine.next_deadline()), (&vec![], None));
     for before in &sessions {
         let after = play.session(&before.id);
-        if before.status.is_live() {
+        if !before.status.is_final() {
             assert_eq!((after.status, after.pid), (Status::Terminated, None));
             assert_eq!(after.end_reason.as_deref(), Some("server_restart"));
             assert_eq!(after.last_command, before.last_command);
@@ -163,7 +164,7 @@ fn a_restart_ends_what_was_live_and_leaves_the_rest() {
         }
     }
     let touched = play.records.iter().filter(|record| !matches!(record, Record::Event(_))).count();
-    assert_eq!(touched, 2 + 2, "two live sessions and two unended commands");
+    assert_eq!(touched, 3 + 2, "two live sessions, one in error, and two unended commands");
     assert_eq!(
         play.engine.sessions().map(|s| &s.id).collect::<Vec<_>>(),
         sessions.iter().map(|s| &s.id).collect::<Vec<_>>()
@@ -171,15 +172,16 @@ fn a_restart_ends_what_was_live_and_leaves_the_rest() {
 }
 
 #[test]
-fn a_restored_session_in_error_can_be_reset_but_its_secrets_are_lost() {
+fn the_secrets_of_a_session_that_a_restart_ended_are_lost_to_its_heir() {
     let (sessions, commands) = left_behind();
     let mut play = Play::new();
     let now = play.now();
     play.engine.restore(now, sessions.clone(), commands, &mut Step::default());
     let broken = &sessions[2].id;
     assert_eq!(play.session(broken).env["A_TOKEN"], REDACTED);
-    play.reset(broken).expect("reset");
+    assert_eq!(play.reset(broken).expect_err("it is over").code, ErrorCode::SessionClosed);
+    let heir_of = Some(Heritage { of: broken.clone(), variables: Inherited::All, output: true });
+    play.create(NewSession { heir_of, ..NewSession::default() });
     let EffectKind::Spawn(spawn) = &play.effects[0].kind else { panic!("{:?}", play.effects) };
     assert_eq!(spawn.env, BTreeMap::from([("A".to_owned(), "1".to_owned())]));
-    assert!(!play.engine.ended_sessions.contains(broken));
 }

@@ -51,6 +51,19 @@ fn an_ended_session_goes_by_its_name_while_no_live_one_has_it() {
 }
 
 #[test]
+fn a_session_in_error_is_meant_before_one_that_is_over() {
+    let mut play = Play::new();
+    let old = named(&mut play, "build");
+    play.gone(&old, Exit::Code(0));
+    let broken = named(&mut play, "build");
+    play.gone(&broken, Exit::Signal(9));
+    assert_eq!(play.session(&broken).status, Status::Error);
+    assert_eq!(play.engine.resolve("build"), Ok(broken));
+    let new = named(&mut play, "build");
+    assert_eq!(play.engine.resolve("build"), Ok(new));
+}
+
+#[test]
 fn a_prefix_of_several_ids_is_ambiguous_and_the_whole_of_the_shorter_is_not() {
     let mut play = Play::new();
     // The same UUID twice: the second id is the first and one more character.

@@ -1,6 +1,6 @@
 //! Which sessions `session_list` shows, and in what order: pure functions over records.
 
-use std::cmp::Ordering;
+use std::cmp::{Ordering, Reverse};
 use std::collections::HashMap;
 
 use serde_json::{Map, Value};
@@ -130,8 +130,12 @@ fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// Orders sessions by the keys, the first being the weightiest; equals keep their places.
+/// Orders sessions by the keys, the first being the weightiest; equals keep their places. Without a key those
+/// that are over come last, the latest of them first: a caller asks for what there is to work with.
 pub(super) fn order(sessions: &mut [Session], keys: &[(Key, bool)], usage: &HashMap<SessionId, Usage>) {
+    if keys.is_empty() {
+        sessions.sort_by_key(|session| session.ended_at.filter(|_| session.status.is_final()).map(Reverse));
+    }
     sessions.sort_by(|a, b| {
         let by_key = keys.iter().map(|(key, descends)| key.compare(a, b, usage, *descends));
         by_key.fold(Ordering::Equal, Ordering::then)
@@ -143,6 +147,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::clock::Timestamp;
     use crate::model::fixtures::session;
 
     #[test]
@@ -187,6 +192,20 @@ mod tests {
             sessions.into_iter().map(|session| session.name).collect::<String>()
         };
         assert_eq!(ordered(&[]), "bca");
+        let ended =
+            |name: &str, at, status| Session { ended_at: Some(Timestamp(at)), status, ..session(name) };
+        let mut sessions = [
+            ended("d", 1, Status::Completed),
+            ended("e", 2, Status::Terminated),
+            b.clone(),
+            ended("f", 3, Status::Error),
+        ];
+        order(&mut sessions, &[], &HashMap::new());
+        assert_eq!(
+            sessions.map(|session| session.name).concat(),
+            "bfed",
+            "what can be worked with comes first"
+        );
         assert_eq!(ordered(&[("name", false)]), "abc");
         assert_eq!(ordered(&[("status", true), ("name", false)]), "cab");
         assert_eq!(ordered(&[("metadata.rank", false)]), "bac");
