@@ -166,9 +166,10 @@ impl ErrorCode {
     /// Whether the same call, unchanged, may succeed later.
     pub fn is_retryable(self) -> bool {
         match self {
-            Self::SessionBusy | Self::Overloaded | Self::Timeout | Self::CircuitOpen => true,
-            // What the call was for may have begun.
+            Self::SessionBusy | Self::Overloaded | Self::CircuitOpen => true,
+            // What the call was for may have begun, or goes on.
             Self::StorageFailed
+            | Self::Timeout
             | Self::InvalidArgument
             | Self::SessionNotFound
             | Self::CommandNotFound

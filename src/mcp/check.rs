@@ -1,14 +1,15 @@
-//! Bounds that a schema does not say: names of variables, patterns, directories, metadata.
+//! Bounds that a schema does not say: names of variables, patterns, directories, metadata, timeouts.
 //! What comes out is what the orchestrator takes.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use regex::{Regex, RegexBuilder};
 use serde_json::{Map, Value};
 
 use super::arguments::{refusal, shortened};
-use super::schema::Variable;
+use super::schema::{Milliseconds, Variable};
 use crate::error::Result;
 use crate::limits;
 
@@ -87,6 +88,18 @@ pub(crate) fn metadata(given: Map<String, Value>) -> Result<Map<String, Value>> 
         ));
     }
     Ok(given)
+}
+
+/// How long something may take.
+pub(crate) fn timeout(field: &str, given: Option<Milliseconds>) -> Result<Option<Duration>> {
+    if let Some(Milliseconds(0)) = given {
+        return Err(refusal(
+            field,
+            format!("'{field}' is 0: nothing is done in no time; leave it out for the default"),
+        )
+        .with_hint("what is to run on, as a service does, may take 604800000 (7 days)"));
+    }
+    Ok(given.map(Into::into))
 }
 
 /// A text that says something.

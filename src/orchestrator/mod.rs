@@ -95,6 +95,8 @@ pub struct Observation {
     pub last_command: Option<Command>,
     /// The program in the foreground when it is not the shell.
     pub foreground: Option<ForegroundProgram>,
+    /// Whether the program in the foreground waits for input.
+    pub awaiting_input: bool,
     /// Commands waiting behind the running one.
     pub queued: usize,
     /// Cursor behind the last byte of output.

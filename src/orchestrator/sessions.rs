@@ -115,6 +115,7 @@ impl Orchestrator {
     pub async fn observe(&self, selector: &str) -> Result<Observation> {
         let access = self.access(selector).await?;
         let look = look(&access).await;
+        let awaiting_input = look.as_ref().is_some_and(|look| look.awaiting);
         let mut foreground = look.and_then(|look| look.foreground);
         if let Some(program) = &mut foreground {
             access.secrets.blot(&mut program.name);
@@ -122,6 +123,7 @@ impl Orchestrator {
         }
         Ok(Observation {
             foreground,
+            awaiting_input,
             queued: access.queued,
             output_cursor: access.output.end(),
             last_command: access.last_command,

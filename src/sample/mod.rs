@@ -55,17 +55,29 @@ pub fn most_open_files(pids: &[u32]) -> Option<u64> {
 /// Turns total CPU times into percentages of one core between two looks.
 #[derive(Debug, Default)]
 pub struct CpuMeter {
-    before: HashMap<u64, (Moment, u64)>,
+    looks: HashMap<u64, Looks>,
 }
 
-/// Two looks closer together than this tell nothing: a tick is 10 ms.
+/// When a tree was looked at, and the CPU milliseconds that it had used by then.
+type Look = (Moment, u64);
+
+#[derive(Clone, Copy, Debug)]
+struct Looks {
+    latest: Look,
+    /// The one before, which counts while the latest is too fresh.
+    earlier: Option<Look>,
+}
+
+/// A shorter time tells nothing: a tick is 10 ms.
 const SHORTEST: Duration = Duration::from_millis(100);
+/// Time that a percentage is taken over where there is a look that old: callers may ask several times in a row.
+const SPAN: Duration = Duration::from_millis(500);
 
 impl CpuMeter {
-    /// Percent of one core that the tree named by `key` used since the last look at it; since `started` at
-    /// the first. A key may be given to another tree once its own is gone.
+    /// Percent of one core that the tree named by `key` used since the latest look at it that is not too fresh;
+    /// since `started` where there is none. A key may be given to another tree once its own is gone.
     pub fn percent(&self, key: u64, cpu_ms: u64, now: Moment, started: Moment) -> f64 {
-        let (then, before_ms) = self.last(key, started);
+        let (then, before_ms) = self.base(key, now, started);
         let elapsed_ms = now.0.saturating_sub(then.0).max(SHORTEST).as_secs_f64() * 1_000.0;
         #[expect(clippy::cast_precision_loss, reason = "CPU times far below 2^52 ms")]
         let used_ms = cpu_ms.saturating_sub(before_ms) as f64;
@@ -74,30 +86,41 @@ impl CpuMeter {
 
     /// How long ago that look was.
     pub fn span(&self, key: u64, now: Moment, started: Moment) -> Duration {
-        now.0.saturating_sub(self.last(key, started).0.0)
+        now.0.saturating_sub(self.base(key, now, started).0.0)
     }
 
     /// Looks at a tree, unless it was just looked at.
     pub fn look(&mut self, key: u64, cpu_ms: u64, now: Moment, started: Moment) {
-        if self.span(key, now, started) >= SHORTEST {
-            self.begin(key, cpu_ms, now);
+        let known = self.known(key, started);
+        if known.is_some_and(|looks| is_fresh(looks.latest, now)) {
+            return;
         }
+        let earlier = known.map_or((started, 0), |looks| looks.latest);
+        self.looks.insert(key, Looks { latest: (now, cpu_ms), earlier: Some(earlier) });
     }
 
     /// Looks at a tree for the first time: what it used before counts for nothing.
     pub fn begin(&mut self, key: u64, cpu_ms: u64, now: Moment) {
-        self.before.insert(key, (now, cpu_ms));
+        self.looks.insert(key, Looks { latest: (now, cpu_ms), earlier: None });
     }
 
-    fn last(&self, key: u64, started: Moment) -> (Moment, u64) {
-        let before = self.before.get(&key).copied().filter(|(then, _)| *then >= started);
-        before.unwrap_or((started, 0))
+    fn known(&self, key: u64, started: Moment) -> Option<Looks> {
+        self.looks.get(&key).copied().filter(|looks| looks.latest.0 >= started)
+    }
+
+    fn base(&self, key: u64, now: Moment, started: Moment) -> Look {
+        let Some(Looks { latest, earlier }) = self.known(key, started) else { return (started, 0) };
+        earlier.filter(|earlier| is_fresh(latest, now) && earlier.0 >= started).unwrap_or(latest)
     }
 
     /// Forgets trees that are gone.
     pub fn retain(&mut self, is_there: impl Fn(u64) -> bool) {
-        self.before.retain(|key, _| is_there(*key));
+        self.looks.retain(|key, _| is_there(*key));
     }
+}
+
+fn is_fresh(look: Look, now: Moment) -> bool {
+    now.0.saturating_sub(look.0.0) < SPAN
 }
 
 #[cfg(test)]
@@ -135,9 +158,17 @@ mod tests {
         assert!((percent(2, 100, 14, 13) - 10.0).abs() < 1e-9);
         assert!((percent(1, 1_500, 15, 10)).abs() < 1e-9);
         assert!((percent(1, 500, 17, 16) - 50.0).abs() < 1e-9);
-        // A second look at once is none.
+        // A second look at once is none, and neither makes the time too short to tell anything.
         meter.look(1, 900, at(17), at(16));
         assert_eq!(meter.span(1, at(19), at(16)), Duration::from_secs(2));
         assert!((meter.percent(1, 1_500, at(19), at(16)) - 50.0).abs() < 1e-9);
+        meter.look(1, 1_500, at(19), at(16));
+        let soon = Moment(Duration::from_millis(19_020));
+        assert_eq!(meter.span(1, soon, at(16)), Duration::from_millis(2_020));
+        assert!((meter.percent(1, 1_510, soon, at(16)) - 50.0).abs() < 1e-9);
+        assert_eq!(meter.span(1, soon, at(19)), Duration::from_millis(20), "another tree by now");
+        meter.look(3, 100, at(20), at(18));
+        let soon = Moment(Duration::from_millis(20_010));
+        assert_eq!(meter.span(3, soon, at(18)), Duration::from_millis(2_010), "the first look was just now");
     }
 }

@@ -14,6 +14,7 @@ use crate::mcp::call::Call;
 use crate::mcp::check;
 use crate::mcp::schema::{self, Condensing, Milliseconds};
 use crate::mcp::tool::{Effect, Tool};
+use crate::model::Command;
 
 pub(crate) const TOOL: Tool = Tool {
     name: "command_batch",
@@ -58,20 +59,22 @@ struct Batch {
 }
 
 async fn batch(call: &Call, arguments: Arguments) -> Result<Answer> {
+    let timeout = check::timeout("timeout", arguments.timeout)?;
     let new = arguments.commands.into_iter().enumerate().map(|(index, CommandText(text))| {
         let text = check::filled(&format!("commands[{index}]"), text)?;
-        Ok(NewCommand { timeout: arguments.timeout.map(Into::into), ..NewCommand::line(text) })
+        Ok(NewCommand { timeout, ..NewCommand::line(text) })
     });
     let new: Vec<NewCommand> = new.collect::<Result<_>>()?;
     let condense = Condensing::or_when_cut(arguments.condense);
     let deadline = deadline(call, arguments.wait.map(Into::into));
     let selector = &arguments.session_id;
     let before = call.orchestrator.session(selector).await?.working_directory;
-    let watches = call.orchestrator.execute_batch(selector, new, arguments.stop_on_error).await?;
-    let mut commands = Vec::with_capacity(watches.len());
-    for mut watch in watches {
-        commands.push(settled(call, &mut watch, deadline).await);
+    let mut watches = call.orchestrator.execute_batch(selector, new, arguments.stop_on_error).await?;
+    for watch in &mut watches {
+        settled(call, watch, deadline).await;
     }
+    // One that outlived its timeout, or asked for input, may have ended while the others were awaited.
+    let commands: Vec<Command> = watches.iter().map(|watch| watch.borrow().clone()).collect();
     let failed_at = commands.iter().position(|command| failure(command).is_some());
     let completed =
         commands.iter().filter(|command| command.is_ended() && failure(command).is_none()).count();

@@ -112,7 +112,8 @@ fn targets(given: Vec<Target>) -> Result<Vec<BroadcastTarget>> {
 async fn broadcast(call: &Call, arguments: Arguments) -> Result<Answer> {
     let targets = targets(arguments.sessions)?;
     let text = check::filled("command", arguments.command)?;
-    let new = NewCommand { timeout: arguments.timeout.map(Into::into), ..NewCommand::line(text) };
+    let timeout = check::timeout("timeout", arguments.timeout)?;
+    let new = NewCommand { timeout, ..NewCommand::line(text) };
     let condense = Condensing::or_when_cut(arguments.condense);
     let deadline = deadline(call, arguments.wait.map(Into::into));
     let accepted = call.orchestrator.broadcast(targets, new).await?;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::behind::behind;
 use super::changes::{Baseline, Comparison, Executed};
 use super::parsed::{parsed, recognised};
 use super::{CommandView, Shown, deadline, excerpt, has_left, settled, timed_out};
@@ -40,7 +41,7 @@ struct Arguments {
     session_id: String,
     #[schemars(extend("x-bytes" = limits::COMMAND_BYTES))]
     command: String,
-    /// ms from its start (default 300000)
+    /// ms (default 300000, most 604800000)
     timeout: Option<Milliseconds>,
     /// Answer at once
     #[serde(default)]
@@ -150,7 +151,7 @@ fn request(arguments: Arguments) -> Result<NewCommand> {
     let limits = Limits::checked(arguments.resource_limits)?;
     Ok(NewCommand {
         text: check::filled("command", arguments.command)?,
-        timeout: arguments.timeout.map(Into::into),
+        timeout: check::timeout("timeout", arguments.timeout)?,
         on_timeout: arguments.on_timeout,
         when_busy: arguments.when_busy,
         env: check::env(arguments.env)?,
@@ -181,6 +182,7 @@ async fn execute(call: &Call, arguments: Arguments) -> Result<Answer> {
         return Err(timed_out(call, &command).await);
     }
     let found = recognised(call, &command).await?;
+    let behind = behind(call, &command).await?;
     let compared = match compare_with {
         None => None,
         Some(Baseline::Previous) => Some(call.orchestrator.changes(&command).await?),
@@ -194,7 +196,11 @@ async fn execute(call: &Call, arguments: Arguments) -> Result<Answer> {
             Some(changes) => changes,
             None => excerpt(call, &command, Shown { since: None, condense, budget_tokens }).await?,
         };
-        let view = CommandView { parsed, ..CommandView::of(&command, excerpt, Some(&before)) };
+        let view = CommandView {
+            parsed,
+            behind: behind.clone(),
+            ..CommandView::of(&command, excerpt, Some(&before))
+        };
         let answer = Executed { command: view, comparison }.answer(&command)?;
         if room.holds(&answer) {
             return Ok(answer);

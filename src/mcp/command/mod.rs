@@ -15,11 +15,13 @@ use crate::orchestrator::{CommandWatch, OutputQuery};
 use crate::term::condense::Condense;
 use crate::term::excerpt::{Excerpt, Page};
 use crate::term::tokens::estimate_tokens;
+use behind::Behind;
 pub(super) use failure::failure;
 use failure::signal_name;
 use parsed::Parsed;
 
 pub(crate) mod batch;
+mod behind;
 pub(crate) mod broadcast;
 mod changes;
 pub(crate) mod execute;
@@ -109,6 +111,9 @@ pub(super) struct CommandView {
     /// The number of the try, from the second on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) attempt: Option<u32>,
+    /// What it waits for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    behind: Option<Behind>,
 }
 
 impl CommandView {
@@ -142,6 +147,7 @@ impl CommandView {
             timed_out: command.timed_out,
             reason: command.reason.map(|reason| reason.as_str().to_owned()).unwrap_or_default(),
             attempt: (command.attempt > 1).then_some(command.attempt),
+            behind: None,
         }
     }
 
@@ -198,6 +204,7 @@ impl CommandView {
         if self.timed_out && self.running {
             facts.push("past its timeout".to_owned());
         }
+        facts.extend(self.behind.as_ref().map(Behind::fact));
         facts.extend(self.attempt.map(|attempt| format!("attempt {attempt}")));
         if self.truncated {
             facts.push(format!("{} of {} lines left out", self.omitted_lines, self.total_lines));

@@ -6,6 +6,7 @@ use futures_util::future::try_join_all;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::behind::behind;
 use super::parsed::{Parsed, all_recognised, parsed, recognised};
 use super::{CommandView, Shown, answer, cut, deadline, excerpt, settled, share};
 use crate::error::{Error, Result};
@@ -81,11 +82,13 @@ async fn status(call: &Call, arguments: Arguments) -> Result<Answer> {
         (Some(id), []) => {
             let command = followed(call, &id, asked).await?;
             let found = recognised(call, &command).await?;
+            let behind = behind(call, &command).await?;
             let mut room = call.room();
             loop {
                 let (parsed, budget_tokens) = parsed(found.as_ref(), room.tokens);
                 let shown = Shown { since: arguments.since, condense, budget_tokens };
                 let view = view(&command, excerpt(call, &command, shown).await?, parsed);
+                let view = CommandView { behind: behind.clone(), ..view };
                 let answer = answer(&command, &view)?;
                 if room.holds(&answer) {
                     return Ok(answer);

@@ -196,7 +196,14 @@ fn observed(change: impl FnOnce(&mut Session, &mut Command)) -> Observation {
     command.started_at = Some(Timestamp(0));
     session.status = Status::Active;
     change(&mut session, &mut command);
-    Observation { session, last_command: Some(command), foreground: None, queued: 0, output_cursor: 0 }
+    Observation {
+        session,
+        last_command: Some(command),
+        foreground: None,
+        awaiting_input: false,
+        queued: 0,
+        output_cursor: 0,
+    }
 }
 
 const STALE: Duration = Duration::from_secs(300);

@@ -54,7 +54,7 @@ struct Outcome {
 
 async fn execute(call: &Call, arguments: Arguments) -> Result<Answer> {
     let text = check::filled("command", arguments.command)?;
-    let timeout = arguments.timeout.map_or(limits::COMMAND_TIMEOUT, Into::into);
+    let timeout = check::timeout("timeout", arguments.timeout)?.unwrap_or(limits::COMMAND_TIMEOUT);
     let wait = call.longest_wait(arguments.wait.map(Into::into));
     let executed = call.orchestrator.pool_execute(&arguments.pool, text, timeout, wait);
     let (run, task) = call.wait(executed, Watched::Nothing).await?;

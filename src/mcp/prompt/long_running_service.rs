@@ -70,7 +70,7 @@ fn write(given: &Given) -> Result<Vec<Step>> {
         Step::Call("session_create", create.into()),
         Step::Call(
             "command_execute",
-            json!({"sessionId": name, "command": given.required("command"), "background": true}),
+            json!({"sessionId": name, "command": given.required("command"), "background": true, "timeout": 604_800_000}),
         ),
         Step::text(
             "Wait until it is ready. timedOut in the answer means that it is not; then read what it printed.",

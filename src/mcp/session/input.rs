@@ -14,7 +14,8 @@ use crate::mcp::call::{Call, Watched};
 use crate::mcp::check;
 use crate::mcp::schema::{self, Milliseconds};
 use crate::mcp::tool::{Effect, Tool};
-use crate::orchestrator::{Input, OutputQuery, Until};
+use crate::model::{Command, CommandState, Session};
+use crate::orchestrator::{CommandWatch, Input, OutputQuery, Until};
 use crate::term::excerpt::Page;
 use crate::term::keys::key;
 
@@ -78,12 +79,49 @@ struct Typed {
     /// What was waited for did not come in time.
     #[serde(skip_serializing_if = "is_default")]
     timed_out: bool,
+    /// The program asks again.
+    #[serde(skip_serializing_if = "is_default")]
+    awaiting_input: bool,
+    /// The command that had the terminal, when it is over.
+    #[serde(flatten)]
+    ended: Option<EndedCommand>,
     #[serde(skip_serializing_if = "is_default")]
     truncated: bool,
     #[serde(skip_serializing_if = "is_default")]
     omitted_lines: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     omitted_from: Option<u64>,
+}
+
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct EndedCommand {
+    command_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exit_code: Option<i32>,
+    success: bool,
+}
+
+impl EndedCommand {
+    fn of(command: &Command) -> Option<Self> {
+        command.is_ended().then(|| Self {
+            command_id: command.id.to_string(),
+            exit_code: command.exit_code(),
+            success: command.is_success(),
+        })
+    }
+
+    fn fact(&self) -> String {
+        let code = self.exit_code.map_or_else(|| "ended".to_owned(), |code| format!("exit {code}"));
+        format!(" · {} {code}", self.command_id)
+    }
+}
+
+/// The command that has the session's terminal, unless the shell has it.
+async fn running(call: &Call, session: &Session) -> Option<CommandWatch> {
+    let watch = call.orchestrator.command(session.last_command.as_ref()?.as_str()).await.ok()?;
+    let is_running = watch.borrow().state == CommandState::Running;
+    is_running.then_some(watch)
 }
 
 fn bytes(text: Option<String>, keys: &[String], enter: bool) -> Result<Vec<u8>> {
@@ -125,7 +163,9 @@ async fn input(call: &Call, arguments: Arguments) -> Result<Answer> {
     let wait = arguments.wait.as_ref();
     let until = wait.map(until).transpose()?;
     let written = bytes.len();
-    let session = call.orchestrator.session(&arguments.session_id).await?.id;
+    let session = call.orchestrator.session(&arguments.session_id).await?;
+    let running = running(call, &session).await;
+    let session = session.id;
     let before = call.orchestrator.input(session.as_str(), Input { bytes, secret: arguments.secret }).await?;
     let timed_out = if let Some((wait, until)) = wait.zip(until) {
         let longest = call.longest_wait(wait.timeout.map(Into::into));
@@ -137,7 +177,15 @@ async fn input(call: &Call, arguments: Arguments) -> Result<Answer> {
         call.wait(settled, Watched::Output(&session, None)).await?;
         false
     };
-    let late = if timed_out { " · what was waited for did not come" } else { "" };
+    let awaiting_input = call.orchestrator.observe(session.as_str()).await?.awaiting_input;
+    let ended = running.and_then(|watch| EndedCommand::of(&watch.borrow()));
+    let mut facts = ended.as_ref().map(EndedCommand::fact).unwrap_or_default();
+    if timed_out {
+        facts.push_str(" · what was waited for did not come");
+    }
+    if awaiting_input {
+        facts.push_str(" · awaiting input");
+    }
     let mut room = call.room();
     loop {
         let query = OutputQuery {
@@ -152,11 +200,13 @@ async fn input(call: &Call, arguments: Arguments) -> Result<Answer> {
             output: excerpt.text,
             cursor: excerpt.cursor,
             timed_out,
+            awaiting_input,
+            ended: ended.clone(),
             truncated: excerpt.truncated,
             omitted_lines: excerpt.omitted_lines,
             omitted_from: excerpt.omitted_from,
         };
-        let line = format!("[{written} bytes typed · cursor {}{late}]", result.cursor);
+        let line = format!("[{written} bytes typed · cursor {}{facts}]", result.cursor);
         let text = if result.output.is_empty() { line } else { format!("{}\n{line}", result.output) };
         let answer = Answer::new(text, &result)?;
         if room.holds(&answer) {

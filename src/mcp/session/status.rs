@@ -270,7 +270,7 @@ fn last_command(command: &Command) -> LastCommand {
 }
 
 fn view(observation: Observation, usage: Option<Usage>, detailed: bool, now: Timestamp) -> View {
-    let Observation { session, last_command: last, foreground, queued, output_cursor } = observation;
+    let Observation { session, last_command: last, foreground, queued, output_cursor, .. } = observation;
     let bounds = session.bounds().limits;
     let uptime = session.ended_at.unwrap_or(now).since(session.created_at);
     View {
@@ -408,6 +408,7 @@ mod tests {
             session: session("a"),
             last_command: None,
             foreground: None,
+            awaiting_input: false,
             queued: 0,
             output_cursor: 5,
         };

@@ -129,13 +129,7 @@ impl Spec {
         let directory = payload.working_directory.as_deref();
         let directory =
             directory.map(|given| check::directory(&field("payload.workingDirectory"), given)).transpose()?;
-        if let Some(Milliseconds(0)) = self.timeout {
-            let name = field("timeout");
-            return Err(refusal(
-                &name,
-                format!("'{name}' is 0: no task is done in no time; leave it out for an hour"),
-            ));
-        }
+        let timeout = check::timeout(&field("timeout"), self.timeout)?.unwrap_or(limits::TASK_TIMEOUT);
         let (env, stdin) = (check::env(payload.env)?, payload.stdin);
         let text = text(kind, [payload.command, payload.script, payload.prompt], agent);
         Ok(Task {
@@ -154,10 +148,7 @@ impl Spec {
                 .into_iter()
                 .map(|after| Dependency { id: after.id, condition: after.condition })
                 .collect(),
-            timeout_ms: self.timeout.map_or_else(
-                || u64::try_from(limits::TASK_TIMEOUT.as_millis()).unwrap_or(u64::MAX),
-                |Milliseconds(timeout)| timeout,
-            ),
+            timeout_ms: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
             retries: self.retries.map(|tries| TaskRetries {
                 max: tries.max,
                 delay_ms: tries.delay.map_or(1_000, |Milliseconds(delay)| delay),

@@ -29,15 +29,19 @@ impl Exports {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A shell starts with these variables.
-    pub(super) fn start(&self, environment: &BTreeMap<OsString, OsString>) {
+    /// A shell starts with these variables, and with what the one before it had exported or without that.
+    pub(super) fn start(&self, environment: &BTreeMap<OsString, OsString>, takes_exports: bool) {
         let names = environment.keys().filter_map(|name| name.to_str()).filter(|name| can_be_unset(name));
-        self.known().given = names.map(str::to_owned).collect();
+        let mut known = self.known();
+        if !takes_exports {
+            *known = Known::default();
+        }
+        known.given = names.map(str::to_owned).collect();
     }
 
-    /// What the shell wrote into its directory after its last command, if that is new.
-    fn learn(&self, directory: &Path, number: u64, dialect: Dialect) -> Option<WorkerEventKind> {
-        let script = handover::kept_exports(directory, number)?;
+    /// What the shell wrote into its directory after a command, if that is new.
+    fn learn(&self, directory: &Path, dialect: Dialect) -> Option<WorkerEventKind> {
+        let script = handover::kept_exports(directory)?;
         let mut known = self.known();
         if known.script.as_ref() == Some(&script) {
             return None;
@@ -63,7 +67,7 @@ impl Running {
     /// Tells what the shell exported, if that is new. To be called when it is at its prompt, and before its
     /// directory is removed.
     pub(super) async fn tell_exports(&mut self) {
-        if let Some(news) = self.wiring.exports.learn(&self.directory, self.number, self.dialect) {
+        if let Some(news) = self.wiring.exports.learn(&self.directory, self.dialect) {
             self.report(news).await;
         }
         for settled in self.settling.drain(..) {

@@ -32,7 +32,7 @@ pub(super) fn start(
     let private = wiring.host.session_directory(&wiring.slot).map_err(|error| {
         Error::new(ErrorCode::SpawnFailed, format!("cannot make a private directory: {error}"))
     })?;
-    wiring.exports.start(&environment);
+    wiring.exports.start(&environment, spawn.takes_exports);
     let nonce = Uuid::new_v4().simple().to_string()[..16].to_owned();
     let at = directory(&spawn.directory, &spawn.fallback);
     let launch = Launch {

@@ -18,50 +18,57 @@ use crate::pty::shell::{quoted, quoted_bytes};
 pub(in crate::pty) const TAKEN: &str = "x";
 /// The two files that are written in turn.
 const KEPT: [&str; 2] = ["x0", "x1"];
-/// Their last line: without it one was not finished.
-const LAST_LINE: &[u8] = b"# all\n";
+/// How their last line begins, which ends with the number of the command: without it one was not finished.
+const LAST_LINE: &[u8] = b"# all ";
 
 /// What stands behind a command's end mark in its wrapper. The status is left as it was.
 pub(super) fn keep(directory: &Path, dialect: Dialect, number: u64) -> Vec<u8> {
-    let file = quoted(&directory.join(slot(number)), dialect);
-    let (before, after): (&[u8], &[u8]) = match dialect {
-        Dialect::Fish => (b"; __shellherd_keep >", b" 2>/dev/null; __shellherd_recall\n"),
+    let file = quoted(&directory.join(KEPT[usize::from(number % 2 == 1)]), dialect);
+    let number = number.to_string();
+    let number = number.as_bytes();
+    match dialect {
+        Dialect::Fish => {
+            [b"; __shellherd_keep ", number, b" >", &file, b" 2>/dev/null; __shellherd_recall\n"].concat()
+        }
         // zsh takes `command` for a program of that name.
-        Dialect::Bash | Dialect::Zsh => (
-            b"; { \\export -p; \\builtin printf '# all\\n'; } >|",
-            b" 2>/dev/null; { __shellherd_recall; } 2>/dev/null\n",
-        ),
-        Dialect::Posix | Dialect::Plain => (
-            b"; { \\export -p; \\command printf '# all\\n'; } >|",
-            b" 2>/dev/null; { __shellherd_recall; } 2>/dev/null\n",
-        ),
-    };
-    [before, &file, after].concat()
+        Dialect::Bash | Dialect::Zsh | Dialect::Posix | Dialect::Plain => {
+            let builtin: &[u8] =
+                if matches!(dialect, Dialect::Bash | Dialect::Zsh) { b"builtin" } else { b"command" };
+            [
+                b"; { \\export -p; \\",
+                builtin,
+                b" printf '# all ",
+                number,
+                b"\\n'; } >|",
+                &file,
+                b" 2>/dev/null; { __shellherd_recall; } 2>/dev/null\n",
+            ]
+            .concat()
+        }
+    }
 }
 
-/// What the shell in this directory had exported after its last command, which had this number; none if it
+/// What the shell in this directory had exported after the last command that it could tell of; none if it
 /// never was asked.
-pub fn kept(directory: &Path, number: u64) -> Option<Vec<u8>> {
-    // The clock of the files may be too coarse to tell which one is newer.
-    let latest = slot(number);
-    let mut files: Vec<_> = KEPT
-        .iter()
-        .filter_map(|name| {
-            let path = directory.join(name);
-            Some((fs::metadata(&path).ok()?.modified().ok()?, *name == latest, path))
-        })
-        .collect();
-    files.sort();
-    files.into_iter().rev().find_map(|(_, _, path)| {
+pub fn kept(directory: &Path) -> Option<Vec<u8>> {
+    let newest = KEPT.iter().filter_map(|name| {
         let mut script = Vec::new();
-        fs::File::open(path).ok()?.take(limits::KEPT_ENVIRONMENT).read_to_end(&mut script).ok()?;
-        script.ends_with(LAST_LINE).then_some(script)
-    })
+        let file = fs::File::open(directory.join(name)).ok()?;
+        file.take(limits::KEPT_ENVIRONMENT).read_to_end(&mut script).ok()?;
+        // The clock of files may be too coarse to tell which one is newer.
+        let number = last_line(&script)?;
+        Some((number, script))
+    });
+    let (_, mut script) = newest.max_by_key(|(number, _)| *number)?;
+    let whole = script.trim_ascii_end().iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    script.truncate(whole);
+    Some(script)
 }
 
-/// The file that belongs to a command.
-fn slot(number: u64) -> &'static str {
-    KEPT[usize::from(number % 2 == 1)]
+/// The number of the command that a finished script was written after.
+fn last_line(script: &[u8]) -> Option<u64> {
+    let line = script.strip_suffix(b"\n")?.rsplit(|byte| *byte == b'\n').next()?;
+    std::str::from_utf8(line.strip_prefix(LAST_LINE)?).ok()?.parse().ok()
 }
 
 /// Puts it where the hooks of a fresh shell look for it.
@@ -86,7 +93,6 @@ pub fn script(
         let word = quoted_bytes(value.as_bytes(), dialect);
         script.extend([set.0, name.as_bytes(), set.1, &word, b"\n"].concat());
     }
-    script.extend(LAST_LINE);
     Some(script)
 }
 
@@ -320,10 +326,17 @@ set -gx C two words
     fn what_was_not_finished_is_not_taken() {
         let directory = std::env::temp_dir().join(format!("shellherd-{}", uuid::Uuid::new_v4().simple()));
         fs::create_dir_all(&directory).unwrap();
-        assert_eq!(kept(&directory, 1), None);
-        fs::write(directory.join("x0"), "export A=1\n# all\n").unwrap();
+        assert_eq!(kept(&directory), None);
+        fs::write(directory.join("x0"), "export A=1\nexport B=2\n# all 8\n").unwrap();
         fs::write(directory.join("x1"), "export A=2\nexpo").unwrap();
-        assert_eq!(kept(&directory, 1).as_deref(), Some(b"export A=1\n# all\n".as_slice()));
+        let all: &[u8] = b"export A=1\nexport B=2\n";
+        assert_eq!(kept(&directory).as_deref(), Some(all));
+        fs::write(directory.join("x1"), "export A=2\n# all 9").unwrap();
+        assert_eq!(kept(&directory).as_deref(), Some(all));
+        fs::write(directory.join("x1"), "# all 9\n").unwrap();
+        assert_eq!(kept(&directory).as_deref(), Some(b"".as_slice()), "nothing is exported any more");
+        fs::write(directory.join("x0"), "export A=3\n# all 10\n").unwrap();
+        assert_eq!(kept(&directory).as_deref(), Some(b"export A=3\n".as_slice()), "10 comes after 9");
         fs::remove_dir_all(&directory).unwrap();
     }
 }

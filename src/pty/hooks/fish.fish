@@ -52,7 +52,7 @@ function __shellherd_keep
         # Where a shell stands, and what is read-only.
         contains -- $name PWD SHLVL _; or echo set -gx $name (string escape -- $$name)
     end
-    echo '# all'
+    echo '# all' $argv[1]
 end
 if test -r @EXPORTS@
     source @EXPORTS@ 2>/dev/null
