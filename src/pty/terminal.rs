@@ -227,7 +227,15 @@ impl Terminal {
             // but for a password.
             Sight::Hidden => self.echo_is_off() && procfs::stat(pid).is_some_and(|stat| stat.state == b'S'),
         };
-        waits(pgid) || procfs::group(pgid).into_iter().filter(|pid| *pid != pgid).any(waits)
+        let any_waits = waits(pgid) || procfs::group(pgid).into_iter().filter(|pid| *pid != pgid).any(waits);
+        // What it printed before it waits may say that it is the shell by now.
+        any_waits && !self.has_unread()
+    }
+
+    /// Whether there is output that nobody has read yet.
+    fn has_unread(&self) -> bool {
+        let mut fds = [PollFd::new(self.master.get_ref(), PollFlags::IN)];
+        poll(&mut fds, Some(&Timespec::default())).is_ok() && fds[0].revents().contains(PollFlags::IN)
     }
 
     /// Whether a line is being read without showing it, as for a password. Programs that take single
