@@ -43,7 +43,7 @@ const PARAGRAPHS: &[(&[&str], &str)] = &[
         &[],
         "Failures: a command that failed is an error result with its full output. Any other error is JSON with code, \
          message, and a hint: the next call to make. retryable:true means that the same call may succeed later.\n\
-         Durations are milliseconds, or texts such as \"30s\". A sessionId may also be a session's unique name.",
+         Durations are milliseconds. A sessionId may also be a session's unique name.",
     ),
 ];
 
