@@ -47,10 +47,15 @@ const PARAGRAPHS: &[(&[&str], &str)] = &[
     ),
 ];
 
+/// In place of how to begin, where nothing can be.
+const ONLY_SHOWS: &str = "shellherd runs terminals and tasks, but this server only shows them, and what earlier servers kept of theirs.";
+
 /// The instructions of a server that offers these tools.
 pub(crate) fn instructions(is_offered: impl Fn(&str) -> bool) -> String {
+    let only_shows = !["session_create", "task_distribute"].into_iter().any(&is_offered);
     let fitting = PARAGRAPHS.iter().filter(|(tools, _)| tools.iter().all(|tool| is_offered(tool)));
-    fitting.map(|(_, text)| *text).collect::<Vec<_>>().join("\n")
+    let texts = only_shows.then_some(ONLY_SHOWS).into_iter().chain(fitting.map(|(_, text)| *text));
+    texts.collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
@@ -75,5 +80,6 @@ mod tests {
         }
         let few = instructions(|tool| tool == "session_output");
         assert!(few.contains("session_output") && !few.contains("session_create"), "{few}");
+        assert!(few.starts_with(ONLY_SHOWS) && !instructions(|_| true).contains(ONLY_SHOWS), "{few}");
     }
 }

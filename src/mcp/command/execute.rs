@@ -46,7 +46,7 @@ struct Arguments {
     /// Answer at once
     #[serde(default)]
     background: bool,
-    /// ms that this call blocks
+    /// ms that this call blocks (default 45000); clients may give up at 60000
     wait: Option<Milliseconds>,
     /// When the session runs another (default queue)
     #[serde(default)]

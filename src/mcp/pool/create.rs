@@ -20,7 +20,7 @@ pub(crate) const TOOL: Tool = Tool {
     title: "Create a pool",
     description: "Starts size sessions, all like config (what session_create takes), for pool_execute. One that breaks is \
         replaced, and the next server makes it again. Tasks that require the capability pool:NAME run in it too.",
-    effect: Effect::Runs,
+    effect: Effect::Adds,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Item>,
     run: |call, arguments| Box::pin(async move { create(call, typed(arguments)?).await }),
