@@ -1,5 +1,8 @@
 //! What a model is told before it looks at any tool: only of what the server offers.
 
+use super::tool::Effect;
+use super::tools;
+
 /// Paragraphs, each with the tools that it speaks of.
 const PARAGRAPHS: &[(&[&str], &str)] = &[
     (
@@ -52,7 +55,8 @@ const ONLY_SHOWS: &str = "shellherd runs terminals and tasks, but this server on
 
 /// The instructions of a server that offers these tools.
 pub(crate) fn instructions(is_offered: impl Fn(&str) -> bool) -> String {
-    let only_shows = !["session_create", "task_distribute"].into_iter().any(&is_offered);
+    let changing = tools::all().filter(|tool| tool.effect != Effect::Reads);
+    let only_shows = !changing.map(|tool| tool.name).any(&is_offered);
     let fitting = PARAGRAPHS.iter().filter(|(tools, _)| tools.iter().all(|tool| is_offered(tool)));
     let texts = only_shows.then_some(ONLY_SHOWS).into_iter().chain(fitting.map(|(_, text)| *text));
     texts.collect::<Vec<_>>().join("\n")

@@ -67,7 +67,8 @@ fn bash_completes_flags_tools_and_toolsets() {
              printf '%s\\n' \"${{COMPREPLY[@]}}\" | sort | xargs",
             before.rsplit(' ').next().expect("a word")
         );
-        let output = Command::new("bash").arg("-c").arg(format!("{script}\n{ask}")).output().expect("bash runs");
+        let output =
+            Command::new("bash").arg("-c").arg(format!("{script}\n{ask}")).output().expect("bash runs");
         assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), completed, "{output:?}");
     }
 }
