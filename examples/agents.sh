@@ -1,6 +1,7 @@
 #!/bin/sh
 # Agents with roles that hand work to each other. echo stands in for an agent's command line; without `command` it
 # is `claude -p`, or what --agent-command says.
+export SHELLHERD_STATE_DIR=target/examples/state
 export SHELLHERD_SHELL=bash # what the commands are written for
 exec shellherd call \
   session_create '{"name": "ui", "capabilities": ["typescript", "css"], "env": {"AGENT_ROLE": "ui"}}' \

@@ -1,6 +1,7 @@
 #!/bin/sh
 # A pipeline in one session: stages in a row, each with its time, exit code and output; the first that fails ends
 # it. onTimeout takes down what hangs. okExitCodes says that a failure is no news for the caller.
+export SHELLHERD_STATE_DIR=target/examples/state
 export SHELLHERD_SHELL=bash # what the commands are written for
 exec shellherd call \
   session_create '{"name": "ci", "workingDirectory": "target/examples/ci", "createWorkingDirectory": true}' \

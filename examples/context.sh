@@ -1,6 +1,7 @@
 #!/bin/sh
 # A conversation kept with a session, read back whole, by its last messages or within a budget, and compressed to
 # what decides or tells of an error. The original stays.
+export SHELLHERD_STATE_DIR=target/examples/state
 exec shellherd call \
   session_create '{"name": "talk"}' \
   context_add '{"sessionId": "talk", "role": "system", "content": "You look after the server of this project.", "tokenCount": 9}' \

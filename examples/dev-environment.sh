@@ -1,6 +1,7 @@
 #!/bin/sh
 # What runs all day while one writes code, each on a terminal of its own: set up by commands in a row, started
 # at once, looked at together, stopped with everything that it started. Stand-ins for real servers.
+export SHELLHERD_STATE_DIR=target/examples/state
 export SHELLHERD_SHELL=bash # what the commands are written for
 exec shellherd call \
   session_create '{"name": "setup", "workingDirectory": "target/examples/dev", "createWorkingDirectory": true}' \

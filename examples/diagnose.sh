@@ -1,5 +1,6 @@
 #!/bin/sh
 # What is wrong, why, and which call mends it: in a session, in all of them, or with a message that somebody saw.
+export SHELLHERD_STATE_DIR=target/examples/state
 export SHELLHERD_SHELL=bash # what the commands are written for
 exec shellherd call \
   session_create '{"name": "api"}' \

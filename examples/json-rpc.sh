@@ -1,6 +1,7 @@
 #!/bin/bash
 # A client in a few lines of bash: the protocol's own messages, a line each way. What any language does that can
 # start a program and write to it.
+export SHELLHERD_STATE_DIR=target/examples/state
 coproc server { exec shellherd serve; }
 id=0
 ask() {

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Two generators of load at once, and what the machine and each of them use meanwhile; then what they say.
+export SHELLHERD_STATE_DIR=target/examples/state
 export SHELLHERD_SHELL=bash # what the commands are written for
 exec shellherd call \
   session_create '{"name": "load-1"}' \

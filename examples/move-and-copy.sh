@@ -1,6 +1,7 @@
 #!/bin/sh
 # A session that moves, one that is copied, one whose tasks others take over; and one that comes back from a
 # snapshot, in a server that was started later.
+export SHELLHERD_STATE_DIR=target/examples/state
 export SHELLHERD_SHELL=bash # what the commands are written for
 set -e
 mkdir -p target/examples/move

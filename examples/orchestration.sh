@@ -1,6 +1,7 @@
 #!/bin/sh
 # A director and its departments, from the first session to an orderly end: made without starting, given what they
 # may use, registered, started, looked after, closed, the departments before the director.
+export SHELLHERD_STATE_DIR=target/examples/state
 export SHELLHERD_SHELL=bash # what the commands are written for
 exec shellherd call \
   session_create '{"name": "director", "type": "director", "autoStart": false, "metadata": {"tasksAtOnce": 10}}' \

@@ -1,6 +1,7 @@
 #!/bin/sh
 # A review by several: each has a session with a copy of its own, all look at once, and what the last one says is
 # JSON that parses as it stands. An agent's command line would take the place of the last command.
+export SHELLHERD_STATE_DIR=target/examples/state
 export SHELLHERD_SHELL=bash # what the commands are written for
 exec shellherd call \
   session_create '{"name": "review-origin", "workingDirectory": "target/examples/review", "createWorkingDirectory": true}' \

@@ -1,6 +1,7 @@
 #!/bin/sh
 # The life of a few sessions: made with settings, found, changed, used, looked at, closed, cleared away.
 # A call prints its result as JSON; later calls name a session by its name.
+export SHELLHERD_STATE_DIR=target/examples/state
 export SHELLHERD_SHELL=bash # what the commands are written for
 exec shellherd call \
   session_create '{

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Settings under a name, for sessions that differ in little; and a pool of warm sessions, never more than it says.
+export SHELLHERD_STATE_DIR=target/examples/state
 export SHELLHERD_SHELL=bash # what the commands are written for
 exec shellherd call \
   template_create '{"name": "numbers", "type": "department", "environmentVariables": {"LEVEL": "info", "JOBS": "10"},

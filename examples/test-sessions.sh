@@ -1,6 +1,7 @@
 #!/bin/sh
 # Suites of tests side by side, one session for each; a suite that fails is a result like the others, with its exit
 # code and output. Then what two of the sessions hold, and an end of all.
+export SHELLHERD_STATE_DIR=target/examples/state
 export SHELLHERD_SHELL=bash # what the commands are written for
 exec shellherd call \
   session_create '{"name": "test-sort", "env": {"SUITE": "sort"}}' \

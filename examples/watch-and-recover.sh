@@ -1,6 +1,7 @@
 #!/bin/sh
 # Sessions that mend themselves, and how to mend one by hand: a shell that is killed comes back where it was; a
 # command that hangs is interrupted, then killed, then its session is reset; one that takes too much is ended.
+export SHELLHERD_STATE_DIR=target/examples/state
 export SHELLHERD_SHELL=bash # what the commands are written for
 exec shellherd call \
   session_create '{"name": "sturdy", "workingDirectory": "target/examples", "createWorkingDirectory": true,

@@ -278,6 +278,8 @@ pub const PROMPT_BYTES: usize = 16 << 10;
 pub const COMPLETED_TASKS: usize = 10_000;
 /// Resources that a client subscribes to at once. Each costs a few hundred bytes while nothing changes.
 pub const SUBSCRIPTIONS: usize = 100;
+/// Between two looks for what was subscribed to before it was there.
+pub const APPEARANCE_PAUSE: Duration = Duration::from_secs(1);
 /// Between two updates of one subscription: at most four in a second.
 pub const UPDATE_PAUSE: Duration = Duration::from_millis(250);
 /// Webhooks that are registered at once.
@@ -338,6 +340,9 @@ pub const OF_LATE: Duration = Duration::from_secs(3_600);
 pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(300);
 /// How long a silent call blocks: clients give up after 60 s.
 pub const SILENT_WAIT: Duration = Duration::from_secs(45);
+/// How long a call that reports progress blocks unless it says how long. Progress keeps most clients' timers
+/// from running out, but Codex gives up after 300 s all the same.
+pub const TALKING_WAIT: Duration = Duration::from_secs(240);
 /// The longest that any call blocks.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
 /// Progress notifications come at least this often.

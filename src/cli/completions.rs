@@ -2,11 +2,13 @@
 
 use std::process::ExitCode;
 
-use clap::{Command, ValueEnum};
+use clap::builder::PossibleValuesParser;
+use clap::{Arg, Command, ValueEnum};
 use clap_complete::generate;
 use clap_complete::shells::{Bash, Fish, Zsh};
 
 use super::{Outcome, print_whole};
+use crate::mcp;
 
 /// The shells whose scripts are tested.
 #[derive(Clone, Copy, ValueEnum)]
@@ -18,10 +20,11 @@ pub(super) enum Shell {
 
 pub(super) fn completions(shell: Shell, program: &Command) -> Outcome {
     // A script would offer hidden verbs as well.
+    let verbs = program.get_subcommands().filter(|verb| !verb.is_hide_set()).cloned().map(with_names);
     let mut program = Command::new("shellherd")
         .version(env!("CARGO_PKG_VERSION"))
-        .args(program.get_arguments().cloned())
-        .subcommands(program.get_subcommands().filter(|verb| !verb.is_hide_set()).cloned());
+        .args(with_names(program.clone()).get_arguments().cloned())
+        .subcommands(verbs);
     let mut script = Vec::new();
     match shell {
         Shell::Bash => generate(Bash, &mut program, "shellherd", &mut script),
@@ -30,4 +33,14 @@ pub(super) fn completions(shell: Shell, program: &Command) -> Outcome {
     }
     print_whole(&script)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The same command, with the names that its arguments may have.
+fn with_names(command: Command) -> Command {
+    let named = |argument: Arg| match argument.get_id().as_str() {
+        "calls" => argument.value_parser(PossibleValuesParser::new(mcp::tool_names())),
+        "toolsets" => argument.value_parser(PossibleValuesParser::new(mcp::toolset_names())),
+        _ => argument,
+    };
+    command.mut_args(named)
 }

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use tokio_util::task::TaskTracker;
 use tracing_subscriber::EnvFilter;
@@ -199,7 +200,8 @@ impl Flags {
 
 /// Runs the binary with the process's arguments.
 pub fn main() -> ExitCode {
-    let Arguments { verb, flags, offer } = Arguments::parse();
+    let Arguments { verb, flags, offer } =
+        Arguments::try_parse().unwrap_or_else(|error| refused(error).exit());
     let outcome = match verb.unwrap_or(Verb::Serve { flags, offer }) {
         Verb::Serve { flags, offer } => serve(flags, offer),
         Verb::Call { calls, flags } => call::call(&calls, flags),
@@ -218,6 +220,15 @@ pub fn main() -> ExitCode {
             Failure::Refused(_) | Failure::Io(_) => ExitCode::FAILURE,
         }
     })
+}
+
+/// clap's message tells that a flag and a verb do not go together, but not that they do the other way round.
+fn refused(mut error: clap::Error) -> clap::Error {
+    if error.kind() == ErrorKind::ArgumentConflict {
+        let tip = "options stand behind the verb: shellherd doctor --state-dir DIR";
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    }
+    error
 }
 
 /// What keeps a verb from being done.

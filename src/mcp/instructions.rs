@@ -1,5 +1,8 @@
 //! What a model is told before it looks at any tool: only of what the server offers.
 
+use super::tool::Effect;
+use super::tools;
+
 /// Paragraphs, each with the tools that it speaks of.
 const PARAGRAPHS: &[(&[&str], &str)] = &[
     (
@@ -43,14 +46,20 @@ const PARAGRAPHS: &[(&[&str], &str)] = &[
         &[],
         "Failures: a command that failed is an error result with its full output. Any other error is JSON with code, \
          message, and a hint: the next call to make. retryable:true means that the same call may succeed later.\n\
-         Durations are milliseconds, or texts such as \"30s\". A sessionId may also be a session's unique name.",
+         Durations are milliseconds. A sessionId may also be a session's unique name.",
     ),
 ];
 
+/// In place of how to begin, where nothing can be.
+const ONLY_SHOWS: &str = "shellherd runs terminals and tasks, but this server only shows them, and what earlier servers kept of theirs.";
+
 /// The instructions of a server that offers these tools.
 pub(crate) fn instructions(is_offered: impl Fn(&str) -> bool) -> String {
+    let changing = tools::all().filter(|tool| tool.effect != Effect::Reads);
+    let only_shows = !changing.map(|tool| tool.name).any(&is_offered);
     let fitting = PARAGRAPHS.iter().filter(|(tools, _)| tools.iter().all(|tool| is_offered(tool)));
-    fitting.map(|(_, text)| *text).collect::<Vec<_>>().join("\n")
+    let texts = only_shows.then_some(ONLY_SHOWS).into_iter().chain(fitting.map(|(_, text)| *text));
+    texts.collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
@@ -75,5 +84,6 @@ mod tests {
         }
         let few = instructions(|tool| tool == "session_output");
         assert!(few.contains("session_output") && !few.contains("session_create"), "{few}");
+        assert!(few.starts_with(ONLY_SHOWS) && !instructions(|_| true).contains(ONLY_SHOWS), "{few}");
     }
 }

@@ -51,5 +51,5 @@ pub use http::{Door, Token};
 pub use readme::with_tables;
 pub use serve::{Signals, serve};
 pub use surface::Surface;
-pub use tools::{schema_files, stale_schema_files};
-pub use toolset::Selection;
+pub use tools::{schema_files, stale_schema_files, tool_names};
+pub use toolset::{Selection, toolset_names};

@@ -117,7 +117,7 @@ pub(crate) fn anything(_: &mut SchemaGenerator) -> Schema {
     json_schema!({})
 }
 
-/// How much of a long output is left out.
+/// What a long output shows (default: auto, where it would be cut)
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Condensing {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CancelTaskParams, CompleteRequestParams, CompleteResult,
-    CreateTaskResult, CustomRequest, CustomResult, DetailedTask, ErrorCode as ProtocolCode,
+    CreateTaskResult, CustomRequest, CustomResult, DetailedTask, DiscoverResult, ErrorCode as ProtocolCode,
     GetPromptRequestParams, GetPromptResponse, GetTaskParams, GetTaskResult, Implementation, JsonObject,
     ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
     PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse,
@@ -87,8 +87,7 @@ impl Server {
         self.surface.tool(name).map_err(|error| ErrorData::invalid_params(error.message, None))?;
         let reporter =
             context.meta.get_progress_token().map(|token| Reporter { peer: context.peer.clone(), token });
-        // Progress keeps a client's timer from running out.
-        let patience = if reporter.is_some() { limits::LONGEST_WAIT } else { limits::SILENT_WAIT };
+        let patience = if reporter.is_some() { limits::TALKING_WAIT } else { limits::SILENT_WAIT };
         let origin = Origin { id: context.id, cancelled: context.ct, reporter, patience };
         Ok(tool_result(self.surface.call(name, arguments, origin).await))
     }
@@ -182,6 +181,14 @@ impl ServerHandler for Server {
                     .with_title("shellherd"),
             )
             .with_instructions(instructions(|tool| self.surface.offers(tool)))
+    }
+
+    /// The newer era has no log messages.
+    async fn discover(&self, _: RequestContext<RoleServer>) -> Result<DiscoverResult, ErrorData> {
+        let mut config = self.get_info();
+        config.capabilities.logging = None;
+        let versions = self.supported_protocol_versions().into_owned();
+        Ok(DiscoverResult::from_server_info(versions, config))
     }
 
     async fn list_tools(

@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::absent;
+use super::absent::{self, Absent};
 use super::answer::Answer;
 use super::arguments::{Reader, nearest, shortened};
 use super::call::{Call, Defaults, Reporter};
@@ -37,6 +37,7 @@ struct Shared {
     orchestrator: Orchestrator,
     defaults: Arc<Defaults>,
     tools: Vec<&'static Tool>,
+    absent: Absent,
     offered: OnceLock<Vec<Offered>>,
     permits: Arc<Semaphore>,
     open: AtomicUsize,
@@ -73,11 +74,13 @@ impl Surface {
         defaults: Defaults,
         tools: Vec<&'static Tool>,
     ) -> Self {
+        let absent = Absent::where_offered(|name| tools.iter().any(|tool| tool.name == name));
         Self {
             shared: Arc::new(Shared {
                 orchestrator,
                 defaults: Arc::new(defaults),
                 tools,
+                absent,
                 offered: OnceLock::new(),
                 permits: Arc::new(Semaphore::new(limits::CALLS_AT_ONCE)),
                 open: AtomicUsize::new(0),
@@ -156,13 +159,13 @@ impl Surface {
     ) -> Result<Answer> {
         let offered = self.tool(name)?;
         let tool = offered.tool;
-        let outcome = self
+        let answer = self
             .admit(tool.name, origin, async |call| {
                 let reader = Reader { tool: tool.name, schema: &offered.full };
                 (tool.run)(&call, reader.read(arguments)?).await
             })
-            .await;
-        absent::told(outcome, |tool| self.offers(tool))
+            .await?;
+        Ok(self.shared.absent.marked(answer))
     }
 
     /// Serves whatever may take its time. `what` names it in the log.
@@ -195,6 +198,7 @@ impl Surface {
         }
         .instrument(span)
         .await
+        .map_err(|error| shared.absent.marked_error(error))
     }
 
     async fn serve<T>(&self, origin: Origin, work: impl AsyncFnOnce(Arc<Call>) -> Result<T>) -> Result<T> {

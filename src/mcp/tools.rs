@@ -102,6 +102,11 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Tool> {
     SETS.iter().flat_map(|(_, tools)| tools.iter().copied())
 }
 
+/// The name of every tool of this version.
+pub fn tool_names() -> impl Iterator<Item = &'static str> {
+    all().map(|tool| tool.name)
+}
+
 /// Every tool as its file under `tool-schemas/` has it: the name, and the text of the file.
 pub fn schema_files() -> Vec<(&'static str, String)> {
     all()

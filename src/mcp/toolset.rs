@@ -44,6 +44,11 @@ impl Toolset {
     }
 }
 
+/// The name of every set.
+pub fn toolset_names() -> impl Iterator<Item = &'static str> {
+    Toolset::ALL.into_iter().map(Toolset::as_str)
+}
+
 /// The tools that a server offers; the others are neither listed nor served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selection {

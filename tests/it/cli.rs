@@ -108,6 +108,14 @@ fn unknown_flags_and_keys_are_refused_with_the_nearest() {
 }
 
 #[test]
+fn an_option_before_a_verb_is_refused_with_where_it_belongs() {
+    let home = Scratch::new("home");
+    let (ok, _, told) = run(&home, &["--rows", "9", "doctor"]);
+    assert!(!ok);
+    assert!(told.contains("options stand behind the verb"), "{told}");
+}
+
+#[test]
 fn flags_beat_the_environment_which_beats_the_file() {
     let home = Scratch::new("sources");
     let configuration = home.path().join(".config/shellherd");

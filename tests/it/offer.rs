@@ -77,7 +77,7 @@ fn advice_says_what_it_needs() {
     few.until_status(&session, "error");
     let refused = few.run(&session, "true").error();
     let hint = refused["hint"].as_str().expect("a hint");
-    assert!(hint.ends_with("; not offered by this server: session_reset (toolset ops)"), "{hint}");
+    assert!(hint.ends_with("; not offered by this server: error_recover (toolset ops)"), "{hint}");
     let diagnosed = few.ok("diagnose", json!({"sessionId": session}));
     for recommendation in diagnosed["recommendations"].as_array().expect("recommendations") {
         let absent = recommendation["tool"] == "error_recover";
@@ -130,8 +130,18 @@ fn every_tool_says_what_it_does() {
         if reads {
             continue;
         }
-        let destroys =
-            ["_close", "_cleanup", "_reset", "_cancel", "_delete", "_deregister", "_recover", "_signal"];
+        let destroys = [
+            "_close",
+            "_update",
+            "_migrate",
+            "_cleanup",
+            "_reset",
+            "_cancel",
+            "_delete",
+            "_deregister",
+            "_recover",
+            "_signal",
+        ];
         let runs = [
             "command_execute",
             "command_batch",
@@ -140,6 +150,9 @@ fn every_tool_says_what_it_does() {
             "task_distribute",
             "agent_execute",
             "pool_execute",
+            // Both take a command that their shell runs.
+            "session_create",
+            "session_restore",
         ];
         if name != "circuit_reset" && (destroys.iter().any(|end| name.ends_with(end)) || runs.contains(&name))
         {

@@ -53,11 +53,24 @@ fn completion_scripts_are_accepted_by_their_shells_and_know_every_flag() {
 }
 
 #[test]
-fn bash_completes_a_flag_of_a_verb() {
+fn bash_completes_flags_tools_and_toolsets() {
     let script = printed(&["completions", "bash"]);
-    let ask = "COMP_WORDS=(shellherd run --dry); COMP_CWORD=2; _shellherd shellherd --dry run; echo \"${COMPREPLY[@]}\"";
-    let output = Command::new("bash").arg("-c").arg(format!("{script}\n{ask}")).output().expect("bash runs");
-    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "--dry-run", "{output:?}");
+    for (words, completed) in [
+        ("run --dry", "--dry-run"),
+        ("call circuit_", "circuit_reset circuit_status"),
+        ("serve --toolsets mo", "monitor"),
+    ] {
+        let (before, last) = words.rsplit_once(' ').expect("two words");
+        let count = words.split(' ').count();
+        let ask = format!(
+            "COMP_WORDS=(shellherd {words}); COMP_CWORD={count}; _shellherd shellherd {last} {}; \
+             printf '%s\\n' \"${{COMPREPLY[@]}}\" | sort | xargs",
+            before.rsplit(' ').next().expect("a word")
+        );
+        let output =
+            Command::new("bash").arg("-c").arg(format!("{script}\n{ask}")).output().expect("bash runs");
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), completed, "{output:?}");
+    }
 }
 
 #[test]

@@ -63,6 +63,8 @@ fn the_stateless_revision_is_served() {
     let answer = client.request("server/discover", json!({"_meta": modern_meta()}));
     let versions = answer["result"]["supportedVersions"].as_array().expect("revisions");
     assert!(versions.contains(&json!(MODERN)), "{answer}");
+    let capabilities = &answer["result"]["capabilities"];
+    assert!(capabilities["tools"].is_object() && capabilities["logging"].is_null(), "{answer}");
     let listed = client.request("tools/list", json!({"_meta": modern_meta()}));
     assert!(
         listed["result"]["tools"]

@@ -250,6 +250,22 @@ fn a_stream_tells_of_changes_until_it_is_cancelled() {
     assert!(!client.has_come(|message| is_update(message, &uri)));
 }
 
+#[test]
+fn a_stream_tells_of_what_comes_to_be_later() {
+    let state = Scratch::new("resources");
+    let mut client = Client::spawn(server(state.path()), Some(state));
+    let uri = "session://later/output";
+    let wanted = json!({"resourceSubscriptions": [uri]});
+    client.send("subscriptions/listen", json!({"notifications": wanted, "_meta": modern_meta()}));
+    client.message("acknowledgement", |message| {
+        message["method"] == "notifications/subscriptions/acknowledged"
+    });
+    let arguments = json!({"name": "later", "shell": "bash", "profile": "clean"});
+    let params = json!({"name": "session_create", "arguments": arguments, "_meta": modern_meta()});
+    client.request("tools/call", params);
+    client.message("update", |message| is_update(message, uri));
+}
+
 /// A server that goes down ends its streams with their last answer, in time.
 #[test]
 fn a_stream_does_not_hold_up_the_end() {

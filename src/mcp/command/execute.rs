@@ -46,7 +46,7 @@ struct Arguments {
     /// Answer at once
     #[serde(default)]
     background: bool,
-    /// ms that this call blocks
+    /// ms that this call blocks (default 45000); clients may give up at 60000
     wait: Option<Milliseconds>,
     /// When the session runs another (default queue)
     #[serde(default)]
@@ -60,7 +60,7 @@ struct Arguments {
     working_directory: Option<String>,
     #[schemars(extend("x-bytes" = limits::COMMAND_BYTES))]
     stdin: Option<String>,
-    /// Codes that count as success (default: only 0), or "any"
+    /// Codes that count as success (default: only 0)
     #[schemars(with = "Option<Vec<i32>>", extend("x-kind" = "codes"))]
     ok_exit_codes: Option<ExitCodes>,
     /// Of the whole process tree
@@ -68,7 +68,6 @@ struct Arguments {
     #[schemars(with = "Option<String>", extend("enum" = ["leave", "interrupt", "kill"]))]
     on_timeout: Option<OnTimeout>,
     retries: Option<Tries>,
-    /// What a long output shows (default: auto, where it would be cut)
     condense: Option<Condensing>,
     /// Show only what changed since the same line ran last in this session
     compare_with: Option<Baseline>,

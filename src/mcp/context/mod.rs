@@ -10,7 +10,7 @@ pub(crate) mod add;
 pub(crate) mod compress;
 pub(crate) mod get;
 
-/// What is said in a message.
+// What is said in a message.
 #[derive(Deserialize, JsonSchema)]
 #[serde(transparent)]
 struct Content(#[schemars(extend("x-bytes" = limits::CONTEXT_MESSAGE_BYTES))] String);

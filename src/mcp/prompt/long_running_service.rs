@@ -1,6 +1,6 @@
 //! `long-running-service`: something that is started, watched, and stopped in the end.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Argument, Given, Names, Prompt, Step};
 use crate::error::Result;
@@ -38,7 +38,7 @@ pub(super) const PROMPT: Prompt = Prompt {
         },
         Argument {
             name: "ready",
-            description: "a regular expression that it prints when it is ready",
+            description: "a regular expression that fits what it prints when it is ready (default: listening, ready, started, an address)",
             required: false,
             names: Names::Nothing,
         },
@@ -54,17 +54,16 @@ pub(super) const PROMPT: Prompt = Prompt {
     write,
 };
 
+/// What services of many kinds print when they are ready.
+const READY: &str = "(?i)listening|ready|started|running (on|at)|https?://";
+
 fn write(given: &Given) -> Result<Vec<Step>> {
     let name = given.text("name").unwrap_or("service");
     let mut create = given.members(&[("workingDirectory", "workingDirectory"), ("template", "template")]);
     create.insert("name".to_owned(), name.into());
-    let wait: Value = match given.text("ready") {
-        Some(pattern) => {
-            check::pattern("ready", pattern)?;
-            json!({"until": "match", "pattern": pattern, "timeout": "30s"})
-        }
-        None => json!({"until": "quiet", "timeout": "30s"}),
-    };
+    let pattern = given.text("ready").unwrap_or(READY);
+    check::pattern("ready", pattern)?;
+    let wait = json!({"until": "match", "pattern": pattern, "timeout": "30s"});
     Ok(vec![
         Step::text("Start the service in a session of its own:"),
         Step::Call("session_create", create.into()),

@@ -57,7 +57,7 @@ fn write(given: &Given) -> Result<Vec<Step>> {
     Ok(vec![
         Step::text(
             "Run these commands side by side. Where one needs another to be done first, add \"dependencies\": \
-             [\"build-1\"] to its task.",
+             [{\"id\": \"build-1\"}] to its task.",
         ),
         Step::Call("task_distribute", distribute.into()),
         Step::text(

@@ -58,10 +58,7 @@ impl Subscriptions {
         address: Address,
         peer: Peer<RoleServer>,
     ) -> Result<()> {
-        match &address {
-            Address::Session { selector, .. } => drop(surface.orchestrator().session(selector).await?),
-            Address::Run { selector } => drop(surface.orchestrator().run(selector).await?),
-        }
+        check(surface, &address).await?;
         if self.wanted.borrow().contains_key(&uri) {
             return Ok(());
         }
@@ -158,16 +155,44 @@ fn full() -> Error {
 
 /// Tells of changes of a resource for as long as it is there.
 async fn watch(surface: &Surface, uri: &str, address: &Address, listener: &Listener) {
-    let ended = match address {
-        Address::Session { selector, part } => {
-            let Ok(session) = surface.orchestrator().watch_session(selector).await else { return };
-            watch_session(surface, uri, session, *part, listener).await
+    let ended = async {
+        if appeared(surface, address).await? {
+            tell(surface, uri, listener).await?;
         }
-        Address::Run { selector } => watch_run(surface, uri, selector, listener).await,
+        match address {
+            Address::Session { selector, part } => {
+                let session = surface.orchestrator().watch_session(selector).await?;
+                watch_session(surface, uri, session, *part, listener).await
+            }
+            Address::Run { selector } => watch_run(surface, uri, selector, listener).await,
+        }
     };
-    if let Err(error) = ended {
+    if let Err(error) = ended.await {
         tracing::debug!(uri, %error, "the client is told of no more changes");
     }
+}
+
+/// Waits until the resource is there, which a stream may have been promised before; whether it was not.
+async fn appeared(surface: &Surface, address: &Address) -> Result<bool> {
+    let mut waited = false;
+    loop {
+        match check(surface, address).await {
+            Err(error) if matches!(error.code, ErrorCode::SessionNotFound | ErrorCode::RunNotFound) => {
+                waited = true;
+                tokio::time::sleep(limits::APPEARANCE_PAUSE).await;
+            }
+            there => return there.map(|()| waited),
+        }
+    }
+}
+
+/// Whether the resource is there.
+async fn check(surface: &Surface, address: &Address) -> Result<()> {
+    match address {
+        Address::Session { selector, .. } => drop(surface.orchestrator().session(selector).await?),
+        Address::Run { selector } => drop(surface.orchestrator().run(selector).await?),
+    }
+    Ok(())
 }
 
 async fn watch_session(

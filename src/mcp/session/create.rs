@@ -31,7 +31,7 @@ pub(crate) const TOOL: Tool = Tool {
     description: "Opens a new terminal with a fresh shell and returns when it is at its prompt. \
         The session keeps its directory, environment and jobs between commands. \
         Use one session for each job that runs at the same time. Returns sessionId.",
-    effect: Effect::Adds,
+    effect: Effect::Runs,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<SessionView>,
     run: |call, arguments| Box::pin(async move { create(call, arguments).await }),

@@ -1,5 +1,7 @@
 //! `session_logs`: what a session printed and what happened to it, in one order.
 
+use std::fmt::Write;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +34,7 @@ pub(crate) const TOOL: Tool = Tool {
     run: |call, arguments| Box::pin(async move { logs(call, typed(arguments)?).await }),
 };
 
-/// What an entry is about: a type of event, or the output.
+// What an entry is about: a type of event, or the output.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(transparent)]
 struct Kind(#[schemars(with = "String", extend("enum" = kinds()))] String);
@@ -98,8 +100,12 @@ async fn logs(call: &Call, arguments: Arguments) -> Result<Answer> {
     let mut room = call.room();
     loop {
         let log = page(call, &session, end, &arguments, &history, room.tokens).await?;
-        let line = format!("[cursor {} · {} earlier lines left out]", log.cursor, log.omitted_lines);
-        let answer = Answer::new(format!("{}\n{line}", log.logs), &log)?;
+        let mut text = format!("{}\n[cursor {}", log.logs, log.cursor);
+        if log.omitted_lines > 0 {
+            let _ = write!(text, " · {} earlier left out", log.omitted_lines);
+        }
+        text.push(']');
+        let answer = Answer::new(text, &log)?;
         if room.holds(&answer) {
             return Ok(answer);
         }

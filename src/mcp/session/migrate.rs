@@ -19,7 +19,7 @@ pub(crate) const TOOL: Tool = Tool {
     title: "Move a session",
     description: "Moves a session to another directory once what runs in it is over, for which it waits up to timeout. \
         Its id, environment and output stay; preserveState false puts a fresh shell there.",
-    effect: Effect::Sets,
+    effect: Effect::Ends,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<SessionView>,
     run: |call, arguments| Box::pin(async move { migrate(call, typed(arguments)?).await }),

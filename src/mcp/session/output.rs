@@ -60,7 +60,6 @@ struct Arguments {
     #[schemars(extend("x-kind" = "range"))]
     range: Option<String>,
     wait: Option<Wait>,
-    /// What a long output shows (default: auto, where it would be cut)
     condense: Option<Condensing>,
 }
 
@@ -352,7 +351,7 @@ fn text(reading: &Reading) -> String {
         let _ = write!(text, " · title \"{title}\"");
     }
     if reading.total_lines > 0 {
-        let _ = write!(text, " · {} lines", reading.total_lines);
+        let _ = write!(text, " · lines: {}", reading.total_lines);
     }
     if reading.truncated {
         let _ = match reading.omitted_lines {

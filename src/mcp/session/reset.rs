@@ -14,8 +14,8 @@ use crate::mcp::tool::{Effect, Tool};
 pub(crate) const TOOL: Tool = Tool {
     name: "session_reset",
     title: "Reset a session",
-    description: "Kills everything that runs in a session and puts a fresh shell in its place, with the same \
-        sessionId and settings. Use it when a session hangs or its shell has died.",
+    description: "Kills everything that runs in a session and puts a fresh shell in its place, as session_create \
+        made it: its directory and what was exported since are lost (error_recover keeps them).",
     effect: Effect::Destroys,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<SessionView>,

@@ -25,7 +25,7 @@ pub(crate) const TOOL: Tool = Tool {
     description: "Makes a session with directory, exported environment, shell, size, name and metadata as they were. Give \
         exactly one of snapshotId, state (of a snapshot), and sessionId of a session that has ended, by a restart of the \
         server too. With snapshotId or sessionId its output goes on from the old one's.",
-    effect: Effect::Adds,
+    effect: Effect::Runs,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<SessionView>,
     run: |call, arguments| Box::pin(async move { restore(call, typed(arguments)?).await }),

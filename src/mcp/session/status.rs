@@ -40,7 +40,7 @@ struct Arguments {
     session_id: String,
     #[serde(default)]
     detailed: bool,
-    /// To read on what an answer left out: its omitted.recordFrom
+    /// To read on: omitted.recordFrom of the answer before
     record_from: Option<usize>,
 }
 
@@ -378,13 +378,14 @@ fn read_on(whole: &View, from: usize, budget_tokens: usize) -> View {
 fn text(view: &View) -> Result<String> {
     let up = spoken(view.uptime);
     let SessionView { session_id, name, status, .. } = &view.session;
-    let mut text = format!("session {session_id} \"{name}\" is {status} for {up}");
+    let mut text = format!("session {session_id} \"{name}\" is {status}, {up} old");
     let Value::Object(fields) = serde_json::to_value(view)
         .map_err(|error| crate::error::Error::new(crate::error::ErrorCode::Internal, error.to_string()))?
     else {
         return Ok(text);
     };
-    for (name, value) in fields {
+    let said = ["sessionId", "name", "status", "uptime"];
+    for (name, value) in fields.into_iter().filter(|(name, _)| !said.contains(&name.as_str())) {
         match value {
             Value::String(value) => {
                 let _ = write!(text, "\n{name}: {value}");

@@ -21,9 +21,9 @@ pub(crate) const TOOL: Tool = Tool {
     name: "session_update",
     title: "Change a session",
     description: "Renames or changes a session: name, metadata (merged; null removes a key), capabilities, constraints, terminal \
-        size, environment (exported before the next command) or autoAccept. Its decisions are events of type decision. \
+        size, environment (exported before the next command) or autoAccept (its decisions are events of type decision). \
         Of the statuses only completed and terminated can be set: they end the session.",
-    effect: Effect::Sets,
+    effect: Effect::Ends,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<SessionView>,
     run: |call, arguments| Box::pin(async move { update(call, typed(arguments)?).await }),

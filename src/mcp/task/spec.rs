@@ -15,7 +15,7 @@ use crate::mcp::command::execute::{ExitCodes, Limits};
 use crate::mcp::schema::{Milliseconds, Variable, priority_schema};
 use crate::model::{Condition, Dependency, Priority, Task, TaskKind, TaskRetries};
 
-/// A node of the graph.
+// A node of the graph.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-short" = "command"))]
@@ -29,7 +29,6 @@ pub(super) struct Spec {
     #[serde(default)]
     #[schemars(schema_with = "priority_schema")]
     priority: Priority,
-    /// Ids, or {id, condition}
     #[serde(default)]
     #[schemars(extend("x-items" = limits::TASKS))]
     dependencies: Vec<After>,
@@ -44,7 +43,7 @@ pub(super) struct Spec {
     /// Slots that it takes (default 1)
     #[schemars(range(min = 1, max = 1_000))]
     weight: Option<u32>,
-    /// Codes that count as success (default: only 0), or "any"
+    /// Codes that count as success (default: only 0)
     #[schemars(with = "Option<Vec<i32>>", extend("x-kind" = "codes"))]
     ok_exit_codes: Option<ExitCodes>,
     resource_limits: Option<Limits>,
@@ -65,7 +64,7 @@ pub(super) struct Spec {
     stdin: Option<String>,
 }
 
-/// What a task does.
+// What a task does.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-short" = "command"))]

@@ -11,7 +11,7 @@ use super::arguments::shortened;
 use super::events::type_words;
 use crate::model::{EventType, Webhook};
 
-/// A type of event, as callers name it.
+// A type of event, as callers name it.
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(transparent)]
 struct Word(#[schemars(with = "String", extend("enum" = type_words()))] EventType);
