@@ -370,7 +370,7 @@ impl Engine {
             step.sessions.insert(session.clone());
         }
         if success {
-            self.close_circuit(id);
+            self.close_circuit(now, id);
         }
         if let Some(task) = task {
             self.attempt_ended(now, task, id, step);

@@ -440,7 +440,7 @@ impl Engine {
                     }
                     self.idle_for_long(now, &session, step);
                 }
-                Deadline::Retry(task) => self.attempt_again(now, task, step),
+                Deadline::Retry(task) | Deadline::Held(task) => self.attempt_again(now, task, step),
                 Deadline::CleanUp => self.clean_up_due(now, step),
                 Deadline::PoolStart(session) => self.pool_start_due(now, &session, step),
                 Deadline::Expiry(message) => self.expire(now, &message, step),

@@ -10,6 +10,7 @@ mod category;
 mod circuit;
 mod course;
 mod monitor;
+mod release;
 mod strategy;
 mod takeover;
 
@@ -19,7 +20,7 @@ use super::refusals::{ended, unknown};
 use super::report::{CircuitView, RecoveryReport};
 use super::request::{NewCommand, RecoveryRequest};
 use super::schedule::TaskKey;
-use super::{CommandEntry, Deadline, Engine, Exit, Reply, Step, TimerKey};
+use super::{CommandEntry, Deadline, Engine, Exit, Step, TimerKey};
 use crate::clock::{Moment, Now};
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::{CommandId, SessionId};
@@ -391,36 +392,10 @@ impl Engine {
         }
     }
 
-    pub(super) fn reset_circuit(&mut self, now: Now, key: &str) -> Reply {
-        let key = self.circuit_key(key);
-        self.circuits.succeeded(&key);
-        let held: Vec<SessionId> = self
-            .sessions
-            .iter()
-            .filter(|(_, entry)| entry.recovery.course.is_none() && entry.recovery.timer.is_some())
-            .map(|(id, _)| id.clone())
-            .filter(|id| self.culprit(id).as_ref() == Some(&key))
-            .collect();
-        for id in &held {
-            self.wake(now, id, now.moment);
-        }
-        Reply::Done
-    }
-
     /// A key as it was shown, or the command line that it stands for.
     fn circuit_key(&self, given: &str) -> Key {
         let shown = self.circuits.keys().find(|key| key.as_str() == given.trim());
         shown.cloned().unwrap_or_else(|| Key::of_command(given))
-    }
-
-    /// A command went well, and with it all that is of its circuit.
-    pub(super) fn close_circuit(&mut self, id: &CommandId) {
-        if !self.circuits.is_empty()
-            && let Some(entry) = self.commands.get(id)
-        {
-            let key = self.key_of(entry);
-            self.circuits.succeeded(&key);
-        }
     }
 
     /// Whether a command that failed is tried again by its own retries.
@@ -456,7 +431,7 @@ impl Engine {
             self.note(now, &session, EventKind::Decision { reason }, step);
         }
         self.next_number += 1;
-        self.deadlines.insert((refusal.until, self.next_number), Deadline::Retry(task));
+        self.deadlines.insert((refusal.until, self.next_number), Deadline::Held(task));
         false
     }
 

@@ -6,6 +6,7 @@
 
 mod activity;
 mod bounds;
+mod circuits;
 mod closing;
 mod commands;
 mod consent;
