@@ -446,7 +446,7 @@ impl Engine {
                 Deadline::Expiry(message) => self.expire(now, &message, step),
                 Deadline::Recovery(session) => self.recovery_due(now, &session, step),
                 Deadline::Affinity(session) => self.affinity_due(now, &session, step),
-                Deadline::Limit(session) => self.limit_due(&session, step),
+                Deadline::Limit(session) => self.limit_due(now, &session, step),
             }
         }
         self.fill_pools(now, step);

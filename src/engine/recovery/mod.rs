@@ -11,6 +11,7 @@ mod circuit;
 mod course;
 mod monitor;
 mod release;
+mod spending;
 mod strategy;
 mod takeover;
 
@@ -184,13 +185,16 @@ impl Engine {
         let last = entry.session.last_command.as_ref().and_then(|id| self.command(id));
         // An order that ends the shell in order, `exit` above all. A Ctrl-D at the prompt may be an accident.
         let is_ordered = last.is_some_and(|command| command.ending == Some(Ending::ShellExited(0)));
-        if exit == Exit::Code(0) && (entry.session.dialect == Dialect::Plain || is_ordered) {
+        let is_in_order = exit == Exit::Code(0) && entry.breach.is_none();
+        if is_in_order && (entry.session.dialect == Dialect::Plain || is_ordered) {
             return false;
         }
         // A limit that was passed is the cause, whatever signal it came to in the end.
         let of_command =
             last.filter(|command| command.ended_at == Some(now.wall) && command.reason.is_some());
-        let category = of_command.and_then(category::of_command).unwrap_or_else(|| category::of_exit(exit));
+        let category = of_command.and_then(category::of_command);
+        let of_limit = || entry.breach.map(|breach| category::of_limit(breach.limit));
+        let category = category.or_else(of_limit).unwrap_or_else(|| category::of_exit(exit));
         self.recover_unasked(now, id, policy, category, Origin::Policy, Standing::Gone, step)
     }
 
