@@ -1,6 +1,8 @@
 //! What is done about trouble that was seen and not asked about: limits that are passed, shells that
 //! a signal stopped, terminals that are gone.
 
+use std::time::Duration;
+
 use super::health::{Finding, Health, TaskSight};
 use super::request::CloseMode;
 use super::{Deadline, EffectKind, Engine, Step};
@@ -133,7 +135,8 @@ impl Engine {
         match command {
             Some(command) => self.stop(now, command, breach.limit.reason(), end, step),
             None if breach.by == Offender::Shell => {
-                self.close(now, id, Status::Error, CloseMode::Emergency, None, &breach.reason(), step);
+                // Its end says why, and is one that it may be recovered from.
+                self.end_shell(now, id, CloseMode::Emergency, Duration::ZERO, step);
                 return;
             }
             None => step.effect(id, end),

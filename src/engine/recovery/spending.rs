@@ -32,7 +32,7 @@ impl Engine {
     pub(in crate::engine) fn limit_due(&mut self, now: Now, id: &SessionId, step: &mut Step) {
         let Some(entry) = self.sessions.get_mut(id) else { return };
         entry.limit_timer = None;
-        if entry.running.is_none() {
+        if entry.running.is_none() && entry.going.is_none() {
             entry.breach = None;
         }
         let policy = entry.session.recovery.filter(|_| is_to_be_replaced(entry));
