@@ -341,15 +341,19 @@ impl Stage {
         Seen { what: format!("idle: command ended, {reason}"), took }
     }
 
-    /// A command that uses up the processor time of its session, which gets a fresh shell for that.
+    /// A command that uses up the processor time of its session, which gets a fresh shell for that; the time is
+    /// that behind the command's end.
     fn spent(&mut self, command: &str) -> Seen {
         let allowed = json!({"sessionId": self.session, "constraints": ["max-cpu-time:2s"]});
         self.client.ok("session_update", allowed);
-        self.until_recovering(|stage| {
+        let mut ran = Duration::ZERO;
+        let seen = self.until_recovering(|stage| {
             let arguments = json!({"sessionId": stage.session, "command": command, "wait": "50s"});
             let ended = stage.client.call("command_execute", arguments);
             assert_eq!(ended.structured["reason"], "cpu_limit", "{ended:?}");
-        })
+            ran = Duration::from_millis(ended.structured["durationMs"].as_u64().expect("a duration"));
+        });
+        Seen { what: format!("cpu_limit, then {}", seen.what), took: seen.took.saturating_sub(ran) }
     }
 
     /// What is as it was before the fault; what is not says so itself.
