@@ -122,6 +122,10 @@ pub const MOST_CIRCUIT_FAILURES: u32 = 100;
 pub const CIRCUIT_OPEN: Duration = Duration::from_secs(30);
 /// Command lines of which failures are remembered; the one that failed longest ago is forgotten.
 pub const CIRCUITS: usize = 1_000;
+/// Tasks that go on at once when the circuit closes that held them back: what they need has only just come back.
+pub const RELEASED_AT_ONCE: u32 = 100;
+/// And after how long as many more do: ten thousand take two seconds.
+pub const RELEASE_PAUSE: Duration = Duration::from_millis(20);
 /// Characters of a command line that name its circuit; a hash stands for the rest.
 pub const CIRCUIT_KEY: usize = 200;
 

@@ -158,7 +158,8 @@ impl Engine {
     /// Hands the next command to a shell that is at its prompt.
     pub(super) fn start_next(&mut self, now: Now, id: &SessionId, step: &mut Step) {
         let Some(entry) = self.sessions.get_mut(id) else { return };
-        if entry.running.is_some() || entry.session.status != Status::Idle || entry.going.is_some() {
+        let is_held = entry.running.is_some() || entry.going.is_some() || entry.awaits_replacement();
+        if entry.session.status != Status::Idle || is_held {
             return;
         }
         let Some(command) = entry.queue.pop_front() else { return };
@@ -370,7 +371,7 @@ impl Engine {
             step.sessions.insert(session.clone());
         }
         if success {
-            self.close_circuit(id);
+            self.close_circuit(now, id);
         }
         if let Some(task) = task {
             self.attempt_ended(now, task, id, step);
@@ -432,6 +433,7 @@ impl Engine {
         }
         self.settled(now, id, step);
         self.watch_idleness(id);
+        self.breach_over(now, id);
         self.start_next(now, id, step);
     }
 

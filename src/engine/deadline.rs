@@ -12,6 +12,8 @@ pub(super) enum Deadline {
     Idle(SessionId),
     /// A task failed and is tried again.
     Retry(TaskKey),
+    /// A task's next attempt was put off by an open circuit.
+    Held(TaskKey),
     /// A pooled session should have been at its prompt by now.
     PoolStart(SessionId),
     /// Ended sessions may be due to be removed.

@@ -9,7 +9,7 @@ use super::recovery::Recovery;
 use super::schedule::TaskKey;
 use crate::clock::{Moment, Now};
 use crate::id::CommandId;
-use crate::model::{Command, EndReason, Ending, Session, Status};
+use crate::model::{Breach, Command, EndReason, Ending, Session, Status};
 
 /// A session, and what belongs to it besides its record.
 #[derive(Debug)]
@@ -41,6 +41,8 @@ pub(super) struct Entry {
     pub(super) affinity_timer: Option<TimerKey>,
     /// The pending end of what passes a limit in it.
     pub(super) limit_timer: Option<TimerKey>,
+    /// The limit that was passed last, until its shell is at its prompt again.
+    pub(super) breach: Option<Breach>,
     /// Which of all placements of tasks was the last in it; none is 0.
     pub(super) turn: u64,
     pub(super) recovery: Recovery,
@@ -73,6 +75,7 @@ impl Entry {
             consent: Consent::default(),
             affinity_timer: None,
             limit_timer: None,
+            breach: None,
             turn: 0,
         }
     }

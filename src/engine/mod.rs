@@ -440,13 +440,13 @@ impl Engine {
                     }
                     self.idle_for_long(now, &session, step);
                 }
-                Deadline::Retry(task) => self.attempt_again(now, task, step),
+                Deadline::Retry(task) | Deadline::Held(task) => self.attempt_again(now, task, step),
                 Deadline::CleanUp => self.clean_up_due(now, step),
                 Deadline::PoolStart(session) => self.pool_start_due(now, &session, step),
                 Deadline::Expiry(message) => self.expire(now, &message, step),
                 Deadline::Recovery(session) => self.recovery_due(now, &session, step),
                 Deadline::Affinity(session) => self.affinity_due(now, &session, step),
-                Deadline::Limit(session) => self.limit_due(&session, step),
+                Deadline::Limit(session) => self.limit_due(now, &session, step),
             }
         }
         self.fill_pools(now, step);

@@ -286,6 +286,7 @@ impl Engine {
         self.set_status(now, id, Status::Idle, step);
         self.settled(now, id, step);
         self.watch_idleness(id);
+        self.breach_over(now, id);
         self.start_next(now, id, step);
     }
 
@@ -332,10 +333,14 @@ impl Engine {
             return;
         }
         self.lose_commands(now, id, EndReason::SessionLost, step);
-        let (status, reason) = closing.unwrap_or_else(|| match exit {
-            Exit::Code(0) => (Status::Completed, "the shell exited".to_owned()),
-            Exit::Code(code) => (Status::Error, format!("the shell exited with code {code}")),
-            Exit::Signal(signal) => (Status::Error, format!("the shell was killed by signal {signal}")),
+        let breach = self.sessions.get(id).and_then(|entry| entry.breach);
+        let (status, reason) = closing.unwrap_or_else(|| match (breach, exit) {
+            (Some(breach), _) => (Status::Error, breach.reason()),
+            (None, Exit::Code(0)) => (Status::Completed, "the shell exited".to_owned()),
+            (None, Exit::Code(code)) => (Status::Error, format!("the shell exited with code {code}")),
+            (None, Exit::Signal(signal)) => {
+                (Status::Error, format!("the shell was killed by signal {signal}"))
+            }
         });
         if forced {
             let reason = "SIGKILL: processes of the session outlived their grace".to_owned();
@@ -384,6 +389,7 @@ impl Engine {
         if let Some(key) = entry.timer.take() {
             self.deadlines.remove(&key);
         }
+        entry.breach = None;
         entry.session.pid = None;
         entry.session.stopped = false;
         entry.session.cpu_time_spent = false;
@@ -443,6 +449,7 @@ impl Engine {
                 }
             }
             entry.exports.clear();
+            entry.breach = None;
         }
         self.spawn(id, fresh, step);
     }

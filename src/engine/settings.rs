@@ -70,6 +70,11 @@ impl Engine {
             let before = session.bounds();
             session.constraints = constraints;
             let bounds = session.bounds();
+            if bounds.limits.cpu_ms != before.limits.cpu_ms {
+                // What is used up by the new bound is seen again.
+                session.cpu_time_spent = false;
+                self.schedule.is_due = true;
+            }
             if bounds != before {
                 step.effect(&id, EffectKind::Bound(bounds));
             }

@@ -1,6 +1,8 @@
 //! What is done about trouble that was seen and not asked about: limits that are passed, shells that
 //! a signal stopped, terminals that are gone.
 
+use std::time::Duration;
+
 use super::health::{Finding, Health, TaskSight};
 use super::request::CloseMode;
 use super::{Deadline, EffectKind, Engine, Step};
@@ -122,19 +124,19 @@ impl Engine {
             }
             return;
         }
-        if breach.limit == Limit::CpuTime
-            && breach.by == Offender::Session
-            && let Some(entry) = self.sessions.get_mut(id)
-        {
-            entry.session.cpu_time_spent = true;
-            step.sessions.insert(id.clone());
+        if let Some(entry) = self.sessions.get_mut(id) {
+            entry.breach = Some(breach);
+            if breach.limit == Limit::CpuTime && breach.by == Offender::Session {
+                entry.session.cpu_time_spent = true;
+                step.sessions.insert(id.clone());
+            }
         }
         let end = EffectKind::EndOffenders { force: false };
         match command {
             Some(command) => self.stop(now, command, breach.limit.reason(), end, step),
             None if breach.by == Offender::Shell => {
-                let reason = format!("{}: {}", breach.limit.reason().as_str(), breach.evidence());
-                self.close(now, id, Status::Error, CloseMode::Emergency, None, &reason, step);
+                // Its end says why, and is one that it may be recovered from.
+                self.end_shell(now, id, CloseMode::Emergency, Duration::ZERO, step);
                 return;
             }
             None => step.effect(id, end),
@@ -150,14 +152,6 @@ impl Engine {
         if let Some(entry) = self.sessions.get_mut(id).filter(|entry| entry.limit_timer.is_none()) {
             entry.limit_timer = Some(key);
             self.deadlines.insert(key, Deadline::Limit(id.clone()));
-        }
-    }
-
-    /// What passes a limit has had its grace.
-    pub(super) fn limit_due(&mut self, id: &SessionId, step: &mut Step) {
-        if let Some(entry) = self.sessions.get_mut(id) {
-            entry.limit_timer = None;
-            step.effect(id, EffectKind::EndOffenders { force: true });
         }
     }
 

@@ -21,6 +21,7 @@ mod events;
 mod health;
 mod http;
 mod instructions;
+mod malformed;
 mod message;
 mod metrics;
 mod notices;

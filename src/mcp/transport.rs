@@ -10,16 +10,14 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rmcp::RoleServer;
-use rmcp::model::{
-    CallToolRequest, ClientRequest, GetMeta, JsonRpcMessage, JsonRpcRequest, ProtocolVersion, RequestId,
-};
+use rmcp::model::{CallToolRequest, ClientRequest, GetMeta, JsonRpcMessage, JsonRpcRequest, ProtocolVersion};
 use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio_util::sync::CancellationToken;
 
+use super::malformed::{Envelope, Refusal};
 use super::traffic::Traffic;
 use crate::limits;
 use oversized::Oversized;
@@ -28,11 +26,6 @@ use oversized::Oversized;
 const PIECE_BYTES: usize = 64 << 10;
 /// A buffer that grew beyond this is given back after use.
 const KEPT_BYTES: usize = 1 << 20;
-
-/// JSON-RPC: what came is not JSON.
-const PARSE_ERROR: i32 = -32_700;
-/// JSON-RPC: what came is not a request.
-const INVALID_REQUEST: i32 = -32_600;
 
 /// One client on a pair of pipes.
 pub(crate) struct Lines<R, W> {
@@ -183,9 +176,8 @@ impl<R: AsyncRead + Unpin + Send, W: AsyncWrite + Unpin + Send + 'static> Lines<
         }
     }
 
-    fn refuse(&mut self, id: &Value, code: i32, message: &str) {
-        let answer = json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": message}});
-        let mut bytes = answer.to_string().into_bytes();
+    fn refuse(&mut self, refusal: &Refusal) {
+        let mut bytes = refusal.to_json().into_bytes();
         bytes.push(b'\n');
         self.writer.push(bytes, &self.traffic);
         self.flushing = true;
@@ -202,8 +194,8 @@ impl<R: AsyncRead + Unpin + Send, W: AsyncWrite + Unpin + Send + 'static> Lines<
         }
         let message = match parsed {
             Ok(message) => message?,
-            Err(Refusal { id, code, message }) => {
-                self.refuse(&id, code, &message);
+            Err(refusal) => {
+                self.refuse(&refusal);
                 return None;
             }
         };
@@ -211,7 +203,7 @@ impl<R: AsyncRead + Unpin + Send, W: AsyncWrite + Unpin + Send + 'static> Lines<
             JsonRpcMessage::Request(request) => {
                 if !self.traffic.opened(&request.id, bytes) {
                     let id = request.id.clone().into_json_value();
-                    self.refuse(&id, INVALID_REQUEST, "another request with this id is still open");
+                    self.refuse(&Refusal::of_request(id, "another request with this id is still open"));
                     return None;
                 }
                 self.begun = self.begun || begins(&request.request);
@@ -246,21 +238,6 @@ fn begins(request: &ClientRequest) -> bool {
     }
 }
 
-struct Refusal {
-    id: Value,
-    code: i32,
-    message: String,
-}
-
-/// What can be made out of a message that does not parse. Members that it skips may be nested to any depth.
-#[derive(Default, Deserialize)]
-struct Envelope {
-    #[serde(default)]
-    id: Option<RequestId>,
-    #[serde(default)]
-    method: Option<String>,
-}
-
 fn parse_line(line: &[u8]) -> Result<Option<RxJsonRpcMessage<RoleServer>>, Refusal> {
     let line = line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line).trim_ascii();
     if line.is_empty() {
@@ -277,25 +254,12 @@ fn parse_line(line: &[u8]) -> Result<Option<RxJsonRpcMessage<RoleServer>>, Refus
         Ok(message) => return Ok(Some(message)),
         Err(error) => error,
     };
-    let envelope: Option<Envelope> = serde_json::from_slice(line).ok();
-    if let Some(Envelope { id: None, method: Some(method) }) = &envelope {
-        // A notification gets no answer, not even a wrong one.
+    let envelope = Envelope::of(line);
+    if let Some(method) = envelope.notification() {
         tracing::debug!(method, %error, "a notification that cannot be read is left out");
         return Ok(None);
     }
-    let id = envelope.unwrap_or_default().id.map_or(Value::Null, RequestId::into_json_value);
-    Err(match error.classify() {
-        serde_json::error::Category::Syntax | serde_json::error::Category::Eof => Refusal {
-            id,
-            code: PARSE_ERROR,
-            message: format!("this line is not JSON that can be read: {error}"),
-        },
-        serde_json::error::Category::Data | serde_json::error::Category::Io => Refusal {
-            id,
-            code: INVALID_REQUEST,
-            message: "this line is JSON, but not a JSON-RPC 2.0 message".to_owned(),
-        },
-    })
+    Err(Refusal::of(envelope, &error))
 }
 
 impl<R, W> Transport<RoleServer> for Lines<R, W>
@@ -348,7 +312,7 @@ where
                 }
                 Piece::TooLong(id) => {
                     let most = limits::MESSAGE_BYTES;
-                    self.refuse(&id, INVALID_REQUEST, &format!("this line is longer than {most} bytes"));
+                    self.refuse(&Refusal::of_request(id, format!("this line is longer than {most} bytes")));
                 }
                 Piece::End => {
                     self.ended = true;

@@ -116,6 +116,11 @@ impl Breach {
         self.measured > self.allowed
     }
 
+    /// How what ends by it says so: the limit's name as of an end, and the evidence.
+    pub fn reason(&self) -> String {
+        format!("{}: {}", self.limit.reason().as_str(), self.evidence())
+    }
+
     /// In words.
     pub fn evidence(&self) -> String {
         let who = match self.by {

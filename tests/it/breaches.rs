@@ -125,6 +125,13 @@ fn the_sessions_cpu_time_is_counted_over_all_that_runs_in_it() {
     let arguments = json!({"sessionId": hit, "strategy": "restart"});
     let is_call = |call: &&Value| call["tool"] == "error_recover" && call["arguments"] == arguments;
     assert_eq!(calls.iter().filter(is_call).count(), 1, "{diagnosed}");
+    let shown = stage.client.status(&hit);
+    assert_eq!(shown["cpuTimeSpent"], true, "{shown}");
+    assert!(shown["hint"].as_str().is_some_and(|hint| hint.contains("session_reset")), "{shown}");
+    let listed = stage.client.ok("session_list", json!({}));
+    let spent: Vec<&Value> = listed["sessions"].as_array().expect("sessions").iter().collect();
+    let spent = spent.iter().filter(|session| session["cpuTimeSpent"] == true);
+    assert_eq!(spent.map(|session| &session["sessionId"]).collect::<Vec<_>>(), [hit.as_str()], "{listed}");
     // A fresh shell has all of its time before it.
     let recovered = stage.client.ok("error_recover", json!({"sessionId": hit}));
     assert_eq!((&recovered["recovered"], &recovered["strategy"]), (&json!(true), &json!("restart")));
@@ -133,6 +140,39 @@ fn the_sessions_cpu_time_is_counted_over_all_that_runs_in_it() {
         stage.client.ok("health_check", json!({"sessionId": hit}))["components"]["sessions"],
         "healthy"
     );
+    stage.all_live();
+}
+
+#[test]
+fn a_session_that_used_up_its_cpu_time_is_given_a_fresh_shell_where_it_is_to_be_recovered() {
+    let mut stage = Stage::with(json!({"resourceLimits": {"maxCpuTime": "1s"}, "recovery": {}}));
+    let hit = stage.hit.clone();
+    for round in 1..=2 {
+        let burn = format!("cd /usr; export ROUND={round}; while :; do :; done");
+        let outcome = stage.client.run(&hit, &burn);
+        assert_eq!(outcome.structured["reason"], "cpu_limit", "{outcome:?}");
+        let told = stage.client.run(&hit, "echo $ROUND $PWD");
+        assert_eq!(told.output(), format!("{round} /usr\n"), "{told:?}");
+        let shown = stage.client.status(&hit);
+        assert_eq!((&shown["retryCount"], &shown["cpuTimeSpent"]), (&json!(round), &Value::Null), "{shown}");
+    }
+    stage.until_logged("automatic, strategy auto, because of: cpu_limit");
+    stage.all_live();
+}
+
+#[test]
+fn a_shell_that_ends_by_the_sessions_limit_says_so() {
+    let mut stage = Stage::with(json!({"resourceLimits": {"maxCpuTime": "1s"}}));
+    let hit = stage.hit.clone();
+    let outcome = stage.client.run(&hit, "exec sh -c 'while :; do :; done'");
+    assert_eq!(outcome.structured["reason"], "cpu_limit", "{outcome:?}");
+    let shown = stage.client.until_status(&hit, "error");
+    assert!(shown["endReason"].as_str().is_some_and(|why| why.starts_with("cpu_limit: ")), "{shown}");
+    let diagnosed = stage.client.ok("diagnose", json!({"sessionId": hit}));
+    let types = diagnosed["findings"].as_array().expect("findings").iter();
+    let types: Vec<&str> = types.filter_map(|finding| finding["type"].as_str()).collect();
+    assert_eq!(types, ["session_error", "cpu_limit"], "{diagnosed}");
+    stage.client.ok("session_reset", json!({"sessionId": hit}));
     stage.all_live();
 }
 

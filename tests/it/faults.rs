@@ -93,6 +93,10 @@ pub const FAULTS: &[Fault] = &[
     fault("CPU limit passed", |stage| {
         stage.limited("bash -c 'while :; do :; done'", json!({"maxCpuTime": 300}))
     }),
+    fault("CPU limit of the session passed", |stage| stage.spent("bash -c 'while :; do :; done'")),
+    fault("CPU limit of the session passed by short-lived processes", |stage| {
+        stage.spent("while :; do /bin/true; done")
+    }),
     fault("fork bomb with maxProcesses 60", |stage| {
         let bomb = "bomb() { [ $1 -gt 8 ] || { bomb $(($1+1)) & bomb $(($1+1)) & }; sleep 300; }; bomb 0";
         stage.limited(bomb, json!({"maxProcesses": 60}))
@@ -335,6 +339,21 @@ impl Stage {
         let took = begin.elapsed();
         let reason = outcome.structured["reason"].as_str().unwrap_or_else(|| panic!("{outcome:?}"));
         Seen { what: format!("idle: command ended, {reason}"), took }
+    }
+
+    /// A command that uses up the processor time of its session, which gets a fresh shell for that; the time is
+    /// that behind the command's end.
+    fn spent(&mut self, command: &str) -> Seen {
+        let allowed = json!({"sessionId": self.session, "constraints": ["max-cpu-time:2s"]});
+        self.client.ok("session_update", allowed);
+        let mut ran = Duration::ZERO;
+        let seen = self.until_recovering(|stage| {
+            let arguments = json!({"sessionId": stage.session, "command": command, "wait": "50s"});
+            let ended = stage.client.call("command_execute", arguments);
+            assert_eq!(ended.structured["reason"], "cpu_limit", "{ended:?}");
+            ran = Duration::from_millis(ended.structured["durationMs"].as_u64().expect("a duration"));
+        });
+        Seen { what: format!("cpu_limit, then {}", seen.what), took: seen.took.saturating_sub(ran) }
     }
 
     /// What is as it was before the fault; what is not says so itself.

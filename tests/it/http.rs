@@ -125,10 +125,31 @@ fn a_body_that_is_too_long_or_no_message_is_refused() {
     let mut headers = server.headers();
     headers.push(("Content-Length", (1_u64 << 40).to_string()));
     assert_eq!(server.send("POST /mcp", &headers, PING).status, 413, "before it is read");
-    for body in ["", "nonsense", "[]", "{\"jsonrpc\":\"2.0\",\"method\":5}"] {
-        let status = server.send("POST /mcp", &server.headers(), body).status;
-        assert!((400..500).contains(&status), "{body}: {status}");
+    let other_type = |kind: &str| {
+        let mut headers = server.headers();
+        headers.retain(|(name, _)| *name != "Content-Type");
+        headers.push(("Content-Type", kind.to_owned()));
+        headers
+    };
+    for (body, code, id) in [
+        ("", -32_700, Value::Null),
+        ("nonsense", -32_700, Value::Null),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"ping""#, -32_700, Value::Null),
+        ("[]", -32_600, Value::Null),
+        ("5", -32_600, Value::Null),
+        (r#"{"jsonrpc":"2.0","method":5}"#, -32_600, Value::Null),
+        (r#"{"jsonrpc":"1.0","id":7,"method":"ping"}"#, -32_600, json!(7)),
+    ] {
+        for headers in [server.headers(), other_type("Application/JSON; charset=utf-8")] {
+            let mut refused = server.send("POST /mcp", &headers, body);
+            let told = (refused.status, refused.header("content-type").map(str::to_owned));
+            assert_eq!(told, (400, Some("application/json".to_owned())), "{body}");
+            let message = refused.message();
+            assert_eq!((&message["error"]["code"], &message["id"]), (&json!(code), &id), "{body}");
+        }
+        assert_eq!(server.send("POST /mcp", &other_type("text/plain"), body).status, 415, "{body}");
     }
+    assert_eq!(server.send("POST /mcp", &other_type("text/plain"), PING).status, 415);
     server.client().shell();
 }
 

@@ -41,6 +41,23 @@ fn every_shell_hands_over_what_it_had_exported() {
     }
 }
 
+/// A command that never comes to its own end leaves what it exported to the prompt, where that runs code.
+#[test]
+fn what_an_aborted_command_had_exported_is_handed_over() {
+    let mut client = Client::start();
+    for (shell, path) in shells().into_iter().filter(|(shell, _)| *shell != "dash") {
+        let session = client.session(json!({"shell": path, "profile": "clean", "recovery": {}}));
+        let export = if shell == "fish" { "set -gx KEPT " } else { "export KEPT=" };
+        let command = client.start_command(&session, &format!("{export}yes; sleep 300"));
+        client.until_shown(&session, "it sleeps", |shown| shown["foreground"]["name"] == "sleep");
+        client.ok("command_signal", json!({"sessionId": session, "signal": "SIGINT"}));
+        assert_eq!(client.ended(&command).exit(), Some(130), "{shell}");
+        let pid = client.until_status(&session, "idle")["pid"].as_u64().expect("a pid");
+        client.run(&session, &format!("kill -9 {pid}"));
+        assert_eq!(client.run(&session, "sh -c 'echo $KEPT'").output(), "yes\n", "{shell}");
+    }
+}
+
 /// Without `recovery` a dead shell stays dead until somebody asks; what was lost runs again on request.
 #[test]
 fn a_dead_session_is_recovered_on_request() {

@@ -1,7 +1,7 @@
 //! What kind of failure it was, from what the engine knows. What only the output tells comes from outside.
 
 use crate::engine::Exit;
-use crate::model::{Command, EndReason, Ending, FailureCategory};
+use crate::model::{Command, EndReason, Ending, FailureCategory, Limit};
 
 /// A program was found and could not be run.
 const CANNOT_RUN: i32 = 126;
@@ -38,6 +38,16 @@ pub(super) fn of_command(command: &Command) -> Option<FailureCategory> {
         }
         Some(Ending::ShellKilled(signal)) => Some(of_signal(signal)),
         Some(Ending::Lost) => Some(FailureCategory::ConnectionLost),
+    }
+}
+
+/// What passing a limit is.
+pub(super) fn of_limit(limit: Limit) -> FailureCategory {
+    match limit {
+        Limit::Memory => FailureCategory::MemoryLimit,
+        Limit::CpuTime => FailureCategory::CpuLimit,
+        Limit::Processes => FailureCategory::ProcessLimit,
+        Limit::OpenFiles => FailureCategory::FileLimit,
     }
 }
 

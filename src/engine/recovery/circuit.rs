@@ -123,16 +123,14 @@ impl Circuits {
         }
     }
 
-    /// Something of this key went well: the circuit is as new.
-    pub(in crate::engine) fn succeeded(&mut self, key: &Key) {
-        self.known.remove(key);
+    /// Something of this key went well: the circuit is as new. Returns whether it was open till now.
+    pub(in crate::engine) fn succeeded(&mut self, key: &Key) -> bool {
+        self.known.remove(key).is_some_and(|circuit| circuit.until.is_some())
     }
 
-    /// The one that was let through went well.
-    pub(in crate::engine) fn trial_succeeded(&mut self, key: &Key) {
-        if self.known.get(key).is_some_and(|circuit| circuit.on_trial) {
-            self.succeeded(key);
-        }
+    /// The one that was let through went well. Returns whether that closes the circuit.
+    pub(in crate::engine) fn trial_succeeded(&mut self, key: &Key) -> bool {
+        self.known.get(key).is_some_and(|circuit| circuit.on_trial) && self.succeeded(key)
     }
 
     /// Whether there is anything to know.

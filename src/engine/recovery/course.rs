@@ -395,8 +395,10 @@ impl Engine {
         };
         entry.recovery.last = Some(course.report);
         self.note(now, id, told, step);
-        if let (true, Some(key)) = (recovered, &course.key) {
-            self.circuits.trial_succeeded(key);
+        if let (true, Some(key)) = (recovered, &course.key)
+            && self.circuits.trial_succeeded(key)
+        {
+            self.release(now, key);
         }
         if self.session(id).is_some_and(|session| session.status == Status::Idle) {
             self.watch_idleness(id);

@@ -10,6 +10,8 @@ mod category;
 mod circuit;
 mod course;
 mod monitor;
+mod release;
+mod spending;
 mod strategy;
 mod takeover;
 
@@ -19,7 +21,7 @@ use super::refusals::{ended, unknown};
 use super::report::{CircuitView, RecoveryReport};
 use super::request::{NewCommand, RecoveryRequest};
 use super::schedule::TaskKey;
-use super::{CommandEntry, Deadline, Engine, Exit, Reply, Step, TimerKey};
+use super::{CommandEntry, Deadline, Engine, Exit, Step, TimerKey};
 use crate::clock::{Moment, Now};
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::{CommandId, SessionId};
@@ -183,13 +185,16 @@ impl Engine {
         let last = entry.session.last_command.as_ref().and_then(|id| self.command(id));
         // An order that ends the shell in order, `exit` above all. A Ctrl-D at the prompt may be an accident.
         let is_ordered = last.is_some_and(|command| command.ending == Some(Ending::ShellExited(0)));
-        if exit == Exit::Code(0) && (entry.session.dialect == Dialect::Plain || is_ordered) {
+        let is_in_order = exit == Exit::Code(0) && entry.breach.is_none();
+        if is_in_order && (entry.session.dialect == Dialect::Plain || is_ordered) {
             return false;
         }
         // A limit that was passed is the cause, whatever signal it came to in the end.
         let of_command =
             last.filter(|command| command.ended_at == Some(now.wall) && command.reason.is_some());
-        let category = of_command.and_then(category::of_command).unwrap_or_else(|| category::of_exit(exit));
+        let category = of_command.and_then(category::of_command);
+        let of_limit = || entry.breach.map(|breach| category::of_limit(breach.limit));
+        let category = category.or_else(of_limit).unwrap_or_else(|| category::of_exit(exit));
         self.recover_unasked(now, id, policy, category, Origin::Policy, Standing::Gone, step)
     }
 
@@ -391,36 +396,10 @@ impl Engine {
         }
     }
 
-    pub(super) fn reset_circuit(&mut self, now: Now, key: &str) -> Reply {
-        let key = self.circuit_key(key);
-        self.circuits.succeeded(&key);
-        let held: Vec<SessionId> = self
-            .sessions
-            .iter()
-            .filter(|(_, entry)| entry.recovery.course.is_none() && entry.recovery.timer.is_some())
-            .map(|(id, _)| id.clone())
-            .filter(|id| self.culprit(id).as_ref() == Some(&key))
-            .collect();
-        for id in &held {
-            self.wake(now, id, now.moment);
-        }
-        Reply::Done
-    }
-
     /// A key as it was shown, or the command line that it stands for.
     fn circuit_key(&self, given: &str) -> Key {
         let shown = self.circuits.keys().find(|key| key.as_str() == given.trim());
         shown.cloned().unwrap_or_else(|| Key::of_command(given))
-    }
-
-    /// A command went well, and with it all that is of its circuit.
-    pub(super) fn close_circuit(&mut self, id: &CommandId) {
-        if !self.circuits.is_empty()
-            && let Some(entry) = self.commands.get(id)
-        {
-            let key = self.key_of(entry);
-            self.circuits.succeeded(&key);
-        }
     }
 
     /// Whether a command that failed is tried again by its own retries.
@@ -456,7 +435,7 @@ impl Engine {
             self.note(now, &session, EventKind::Decision { reason }, step);
         }
         self.next_number += 1;
-        self.deadlines.insert((refusal.until, self.next_number), Deadline::Retry(task));
+        self.deadlines.insert((refusal.until, self.next_number), Deadline::Held(task));
         false
     }
 

@@ -6,6 +6,7 @@
 
 mod activity;
 mod bounds;
+mod circuits;
 mod closing;
 mod commands;
 mod consent;
@@ -21,6 +22,7 @@ mod recovery;
 mod runs;
 mod selector;
 mod sessions;
+mod spending;
 mod stopping;
 mod worlds;
 
@@ -351,9 +353,13 @@ impl Stage {
                 let command = self.commands[*name].clone();
                 self.play.end(&session, &command, status.parse().expect("a status"));
             }
-            ["memory_limit", name] => {
-                let command = Some(self.commands[*name].clone());
-                let breach = Breach { limit: Limit::Memory, measured: 2, allowed: 1, by: Offender::Command };
+            [word @ ("memory_limit" | "cpu_spent"), names @ ..] => {
+                let command = names.first().map(|name| self.commands[*name].clone());
+                let (limit, by) = match *word {
+                    "cpu_spent" => (Limit::CpuTime, Offender::Session),
+                    _ => (Limit::Memory, Offender::Command),
+                };
+                let breach = Breach { limit, measured: 2, allowed: 1, by };
                 self.play.event(&session, WorkerEventKind::LimitPassed { command, breach });
             }
             ["terminal_lost"] => self.play.event(&session, WorkerEventKind::TerminalLost),

@@ -168,6 +168,21 @@ fn a_shell_that_passes_a_limit_by_itself_is_the_end_of_the_session() {
 }
 
 #[test]
+fn a_session_whose_shell_passes_a_limit_by_itself_is_recovered_where_it_is_to_be() {
+    let mut play = Play::new();
+    let id = play.idle(NewSession { recovery: Some(policy("auto")), ..NewSession::default() });
+    play.event(&id, passed(Limit::Memory, Offender::Command, None));
+    play.event(&id, passed(Limit::Memory, Offender::Shell, None));
+    let command = play.run(&id, "a");
+    play.wait(limits::MEMORY_GRACE);
+    play.gone(&id, Exit::Signal(9));
+    let report = play.engine.recovery(&id).expect("it is under way");
+    assert_eq!((report.recovered, report.category), (None, Some(FailureCategory::MemoryLimit)));
+    play.event(&id, WorkerEventKind::Prompt { directory: None });
+    assert_eq!(play.engine.running(&id).map(|running| &running.id), Some(&command), "it waited for that");
+}
+
+#[test]
 fn a_shell_that_is_stopped_is_shown_as_such_until_it_goes_on() {
     let mut play = Play::new();
     let id = play.idle(NewSession::default());

@@ -300,7 +300,9 @@ pub(super) fn of_session(
         of_command(&mut found, observed, command, usage, now, stale_after);
         if let Some(output) = output {
             let exit = command.exit_code().filter(|exit| *exit != 0);
-            found.extend(diagnosis::diagnose(output, exit).into_iter().map(|told| Finding::of(told, exit)));
+            let told = diagnosis::diagnose(output, exit).into_iter();
+            let told = told.filter(|told| told.category != Category::Killed || !is_ended_by_us(command));
+            found.extend(told.map(|told| Finding::of(told, exit)));
         }
     }
     if let Some(usage) = usage {
@@ -308,6 +310,20 @@ pub(super) fn of_session(
     }
     found.sort_by_key(|finding| finding.kind);
     found
+}
+
+/// Whether it was this server that ended the command: nobody else need be looked for who killed it.
+fn is_ended_by_us(command: &Command) -> bool {
+    match command.reason {
+        Some(
+            EndReason::Timeout
+            | EndReason::Cancelled
+            | EndReason::MemoryLimit
+            | EndReason::CpuLimit
+            | EndReason::ProcessLimit,
+        ) => true,
+        Some(EndReason::SessionLost | EndReason::ServerRestart | EndReason::FileLimit) | None => false,
+    }
 }
 
 fn of_command(
@@ -334,12 +350,13 @@ fn of_command(
             Some(EndReason::FileLimit) => (Reason::FileLimit, "passed its limit of open files"),
             Some(EndReason::Cancelled) | None => return,
         };
+        let limits = command.limits.and(observed.session.bounds().limits);
         let value = match reason {
             Reason::Timeout => Some(command.timeout_ms),
-            Reason::MemoryLimit => command.limits.memory_bytes,
-            Reason::CpuLimit => command.limits.cpu_ms,
-            Reason::ProcessLimit => command.limits.processes.map(u64::from),
-            Reason::FileLimit => command.limits.open_files.map(u64::from),
+            Reason::MemoryLimit => limits.memory_bytes,
+            Reason::CpuLimit => limits.cpu_ms,
+            Reason::ProcessLimit => limits.processes.map(u64::from),
+            Reason::FileLimit => limits.open_files.map(u64::from),
             Reason::SessionLost | Reason::ServerRestart => None,
         };
         let finding = Finding::new(Kind::Ended(reason), format!("`{text}` {words}"));

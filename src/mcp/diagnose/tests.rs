@@ -15,7 +15,7 @@ use crate::mcp::arguments::Reader;
 use crate::mcp::tool::offer;
 use crate::mcp::tools::all;
 use crate::model::fixtures;
-use crate::model::{CommandState, EndReason, Ending};
+use crate::model::{CommandState, EndReason, Ending, ResourceLimits};
 use crate::orchestrator::Usage;
 use crate::term::diagnosis::{Category, Diagnosis, Ecosystem, diagnose};
 
@@ -285,6 +285,22 @@ fn a_failure_is_told_from_the_output_and_a_success_is_not() {
     let hidden = ended("cargo build 2>&1 | tail", 0);
     let output = "error[E0308]: mismatched types\nerror: could not compile `shop`";
     assert_eq!(seen(&hidden, 0.0, Some(output), "", 5), ["compile_error"]);
+}
+
+#[test]
+fn what_this_server_killed_was_killed_by_nobody_else() {
+    let mut observed = ended("make", 137);
+    let limits = ResourceLimits { cpu_ms: Some(9), ..ResourceLimits::default() };
+    observed.session.limits = limits;
+    let mut kinds = |reason| {
+        observed.last_command.as_mut().unwrap().reason = reason;
+        let found = of_session(&observed, None, Some("Killed"), Asked::default(), Timestamp(5), STALE);
+        found.into_iter().map(|finding| (finding.kind.as_str(), finding.value)).collect::<Vec<_>>()
+    };
+    assert_eq!(kinds(Some(EndReason::CpuLimit)), [("cpu_limit", Some(json!(9)))]);
+    assert_eq!(kinds(Some(EndReason::Cancelled)), []);
+    assert_eq!(kinds(None).len(), 1);
+    assert_eq!(kinds(None)[0].0, "killed");
 }
 
 #[test]

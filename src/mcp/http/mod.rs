@@ -12,18 +12,21 @@ use std::sync::Arc;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes, Incoming};
-use hyper::header::{HeaderValue, WWW_AUTHENTICATE};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rmcp::model::ClientJsonRpcMessage;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
+use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::malformed::{Envelope, Refusal};
 use super::serve::{LAST_WORDS, Signals};
 use super::server::Server;
 use super::surface::Surface;
@@ -34,6 +37,8 @@ pub use token::Token;
 
 /// Where the endpoint is.
 const PATH: &str = "/mcp";
+/// What it takes.
+const JSON: &str = "application/json";
 /// Bodies are counted in pieces of this size.
 const PIECE_BYTES: usize = 1 << 10;
 
@@ -200,7 +205,12 @@ impl Endpoint {
             Err(refusal) => return *refusal,
         };
         let is_farewell = head.method == Method::DELETE;
-        let mut answer = self.service.handle(Request::from_parts(head, Full::new(body))).await;
+        let is_json = is_json(&head.headers);
+        let mut answer = self.service.handle(Request::from_parts(head, Full::new(body.clone()))).await;
+        // To rmcp what is no message is of another type, whatever the type says.
+        if is_json && answer.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+            return malformed(&body);
+        }
         // The Python SDK takes rmcp's 202 for a failure to end the session.
         if is_farewell && answer.status() == StatusCode::ACCEPTED {
             *answer.status_mut() = StatusCode::NO_CONTENT;
@@ -233,6 +243,24 @@ impl Endpoint {
             Err(_) => Err(Box::new(refusal(StatusCode::REQUEST_TIMEOUT, "the body took too long"))),
         }
     }
+}
+
+/// Whether the body is said to be what this endpoint takes.
+fn is_json(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = content_type.split_once(';').map_or(content_type, |(essence, _)| essence);
+    essence.trim().eq_ignore_ascii_case(JSON)
+}
+
+/// What is said to JSON-RPC that cannot be read, in its own words.
+fn malformed(body: &[u8]) -> Answer {
+    let refused = match serde_json::from_slice::<ClientJsonRpcMessage>(body) {
+        Ok(_) => Refusal::of_request(Value::Null, "this message cannot be taken"),
+        Err(error) => Refusal::of(Envelope::of(body), &error),
+    };
+    let mut answer = refusal(StatusCode::BAD_REQUEST, refused.to_json());
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
+    answer
 }
 
 /// An answer of a few words.

@@ -103,6 +103,9 @@ struct Item {
     /// A signal holds the shell.
     #[serde(skip_serializing_if = "is_default")]
     stopped: bool,
+    /// It has used up its maxCpuTime
+    #[serde(skip_serializing_if = "is_default")]
+    cpu_time_spent: bool,
     /// Percent of one core.
     #[serde(skip_serializing_if = "Option::is_none")]
     cpu: Option<f64>,
@@ -142,6 +145,7 @@ fn item(session: &Session, usage: &HashMap<SessionId, Usage>, mut label_tokens: 
         kind: kind_word(session.kind),
         status: session.status.as_str(),
         stopped: session.stopped,
+        cpu_time_spent: session.cpu_time_spent,
         cpu: usage.map(|usage| rounded(usage.cpu)),
         memory: usage.map(|usage| megabytes(usage.memory)),
         last_activity: session.last_activity.to_string(),

@@ -95,7 +95,7 @@ impl SessionView {
             agent_id: None,
             pid: session.pid,
             created_at: session.created_at.to_string(),
-            hint: if session.is_unstarted() { UNSTARTED } else { hint(session.status) }.to_owned(),
+            hint: hint(session).to_owned(),
         }
     }
 
@@ -110,11 +110,21 @@ impl SessionView {
     }
 }
 
-const UNSTARTED: &str = "nothing runs in it before session_start";
-
-/// What to know of a session that is not yet what the call made of it.
-fn hint(status: Status) -> &'static str {
-    match status {
+/// What to know of a session that does not take commands as they come.
+fn hint(session: &Session) -> &'static str {
+    match session.status {
+        _ if session.is_unstarted() => "nothing runs in it before session_start",
+        _ if session.stopped => {
+            "a signal holds the shell: error_recover lets it go on, session_reset gives it a fresh one"
+        }
+        _ if session.cpu_time_spent && session.recovery.is_some() => {
+            "it has used up its maxCpuTime: its automatic recovery gives it a fresh shell, which may use as much again; \
+             if that is given up, session_reset does"
+        }
+        _ if session.cpu_time_spent => {
+            "it has used up its maxCpuTime, and whatever runs in it is ended at once: session_reset gives it a fresh \
+             shell, which may use as much again"
+        }
         Status::Initializing | Status::Recovering => {
             "the shell has shown no prompt yet; commands wait for it, and session_output {mode: \"screen\"} shows \
              what it is doing"

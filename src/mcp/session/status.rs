@@ -55,9 +55,12 @@ struct View {
     /// The program that has the terminal, when it is not the shell.
     #[serde(skip_serializing_if = "Option::is_none")]
     foreground: Option<Foreground>,
-    /// A signal holds the shell: nothing happens before SIGCONT or a reset.
+    /// A signal holds the shell.
     #[serde(skip_serializing_if = "is_default")]
     stopped: bool,
+    /// It has used up its maxCpuTime.
+    #[serde(skip_serializing_if = "is_default")]
+    cpu_time_spent: bool,
     /// Commands waiting behind the running one.
     #[serde(skip_serializing_if = "is_default")]
     queued: usize,
@@ -282,6 +285,7 @@ fn view(observation: Observation, usage: Option<Usage>, detailed: bool, now: Tim
             command_line: shortened(&program.command_line),
         }),
         stopped: session.stopped,
+        cpu_time_spent: session.cpu_time_spent,
         queued,
         cpu: usage.map(|usage| rounded(usage.cpu)),
         memory: usage.map(|usage| megabytes(usage.memory)),

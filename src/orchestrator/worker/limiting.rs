@@ -32,6 +32,8 @@ pub(super) struct Limits {
     /// What was reported, until it has been ended, and of which running command: the next one is not to
     /// end without a word for what it, too, passes.
     reported: Option<(Breach, Option<CommandId>)>,
+    /// The foreground that was interrupted for it.
+    interrupted: Option<u32>,
 }
 
 #[derive(Debug)]
@@ -298,6 +300,9 @@ impl Running {
             let before = self.limits.reported.take().filter(|_| !is_news);
             (breach, before.map_or_else(|| current.clone(), |(_, of)| of))
         });
+        if breach.is_some_and(|breach| breach.is_passed()) && !is_news {
+            self.interrupt_newcomer();
+        }
         if let Some(breach) = breach.filter(|_| is_news) {
             if breach.limit == Limit::Processes {
                 // A fork bomb doubles before anybody else could decide.
@@ -335,9 +340,20 @@ impl Running {
         }
     }
 
+    /// The shell went on to another job since it was interrupted: one that had just ended, or had yet to begin,
+    /// took the interrupt along. A loop of short ones loses it more often than not.
+    fn interrupt_newcomer(&mut self) {
+        let foreground = self.terminal.foreground_group_id();
+        if self.prompt == Prompt::Away && foreground != self.limits.interrupted {
+            self.limits.interrupted = foreground;
+            self.interrupt();
+        }
+    }
+
     /// Ctrl-C to the foreground, and SIGTERM to what is not there.
     pub(super) async fn ask_offenders(&mut self) {
         if self.prompt == Prompt::Away {
+            self.limits.interrupted = self.terminal.foreground_group_id();
             self.interrupt();
         }
         let Some(&(breach, _)) = self.limits.reported.as_ref() else { return };

@@ -2,7 +2,7 @@
 //!
 //! The shell writes it in its own words, by a builtin, after each command: after the mark of its end, so
 //! that nobody waits for it, and into two files in turn, so that a shell that dies over it leaves the one
-//! before. Rejected: to read `/proc/PID/environ`, which holds what the shell was started with; and to ask a
+//! before. Behind a command that was aborted its hooks do the same, in shells whose prompt can run code. Rejected: to read `/proc/PID/environ`, which holds what the shell was started with; and to ask a
 //! shell when it is needed, which is when it does not answer any more.
 
 use std::collections::{BTreeMap, BTreeSet};
