@@ -65,9 +65,12 @@ pub struct NewSession {
     pub exported: BTreeMap<String, String>,
     /// Taken away before its first prompt, though the server or `env` has them.
     pub unset: BTreeSet<String>,
-    /// Where it counts as created, if that is not where it begins: where the session was that it is like.
+    /// Where it counts as created, if that is not where it begins: where the session was that it brings back.
     #[serde(skip)]
     pub created_directory: Option<PathBuf>,
+    /// Where it is inside, if that is not where it counts as created.
+    #[serde(skip)]
+    pub root: Option<PathBuf>,
     /// The session that it takes over from.
     #[serde(skip)]
     pub heir_of: Option<Heritage>,

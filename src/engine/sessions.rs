@@ -68,6 +68,7 @@ impl Engine {
             dialect: creation.dialect,
             profile: new.profile,
             created_directory: new.created_directory.unwrap_or_else(|| creation.directory.clone()),
+            root: new.root,
             working_directory: creation.directory,
             env: secret::redacted(&env),
             exported: kept(&exported),

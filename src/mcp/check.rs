@@ -56,8 +56,9 @@ pub(crate) fn directory(field: &str, given: &str) -> Result<PathBuf> {
     };
     let expanded =
         expanded.ok_or_else(|| refusal(field, format!("'{field}' begins with ~, but no home is known")))?;
-    std::path::absolute(&expanded)
-        .map_err(|_| refusal(field, format!("'{field}' must be a directory, not {given:?}")))
+    // The home or the server's own directory may have a name that is not UTF-8.
+    let absolute = std::path::absolute(&expanded).ok().filter(|path| path.to_str().is_some());
+    absolute.ok_or_else(|| refusal(field, format!("'{field}' must be a directory, not {given:?}")))
 }
 
 /// A regular expression of bounded size.

@@ -1,6 +1,6 @@
 //! Sessions made of other ones: clones, snapshots and what is restored from them; and one that moves.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -48,6 +48,8 @@ impl Orchestrator {
         let variables = if wanted.is_reset { Inherited::Given } else { Inherited::All };
         let mut new = like(&original, Heritage { of: original.id.clone(), variables, output: false });
         new.name = Some(wanted.name.unwrap_or_else(|| format!("{}-clone", original.name)));
+        // Nobody named the directory that its shell has gone to: it does not count as inside.
+        new.root = Some(original.root().to_owned());
         if wanted.is_reset {
             new.directory = Some(original.created_directory);
         }
@@ -74,7 +76,7 @@ impl Orchestrator {
             ));
         }
         let heritage = Heritage { of: ended.id.clone(), variables: Inherited::All, output: true };
-        self.create_session(like(&ended, heritage)).await
+        self.create_session(brought_back(like(&ended, heritage), &ended)).await
     }
 
     /// Keeps what a session is made of.
@@ -141,14 +143,29 @@ impl Orchestrator {
     }
 }
 
+/// Under whatever id: where the session was created and is inside, and where it begins if the directory that
+/// its shell had gone to is not there any more.
+pub fn brought_back(new: NewSession, original: &Session) -> NewSession {
+    let directory = new.directory.map(|wanted| there(wanted, &original.created_directory));
+    let created_directory = Some(original.created_directory.clone());
+    NewSession { directory, created_directory, root: original.root.clone(), ..new }
+}
+
+/// Where a session like this one begins.
+pub fn beginning(session: &Session) -> PathBuf {
+    there(session.working_directory.clone(), &session.created_directory)
+}
+
+fn there(wanted: PathBuf, otherwise: &Path) -> PathBuf {
+    if !wanted.is_dir() && otherwise.is_dir() { otherwise.to_owned() } else { wanted }
+}
+
 /// A session with the settings of another one.
 fn like(session: &Session, heritage: Heritage) -> NewSession {
     NewSession {
         name: Some(session.name.clone()),
         kind: session.kind,
-        directory: Some(session.working_directory.clone()),
-        // Nobody named the directory that its shell has gone to: it does not count as inside.
-        created_directory: Some(session.created_directory.clone()),
+        directory: Some(beginning(session)),
         shell: Some(session.shell.display().to_string()),
         profile: session.profile,
         size: session.size,

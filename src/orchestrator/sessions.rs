@@ -257,14 +257,23 @@ pub(super) fn looked_up(new: &NewSession) -> Result<(PathBuf, Dialect, PathBuf)>
     Ok((shell, dialect, directory(new.directory.as_deref(), new.create_directory)?))
 }
 
+/// Where sessions start that are told nothing else.
+pub(super) fn own_directory() -> Result<PathBuf> {
+    let refused = |why: String| {
+        Err(Error::invalid(format!("the server's own directory {why}")).with_hint("name a workingDirectory"))
+    };
+    match std::env::current_dir() {
+        Ok(directory) if directory.to_str().is_some() => Ok(directory),
+        Ok(directory) => refused(format!("{} has a name that is not UTF-8", directory.display())),
+        Err(error) => refused(format!("is gone: {error}")),
+    }
+}
+
 /// The directory of a new session: there, and a directory.
 fn directory(wanted: Option<&Path>, create: bool) -> Result<PathBuf> {
     let directory = match wanted {
         Some(directory) => directory.to_path_buf(),
-        None => std::env::current_dir().map_err(|error| {
-            Error::invalid(format!("the server's own directory is gone: {error}"))
-                .with_hint("name a workingDirectory")
-        })?,
+        None => own_directory()?,
     };
     if create {
         std::fs::create_dir_all(&directory).map_err(|error| {

@@ -48,7 +48,8 @@ pub fn resolve(program: &str) -> Result<PathBuf> {
     } else {
         on_path(program)
     };
-    found.ok_or_else(|| missing(program))
+    // A record has no room for a name that is not UTF-8.
+    found.filter(|path| path.to_str().is_some()).ok_or_else(|| missing(program))
 }
 
 fn on_path(name: &str) -> Option<PathBuf> {

@@ -94,11 +94,6 @@ fn every_shell_is_cloned_with_what_it_had_exported() {
         let made = client.ok("session_clone", json!({"sessionId": session}));
         let clone = made["sessionId"].as_str().expect("an id").to_owned();
         assert_eq!(made["name"], format!("{shell}-clone"), "{made}");
-        let created = |client: &mut Client, session: &str| {
-            let shown = client.ok("session_status", json!({"sessionId": session, "detailed": true}));
-            shown["details"]["createdDirectory"].clone()
-        };
-        assert_eq!(created(&mut client, &clone), created(&mut client, &session), "{shell}");
         assert_eq!(made["workingDirectory"], scratch.path().display().to_string(), "{shell}: {made}");
         let printed = client.run(&clone, "echo \"$GIVEN/$SET\"; test \"$A_TOKEN\" = sesame123");
         assert_eq!((printed.output(), printed.exit()), ("given/two  words\n", Some(0)), "{shell}");
@@ -200,6 +195,60 @@ fn a_snapshot_is_restored_as_it_was() {
     }
     let live = client.call("session_restore", json!({"sessionId": session}));
     assert_eq!(live.code(), "illegal_transition", "{live:?}");
+}
+
+#[test]
+fn a_session_whose_directory_is_gone_begins_where_it_was_created() {
+    let scratch = Scratch::new("gone");
+    let home = std::fs::canonicalize(scratch.path()).expect("is there");
+    let mut client = Client::start();
+    let session = client.session(json!({"shell": "/bin/bash", "profile": "clean", "workingDirectory": home}));
+    client.run(&session, "mkdir sub; cd sub; rmdir \"$PWD\"");
+    let taken = client.ok("session_snapshot", json!({"sessionId": session}));
+    assert_eq!(taken["state"]["workingDirectory"], json!(home), "{taken}");
+    client.run(&session, "mkdir -p ../later; cd ../later");
+    let later = client.ok("session_snapshot", json!({"sessionId": session}));
+    assert_eq!(later["state"]["workingDirectory"], json!(home.join("later")), "{later}");
+    client.run(&session, "cd /; rmdir ~-");
+    client.run(&session, "cd - || mkdir sub; cd sub; rmdir \"$PWD\"");
+    let cloned = client.ok("session_clone", json!({"sessionId": session}));
+    client.ok("session_close", json!({"sessionId": session, "mode": "force"}));
+    let revived = client.ok("session_restore", json!({"sessionId": session}));
+    let restored = client.ok("session_restore", json!({"snapshotId": later["snapshotId"]}));
+    for heir in [cloned, revived, restored] {
+        assert_eq!(heir["workingDirectory"], json!(home), "{heir}");
+    }
+}
+
+#[test]
+fn a_directory_whose_name_is_no_text_does_no_harm() {
+    let scratch = Scratch::new("bytes");
+    let mut client = Client::start();
+    let new = json!({"shell": "/bin/bash", "profile": "clean", "workingDirectory": scratch.path()});
+    let session = client.session(new.clone());
+    let inside = client.run(&session, r"mkdir $'x\xffy'; cd $'x\xffy'; ls -d $'../x\xffy' | wc -l");
+    assert_eq!(inside.output(), "1\n", "{inside:?}");
+    let taken = client.ok("session_snapshot", json!({"sessionId": session}));
+    client.ok("session_clone", json!({"sessionId": session}));
+    client.ok("session_restore", json!({"snapshotId": taken["snapshotId"]}));
+    let other = client.session(new);
+    assert_eq!(client.run(&other, "echo fine").output(), "fine\n", "the store takes all this");
+}
+
+#[test]
+fn a_clone_is_reset_to_where_it_began() {
+    let scratch = Scratch::new("began");
+    let home = std::fs::canonicalize(scratch.path()).expect("is there");
+    let mut client = Client::start();
+    let session = client.session(json!({"shell": "/bin/bash", "profile": "clean", "workingDirectory": home}));
+    client.run(&session, "mkdir a b; cd a");
+    let clone = client.ok("session_clone", json!({"sessionId": session}));
+    let clone = clone["sessionId"].as_str().expect("an id").to_owned();
+    client.run(&clone, "cd ../b");
+    let reset = client.ok("session_reset", json!({"sessionId": clone}));
+    assert_eq!(reset["workingDirectory"], json!(home.join("a")), "{reset}");
+    let reset = client.ok("session_reset", json!({"sessionId": session}));
+    assert_eq!(reset["workingDirectory"], json!(home), "{reset}");
 }
 
 #[test]

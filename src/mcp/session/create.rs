@@ -202,6 +202,7 @@ pub(in crate::mcp) fn settings(call: &Call, arguments: Arguments) -> Result<NewS
     let directory = arguments.working_directory.as_deref();
     Ok(NewSession {
         created_directory: None,
+        root: None,
         name: arguments.name.map(|name| check::filled("name", name)).transpose()?,
         kind: arguments.kind,
         directory: directory.map(|given| check::directory("workingDirectory", given)).transpose()?,

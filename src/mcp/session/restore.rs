@@ -18,6 +18,7 @@ use crate::mcp::check::is_variable;
 use crate::mcp::schema;
 use crate::mcp::template;
 use crate::mcp::tool::{Effect, Tool};
+use crate::orchestrator::brought_back;
 
 pub(crate) const TOOL: Tool = Tool {
     name: "session_restore",
@@ -44,9 +45,12 @@ async fn restore(call: &Call, arguments: Arguments) -> Result<Answer> {
         (Some(id), None, None) => {
             let snapshot = call.orchestrator.snapshot(&id).await?;
             let original = call.orchestrator.session(snapshot.session.as_str()).await.ok();
-            let created_directory = original.map(|session| session.created_directory);
             let heritage = Heritage { of: snapshot.session, variables: Inherited::Secrets, output: true };
-            NewSession { heir_of: Some(heritage), created_directory, ..as_told(call, snapshot.state)? }
+            let new = NewSession { heir_of: Some(heritage), ..as_told(call, snapshot.state)? };
+            match original {
+                Some(original) => brought_back(new, &original),
+                None => new,
+            }
         }
         (None, Some(state), None) => as_told(call, state)?,
         (None, None, Some(session)) => {

@@ -12,6 +12,7 @@ use crate::mcp::call::Call;
 use crate::mcp::schema;
 use crate::mcp::tool::{Effect, Tool};
 use crate::model::{Command, Profile, Session, secret};
+use crate::orchestrator::beginning;
 
 pub(crate) const TOOL: Tool = Tool {
     name: "session_snapshot",
@@ -62,7 +63,7 @@ fn state(session: &Session, last: Option<&Command>) -> Map<String, Value> {
     let state = json!({
         "name": session.name,
         "type": session.kind,
-        "workingDirectory": session.working_directory,
+        "workingDirectory": beginning(session),
         "shell": session.shell,
         "profile": match session.profile {
             Profile::User | Profile::Tasks => "user",
