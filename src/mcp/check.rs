@@ -98,6 +98,11 @@ pub(crate) fn filled(field: &str, given: String) -> Result<String> {
     Ok(given)
 }
 
+/// A session's name, without the blanks around it: nobody who looks for it gives them.
+pub(crate) fn name(given: &str) -> Result<String> {
+    filled("name", given.trim().to_owned())
+}
+
 /// Whether every shell takes it for the name of a variable.
 pub(crate) fn is_variable(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')

@@ -11,6 +11,7 @@ use super::worker::Order;
 use super::{Orchestrator, sessions};
 use crate::clock;
 use crate::engine::Request;
+use crate::engine::refusals::ended;
 use crate::engine::request::{Heritage, Inherited, NewCommand, NewSession, SessionChange};
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::{SessionId, SnapshotId};
@@ -39,7 +40,7 @@ impl Orchestrator {
             // A shell that shows no prompt has nothing new to tell.
             let _ = tokio::time::timeout(limits::PROMPT_WAIT, settled).await;
         }
-        self.session(access.session.id.as_str()).await
+        Ok(self.observe(access.session.id.as_str()).await?.session)
     }
 
     /// Makes a session like another one.
@@ -76,7 +77,19 @@ impl Orchestrator {
             ));
         }
         let heritage = Heritage { of: ended.id.clone(), variables: Inherited::All, output: true };
-        self.create_session(brought_back(like(&ended, heritage), &ended)).await
+        Box::pin(self.bring_back(brought_back(like(&ended, heritage), &ended))).await
+    }
+
+    /// Creates a session in which another goes on: with its context.
+    pub async fn bring_back(&self, new: NewSession) -> Result<Session> {
+        let of = new.heir_of.as_ref().map(|heritage| heritage.of.clone());
+        let session = Box::pin(self.create_session(new)).await?;
+        if let Some(of) = of
+            && let Err(error) = self.copy_context(of, session.id.clone()).await
+        {
+            tracing::warn!(%error, session = %session.id, "it is brought back without its context");
+        }
+        Ok(session)
     }
 
     /// Keeps what a session is made of.
@@ -120,20 +133,27 @@ impl Orchestrator {
             ..NewCommand::line(pty::shell::change_directory(&directory, session.dialect))
         };
         let mut moved = self.execute(session.id.as_str(), change).await?;
-        let waited = tokio::time::timeout(timeout, moved.wait_for(Command::is_ended)).await.is_ok();
-        if !waited {
+        let in_time = tokio::time::timeout(timeout, moved.wait_for(Command::is_ended)).await.is_ok();
+        if !in_time {
+            // What the shell has been handed cannot be taken back, and ends soon by its own timeout.
             let id = moved.borrow().id.clone();
             self.cancel_queued(&[id]).await?;
+            let _ = tokio::time::timeout(limits::READY_WAIT * 2, moved.wait_for(Command::is_ended)).await;
         }
         let command = moved.borrow().clone();
-        if !waited && command.output_from.is_none() {
-            return Err(Error::new(
-                ErrorCode::Timeout,
-                format!("session {} still runs something: it stays where it is", session.id),
-            )
-            .with_hint("wait for it with command_status, or give a longer timeout"));
+        let session = self.session(session.id.as_str()).await?;
+        if !session.status.is_live() {
+            return Err(ended(&session));
         }
-        if !command.is_success() {
+        let is_there = command.working_directory.as_deref().is_some_and(|at| is_same(at, &directory));
+        if !command.is_success() || !is_there {
+            if !in_time && command.output_from.is_none() {
+                return Err(Error::new(
+                    ErrorCode::Timeout,
+                    format!("session {} still runs something: it stays where it is", session.id),
+                )
+                .with_hint("wait for it with command_status, or give a longer timeout"));
+            }
             return Err(Error::invalid(format!("the shell cannot enter {}", directory.display())));
         }
         let change = SessionChange { directory: Some(directory), ..SessionChange::default() };
@@ -154,6 +174,10 @@ pub fn brought_back(new: NewSession, original: &Session) -> NewSession {
 /// Where a session like this one begins.
 pub fn beginning(session: &Session) -> PathBuf {
     there(session.working_directory.clone(), &session.created_directory)
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    one == other || one.canonicalize().is_ok_and(|one| other.canonicalize().is_ok_and(|other| one == other))
 }
 
 fn there(wanted: PathBuf, otherwise: &Path) -> PathBuf {

@@ -17,7 +17,7 @@ use crate::engine::{Reply, Request};
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::SessionId;
 use crate::limits;
-use crate::model::{Dialect, Event, Session, SessionKind, Status};
+use crate::model::{CommandState, Dialect, Event, Session, SessionKind, Status};
 use crate::pty;
 
 /// How long a program other than a shell is given to fail at once.
@@ -113,9 +113,13 @@ impl Orchestrator {
 
     /// The same with what the terminal shows of it.
     pub async fn observe(&self, selector: &str) -> Result<Observation> {
-        let access = self.access(selector).await?;
-        let look = look(&access).await;
-        let mut foreground = look.and_then(|look| look.foreground);
+        let mut access = self.access(selector).await?;
+        let (mut foreground, directory) =
+            look(&access).await.map_or((None, None), |look| (look.foreground, look.directory));
+        if let Some(mut directory) = directory.map(|path| path.to_string_lossy().into_owned()) {
+            access.secrets.blot(&mut directory);
+            access.session.working_directory = directory.into();
+        }
         if let Some(program) = &mut foreground {
             access.secrets.blot(&mut program.name);
             access.secrets.blot(&mut program.command_line);
@@ -157,10 +161,22 @@ impl Orchestrator {
         order(&access, |reply| Order::Input(input, reply)).await?
     }
 
-    /// Sends a signal to a session's foreground job, never to its shell. Returns what it went to.
+    /// Sends a signal to a session's foreground job, never to its shell. Returns what it went to. A command
+    /// that waits for its next try has no job: what would end it keeps it from being tried again.
     pub async fn signal(&self, selector: &str, signal: pty::Signal) -> Result<String> {
         let access = self.access(selector).await?;
-        order(&access, |reply| Order::Signal(signal, reply)).await?
+        let sent = order(&access, |reply| Order::Signal(signal, reply)).await?;
+        let waiting = access.last_command.filter(|command| {
+            command.state == CommandState::Running && command.retries.is_some() && signal.ends()
+        });
+        match (sent, waiting) {
+            (Err(error), Some(command)) if error.code == ErrorCode::CommandNotRunning => {
+                let target = format!("command {}, which is not tried again", command.id);
+                self.cancel_command(command.id).await?;
+                Ok(target)
+            }
+            (sent, _) => sent,
+        }
     }
 
     /// The latest events of a session at or behind an output cursor, in order.
