@@ -143,6 +143,12 @@ mod tests {
     }
 
     #[test]
+    fn a_name_has_no_blanks_around_it() {
+        assert_eq!(name(" a b ").unwrap(), "a b");
+        assert!(name("  ").is_err());
+    }
+
+    #[test]
     fn directories_become_absolute() {
         let home = std::env::home_dir().unwrap();
         assert_eq!(directory("d", "~").unwrap(), home);

@@ -468,6 +468,19 @@ mod tests {
     use crate::model::fixtures::session;
 
     #[test]
+    fn what_holds_is_shown_whoever_said_it() {
+        let mut session = session("a");
+        session.constraints = vec!["timeout:2000".to_owned()];
+        session.monitor = Some(crate::model::Monitor { interval_ms: None, on_critical: OnCritical::Restart });
+        let observation =
+            Observation { session, last_command: None, foreground: None, queued: 0, output_cursor: 0 };
+        let shown = serde_json::to_value(view(observation, Vec::new(), None, true, Timestamp(9))).unwrap();
+        assert_eq!(shown["limits"]["commandTimeout"], 2_000);
+        assert_eq!(shown["details"]["monitor"], json!({"onCritical": "restart"}));
+        assert_eq!(shown["details"].get("recovery"), None);
+    }
+
+    #[test]
     fn only_details_show_settings_and_nothing_empty_is_shown() {
         let observe = || Observation {
             session: session("a"),
