@@ -182,10 +182,16 @@ pub const HTTP_TOKEN_BYTES: u64 = 4 << 10;
 pub const AGENTS: usize = 1_000;
 /// Characters of an agent's id, a capability or a type of message.
 pub const AGENT_WORD: usize = 128;
+/// Bytes of an agent's role, capabilities and types of messages together, as JSON: one agent always fits into
+/// a result.
+pub const AGENT_BYTES: usize = 4 << 10;
 /// Messages that one agent may have waiting; one more is refused as `overloaded`.
 pub const MESSAGES: usize = 1_000;
 /// Bytes of all waiting messages together, as JSON: what a server holds in memory for them.
 pub const MESSAGES_BYTES: usize = 64 << 20;
+/// How much later than its time the server lets an agent go whose leave nobody waits for any more: who does
+/// wait says when it is up.
+pub const DRAIN_GRACE: Duration = Duration::from_secs(1);
 /// How long `agent_deregister` lets an agent take what it was sent.
 pub const DRAIN_WAIT: Duration = Duration::from_secs(30);
 

@@ -13,7 +13,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::report::{AgentView, Received, Sent};
-use super::request::{BusRequest, NewAgent, NewMessage};
+use super::request::{BusRequest, NewMessage};
 use super::{Deadline, Engine, Step, TimerKey};
 use crate::clock::Now;
 use crate::error::{Error, ErrorCode, Result};
@@ -35,9 +35,11 @@ pub enum BusReply {
 /// Agents, and messages that somebody has yet to receive.
 #[derive(Debug, Default)]
 pub(super) struct Bus {
-    agents: BTreeMap<String, Agent>,
+    pub(super) agents: BTreeMap<String, Agent>,
     /// Who works in each session; changes with `agents`, by [`Bus::put`] and [`Bus::drop_agent`].
     by_session: HashMap<SessionId, BTreeSet<String>>,
+    /// The pending ends of agents that are leaving.
+    pub(super) leaving: HashMap<String, TimerKey>,
     queues: HashMap<String, Queue>,
     messages: HashMap<MessageId, Waiting>,
     bytes: usize,
@@ -67,7 +69,8 @@ pub struct RestoredBus {
 }
 
 impl Bus {
-    fn waiting(&self, agent: &str) -> usize {
+    /// How many messages an agent has yet to acknowledge.
+    pub(super) fn waiting(&self, agent: &str) -> usize {
         self.queues.get(agent).map_or(0, BTreeMap::len)
     }
 
@@ -102,13 +105,13 @@ impl Bus {
     }
 
     /// Takes in an agent as it is now.
-    fn put(&mut self, agent: Agent) {
+    pub(super) fn put(&mut self, agent: Agent) {
         self.drop_agent(&agent.id);
         self.by_session.entry(agent.session.clone()).or_default().insert(agent.id.clone());
         self.agents.insert(agent.id.clone(), agent);
     }
 
-    fn drop_agent(&mut self, id: &str) {
+    pub(super) fn drop_agent(&mut self, id: &str) {
         let Some(gone) = self.agents.remove(id) else { return };
         if let Some(there) = self.by_session.get_mut(&gone.session) {
             there.remove(id);
@@ -118,10 +121,20 @@ impl Bus {
         }
     }
 
-    /// Those who work in a session and are not leaving.
-    fn there(&self, session: &SessionId) -> impl Iterator<Item = &Agent> {
+    /// What an agent has yet to acknowledge.
+    pub(super) fn queue_of(&self, agent: &str) -> Vec<MessageId> {
+        self.queues.get(agent).into_iter().flat_map(BTreeMap::values).cloned().collect()
+    }
+
+    /// Those who work in a session, in the order of their ids.
+    pub(super) fn of_session(&self, session: &SessionId) -> impl Iterator<Item = &Agent> {
         let ids = self.by_session.get(session).into_iter().flatten();
-        ids.filter_map(|id| self.agents.get(id)).filter(|agent| !agent.draining)
+        ids.filter_map(|id| self.agents.get(id))
+    }
+
+    /// Those among them who are not leaving.
+    fn there(&self, session: &SessionId) -> impl Iterator<Item = &Agent> {
+        self.of_session(session).filter(|agent| !agent.draining)
     }
 
     /// How many things those can do that work in a session.
@@ -143,7 +156,7 @@ impl Engine {
     pub(super) fn bus_request(&mut self, now: Now, request: BusRequest, step: &mut Step) -> Result<BusReply> {
         match request {
             BusRequest::Register { session, new } => self.register(now, &session, new, step),
-            BusRequest::Deregister { agent, at_once } => self.deregister(now, &agent, at_once, step),
+            BusRequest::Deregister { agent, leave } => self.deregister(now, &agent, leave, step),
             BusRequest::Send { uuid, new } => self.send(now, uuid, *new, step),
             BusRequest::Receive { agent, received, types, most } => {
                 self.receive(now, &agent, &received, &types, most, step)
@@ -151,29 +164,15 @@ impl Engine {
         }
     }
 
-    /// All agents, in the order of their ids.
-    pub fn agents(&self) -> impl Iterator<Item = AgentView> {
-        self.bus.agents.values().map(|agent| self.agent_view(agent))
-    }
-
-    /// An agent by its id.
-    pub fn agent(&self, id: &str) -> Result<AgentView> {
-        let agent = self.bus.agents.get(id).ok_or_else(|| self.agent_not_found(id))?;
-        Ok(self.agent_view(agent))
-    }
-
-    fn agent_view(&self, agent: &Agent) -> AgentView {
-        let (waiting, queued) = (self.bus.waiting(&agent.id), self.queued(&agent.session));
-        AgentView { agent: agent.clone(), waiting, queued }
-    }
-
     /// Takes over what an earlier server left.
     pub fn restore_bus(&mut self, now: Now, restored: RestoredBus, step: &mut Step) {
         for agent in restored.agents {
-            self.bus.put(agent);
+            self.take_back_agent(now, agent);
         }
-        for (message, receivers) in restored.messages {
-            self.bus.sent = self.bus.sent.max(message.number);
+        for (mut message, receivers) in restored.messages {
+            // They come in the order of sending, maybe from several servers, each with numbers of its own.
+            self.bus.sent += 1;
+            message.number = self.bus.sent;
             let is_late = message.expires_at.is_some_and(|end| end <= now.wall);
             let timer = message.expires_at.map(|end| self.expiry(now, &message.id, end.since(now.wall)));
             let id = message.id.clone();
@@ -197,103 +196,6 @@ impl Engine {
         for agent in agents {
             self.over_for(now, &agent, std::slice::from_ref(id), Delivery::Expired, step);
         }
-    }
-
-    fn register(&mut self, now: Now, session: &str, new: NewAgent, step: &mut Step) -> Result<BusReply> {
-        let session = self.resolve(session)?;
-        let entry = self.sessions.get(&session).filter(|entry| entry.session.status.is_live());
-        if entry.is_none() {
-            return Err(Error::new(ErrorCode::SessionClosed, format!("session {session} has ended"))
-                .with_hint("an agent works in a live session: make one with session_create"));
-        }
-        let id = match new.id {
-            Some(id) => id,
-            None => self.free_agent_id(&session),
-        };
-        let known = self.bus.agents.get(&id);
-        if let Some(known) = known
-            && known.session != session
-            && self.session(&known.session).is_some_and(|session| session.status.is_live())
-        {
-            return Err(Error::new(
-                ErrorCode::DuplicateId,
-                format!("agent '{id}' works in session {}", known.session),
-            )
-            .with_hint("choose another agentId, or end that one with agent_deregister"));
-        }
-        if known.is_none() {
-            self.check_agent_room()?;
-        }
-        let agent = Agent {
-            id,
-            session,
-            role: new.role,
-            capabilities: new.capabilities,
-            message_types: new.message_types,
-            priority: new.priority,
-            draining: false,
-            registered_at: now.wall,
-        };
-        step.note_shared(Record::Agent(Box::new(agent.clone())));
-        // It may be the first that can do what some task requires.
-        self.schedule.is_due = true;
-        let view = self.agent_view(&agent);
-        self.bus.put(agent);
-        Ok(BusReply::Agent(Box::new(view)))
-    }
-
-    /// Refuses one more agent than the server keeps.
-    pub(super) fn check_agent_room(&self) -> Result<()> {
-        if self.bus.agents.len() < limits::AGENTS {
-            return Ok(());
-        }
-        Err(Error::new(
-            ErrorCode::LimitExceeded,
-            format!("{} agents are the most that one server has", limits::AGENTS),
-        )
-        .with_hint("end those that are not needed with agent_deregister"))
-    }
-
-    /// Makes an agent of a session that was just created, under the session's name.
-    pub(super) fn register_role(
-        &mut self,
-        now: Now,
-        session: &SessionId,
-        role: String,
-        step: &mut Step,
-    ) -> Result<()> {
-        let new = NewAgent { role: Some(role.into()), ..NewAgent::default() };
-        self.register(now, session.as_str(), new, step).map(|_| ())
-    }
-
-    fn free_agent_id(&self, session: &SessionId) -> String {
-        let name = self.session(session).map_or_else(|| session.to_string(), |session| session.name.clone());
-        // A glob's characters would make it an address of others.
-        let name: String =
-            name.chars().filter(|c| !matches!(c, '*' | '?')).take(limits::AGENT_WORD - 8).collect();
-        let numbered = (2..).map(|number| format!("{name}-{number}"));
-        std::iter::once(name.clone())
-            .chain(numbered)
-            .find(|id| !id.is_empty() && !self.bus.agents.contains_key(id))
-            .unwrap_or(name)
-    }
-
-    fn deregister(&mut self, now: Now, agent: &str, at_once: bool, step: &mut Step) -> Result<BusReply> {
-        let Some(known) = self.bus.agents.get_mut(agent) else { return Err(self.agent_not_found(agent)) };
-        known.draining = true;
-        let known = known.clone();
-        let view = self.agent_view(&known);
-        if view.waiting > 0 && !at_once {
-            step.note_shared(Record::Agent(Box::new(known)));
-            return Ok(BusReply::Agent(Box::new(view)));
-        }
-        let left: Vec<MessageId> =
-            self.bus.queues.get(agent).into_iter().flat_map(BTreeMap::values).cloned().collect();
-        self.over_for(now, agent, &left, Delivery::Dropped, step);
-        self.bus.queues.remove(agent);
-        self.bus.drop_agent(agent);
-        step.note_shared(Record::AgentGone(agent.to_owned()));
-        Ok(BusReply::Agent(Box::new(view)))
     }
 
     fn send(&mut self, now: Now, uuid: Uuid, new: NewMessage, step: &mut Step) -> Result<BusReply> {
@@ -341,11 +243,19 @@ impl Engine {
     fn receivers(&self, new: &NewMessage) -> (Vec<String>, Vec<String>) {
         let agents = &self.bus.agents;
         let takes = |agent: &Agent| agent.takes(&new.message_type);
-        let mut not_reached = Vec::new();
+        let (mut not_reached, mut missed) = (Vec::new(), BTreeSet::new());
         let mut receivers = BTreeSet::new();
-        let others = |fits: &dyn Fn(&Agent) -> bool| -> Vec<String> {
+        // Nobody empties the queue of an agent whose session has ended: when it is full, the others are sent
+        // all the same what they are meant to receive.
+        let is_lost = |agent: &Agent| {
+            let session = self.session(&agent.session).filter(|session| session.status.is_live());
+            session.is_none() && self.bus.waiting(&agent.id) >= limits::MESSAGES
+        };
+        let mut others = |fits: &dyn Fn(&Agent) -> bool| -> Vec<String> {
             let fitting = agents.values().filter(|agent| agent.id != new.from && takes(agent) && fits(agent));
-            fitting.map(|agent| agent.id.clone()).collect()
+            let (lost, found): (Vec<&Agent>, Vec<&Agent>) = fitting.partition(|agent| is_lost(agent));
+            missed.extend(lost.into_iter().map(|agent| agent.id.clone()));
+            found.into_iter().map(|agent| agent.id.clone()).collect()
         };
         for address in &new.to {
             match address {
@@ -364,6 +274,8 @@ impl Engine {
                 Address::Name(_) => {}
             }
         }
+        missed.retain(|agent| !receivers.contains(agent) && !not_reached.contains(agent));
+        not_reached.extend(missed);
         (receivers.into_iter().collect(), not_reached)
     }
 
@@ -389,15 +301,15 @@ impl Engine {
         Ok(BusReply::Received(Received { messages, remaining: fitting.count(), acknowledged }))
     }
 
-    /// Takes out of an agent's queue what it need not receive any more; returns how many were there.
-    fn over_for(
+    /// Takes out of an agent's queue what it need not receive any more; returns what was there.
+    pub(super) fn over_for(
         &mut self,
         now: Now,
         agent: &str,
         messages: &[MessageId],
         delivery: Delivery,
         step: &mut Step,
-    ) -> usize {
+    ) -> Vec<MessageId> {
         let mut taken = Vec::new();
         for id in messages {
             let (was_there, timer) = self.bus.take(agent, id);
@@ -410,11 +322,11 @@ impl Engine {
         }
         let count = taken.len();
         if count > 0 {
-            step.note_shared(Record::Received(agent.to_owned(), taken));
+            step.note_shared(Record::Received(agent.to_owned(), taken.clone()));
             let kind = EventKind::MessagesOver { agent: agent.to_owned(), count, delivery };
             self.note_message(now, agent, kind, step);
         }
-        count
+        taken
     }
 
     /// The one place where a message becomes an event: of the session that the agent works in, if it is one.
@@ -432,7 +344,7 @@ impl Engine {
         key
     }
 
-    fn agent_not_found(&self, agent: &str) -> Error {
+    pub(super) fn agent_not_found(&self, agent: &str) -> Error {
         let known: Vec<&String> = self.bus.agents.keys().take(10).collect();
         let error = Error::new(ErrorCode::AgentNotFound, format!("no agent has the id '{agent}'"));
         if known.is_empty() {

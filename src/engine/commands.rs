@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::recovery::of_command;
 use super::refusals::{ended, no_commands, unknown, unstarted};
 use super::request::NewCommand;
 use super::sessions::millis;
@@ -15,8 +16,8 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::id::{CommandId, SessionId};
 use crate::limits;
 use crate::model::{
-    Command, CommandState, Dialect, EndReason, Ending, EventKind, OnTimeout, Session, SessionKind, Status,
-    WhenBusy, constraint,
+    Command, CommandState, Dialect, EndReason, Ending, EventKind, FailureCategory, OnTimeout, Session,
+    SessionKind, Status, WhenBusy, constraint,
 };
 
 /// A command's end as its worker saw it.
@@ -170,7 +171,7 @@ impl Engine {
         if self.commands.get(&command).is_some_and(|entry| entry.task.is_none()) {
             self.note(now, id, EventKind::CommandStarted { command: command.clone() }, step);
         }
-        self.hand_over(now, &command, step);
+        self.hand_over(now, &command, false, step);
     }
 
     pub(super) fn begun(&mut self, id: &CommandId, cursor: u64, step: &mut Step) {
@@ -198,7 +199,7 @@ impl Engine {
         if session.running.as_ref() != Some(id) {
             return;
         }
-        let is_going = session.going.is_some();
+        let (is_going, is_recovering) = (session.going.is_some(), session.recovery.is_under_way());
         if let Some(directory) = &end.directory {
             session.session.working_directory.clone_from(directory);
             step.sessions.insert(session_id.clone());
@@ -228,21 +229,31 @@ impl Engine {
         }
         let Some(entry) = self.commands.get(id) else { return };
         let command = &entry.command;
+        // What we stopped because its time was up has failed like any other; the rest was stopped for good.
+        let was_late =
+            command.reason == Some(EndReason::Timeout) && command.on_timeout.stops() && !is_recovering;
+        let is_hopeless = of_command(command).is_some_and(FailureCategory::is_hopeless);
         let by_hand = command.signal() == Some(INTERRUPT) || command.reason.is_some();
         if let Some(retries) = command.retries
             && !command.is_success()
-            && !by_hand
+            && (was_late || !by_hand)
+            && !is_hopeless
             && !is_going
             && command.attempt <= retries.max
             && self.admits_try(now, id, step)
             && let Some(entry) = self.commands.get_mut(id)
         {
             entry.failed_with = entry.command.ending.take();
+            (entry.stopped_for, entry.command.reason) = (None, None);
             let attempt = entry.command.attempt;
             let delay = backoff(retries.delay_ms, retries.backoff, attempt - 1);
+            let how = if was_late {
+                "outlived its timeout".to_owned()
+            } else {
+                format!("failed with exit code {}", end.status)
+            };
             let reason = format!(
-                "command {id} failed with exit code {}: try {} of {} follows in {} ms",
-                end.status,
+                "command {id} {how}: try {} of {} follows in {} ms",
                 attempt.saturating_add(1),
                 retries.max.saturating_add(1),
                 delay.as_millis()
@@ -302,21 +313,20 @@ impl Engine {
             return;
         }
         let (session, status) = (session.session.id.clone(), session.session.status);
-        if let Some(entry) = self.commands.get_mut(id) {
-            entry.failed_with = None;
-            entry.command.attempt += 1;
-            entry.command.timed_out = false;
-        }
+        let Some(entry) = self.commands.get_mut(id) else { return };
+        entry.failed_with = None;
+        entry.command.attempt += 1;
+        let was_late = std::mem::take(&mut entry.command.timed_out);
         // The try before outlived its timeout; this one has not.
         if status == Status::Timeout {
             self.set_status(now, &session, Status::Idle, step);
             self.set_status(now, &session, Status::Active, step);
         }
-        self.hand_over(now, id, step);
+        self.hand_over(now, id, was_late, step);
     }
 
     /// Gives the current try of a running command to its worker, and its timeout a deadline.
-    pub(super) fn hand_over(&mut self, now: Now, id: &CommandId, step: &mut Step) {
+    pub(super) fn hand_over(&mut self, now: Now, id: &CommandId, is_after_timeout: bool, step: &mut Step) {
         let Some(entry) = self.commands.get_mut(id) else { return };
         entry.handed_at = Some(now.moment);
         let command = &mut entry.command;
@@ -329,7 +339,7 @@ impl Engine {
         let session = command.session.clone();
         let command = command.clone();
         let exports = self.sessions.get_mut(&session).map(|entry| std::mem::take(&mut entry.exports));
-        let run = Run { command, exports: exports.unwrap_or_default() };
+        let run = Run { command, exports: exports.unwrap_or_default(), is_after_timeout };
         step.effect(&session, EffectKind::Run(Box::new(run)));
         self.schedule(id, due, Turn::Timeout);
     }

@@ -26,6 +26,8 @@ pub(super) enum Deadline {
     Affinity(SessionId),
     /// What passed a limit has had its grace.
     Limit(SessionId),
+    /// An agent has had the time that it was given to leave.
+    Leaving(String),
 }
 
 /// What a deadline does to a running command.

@@ -103,4 +103,6 @@ pub struct Run {
     pub command: Command,
     /// Variables to export for good before it.
     pub exports: BTreeMap<String, String>,
+    /// Whether its last try was late: nothing of that may be left when this one begins.
+    pub is_after_timeout: bool,
 }

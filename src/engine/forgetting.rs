@@ -60,6 +60,7 @@ impl Engine {
         self.ended_commands.retain(|id| self.commands.contains_key(id));
         for id in &removed {
             self.sessions.remove(id);
+            self.forget_agents(now, id, step);
             step.removed.push(id.clone());
             step.effect(id, EffectKind::Remove);
         }

@@ -3,6 +3,7 @@
 
 mod activity;
 mod affinity;
+mod agents;
 mod bus;
 mod commands;
 pub mod consent;
@@ -447,6 +448,7 @@ impl Engine {
                 Deadline::Recovery(session) => self.recovery_due(now, &session, step),
                 Deadline::Affinity(session) => self.affinity_due(now, &session, step),
                 Deadline::Limit(session) => self.limit_due(now, &session, step),
+                Deadline::Leaving(agent) => self.leaving_due(now, &agent, step),
             }
         }
         self.fill_pools(now, step);

@@ -121,7 +121,7 @@ impl Engine {
 
     /// Makes the members that are missing.
     pub(super) fn fill_pools(&mut self, now: Now, step: &mut Step) {
-        if !std::mem::take(&mut self.pools.is_due) {
+        if self.schedule.is_frozen || !std::mem::take(&mut self.pools.is_due) {
             return;
         }
         let names: Vec<String> = self.pools.by_name.keys().cloned().collect();

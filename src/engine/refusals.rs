@@ -3,13 +3,14 @@
 use crate::error::{Error, ErrorCode};
 use crate::model::{Session, Status};
 
-pub(super) fn ended(session: &Session) -> Error {
+pub(crate) fn ended(session: &Session) -> Error {
     let reason = session.end_reason.as_deref().unwrap_or("it is being closed");
     let hint = if session.status == Status::Error {
         "put a fresh shell in its place with error_recover, which keeps the directory and what was exported, or make a \
          new session with session_create; its output is still there in session_output"
     } else {
-        "make a new one with session_create; its output is still there in session_output"
+        "bring it back with session_restore, or make a new one with session_create; its output is still there in \
+         session_output"
     };
     Error::new(
         ErrorCode::SessionClosed,

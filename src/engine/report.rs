@@ -263,8 +263,8 @@ pub struct Received {
     pub messages: Vec<Arc<Message>>,
     /// Messages that fit as well.
     pub remaining: usize,
-    /// How many were taken out because the agent has them.
-    pub acknowledged: usize,
+    /// What was taken out because the agent has it.
+    pub acknowledged: Vec<MessageId>,
 }
 
 /// How a recovery went, or goes.

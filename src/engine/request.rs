@@ -65,9 +65,12 @@ pub struct NewSession {
     pub exported: BTreeMap<String, String>,
     /// Taken away before its first prompt, though the server or `env` has them.
     pub unset: BTreeSet<String>,
-    /// Where it counts as created, if that is not where it begins: where the session was that it is like.
+    /// Where it counts as created, if that is not where it begins: where the session was that it brings back.
     #[serde(skip)]
     pub created_directory: Option<PathBuf>,
+    /// Where it is inside, if that is not where it counts as created.
+    #[serde(skip)]
+    pub root: Option<PathBuf>,
     /// The session that it takes over from.
     #[serde(skip)]
     pub heir_of: Option<Heritage>,
@@ -401,6 +404,17 @@ pub struct NewMessage {
     pub ttl: Option<Duration>,
 }
 
+/// When an agent goes that is to leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leave {
+    /// As soon as it has received all, or after this long. It is sent nothing more from now on.
+    Within(Duration),
+    /// If it has received all by now.
+    Drained,
+    /// Now: what it has not received is dropped.
+    Now,
+}
+
 /// Something about agents or their messages.
 #[derive(Debug)]
 pub enum BusRequest {
@@ -411,12 +425,12 @@ pub enum BusRequest {
         /// What it is.
         new: NewAgent,
     },
-    /// Let an agent go: as soon as it has received all, or at once.
+    /// Let an agent go.
     Deregister {
         /// Which one.
         agent: String,
-        /// Whether what it has not received is dropped.
-        at_once: bool,
+        /// When.
+        leave: Leave,
     },
     /// Send a message.
     Send {

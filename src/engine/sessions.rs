@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::commands::trim;
 use super::heritage::{kept, known};
-use super::refusals::{ended, no_commands, unknown};
+use super::refusals::{ended, no_commands, unknown, unstarted};
 use super::request::{CloseMode, Inherited, NewCommand, NewSession};
 use super::{EffectKind, Engine, Entry, Exit, Spawn, Step};
 use crate::clock::Now;
@@ -46,9 +46,7 @@ impl Engine {
         step: &mut Step,
     ) -> Result<Session> {
         self.check_room()?;
-        if new.agent_role.is_some() {
-            self.check_agent_room()?;
-        }
+        let crew = self.crew(&new)?;
         if new.command.is_some() && creation.dialect == Dialect::Plain {
             return Err(no_commands(&creation.shell.display().to_string()));
         }
@@ -68,6 +66,7 @@ impl Engine {
             dialect: creation.dialect,
             profile: new.profile,
             created_directory: new.created_directory.unwrap_or_else(|| creation.directory.clone()),
+            root: new.root,
             working_directory: creation.directory,
             env: secret::redacted(&env),
             exported: kept(&exported),
@@ -117,9 +116,7 @@ impl Engine {
         if let Some(heritage) = brought_back {
             self.restore_affinity(now, &id, &heritage.of, step);
         }
-        if let Some(role) = new.agent_role {
-            self.register_role(now, &id, role, step)?;
-        }
+        self.muster(now, &id, crew, step)?;
         step.sessions.insert(id.clone());
         self.session(&id).cloned().ok_or_else(|| Error::new(ErrorCode::Internal, "a new session is unknown"))
     }
@@ -167,6 +164,9 @@ impl Engine {
         let entry = self.sessions.get(&id).ok_or_else(unknown)?;
         if entry.session.status.is_final() || entry.closing.is_some() {
             return Err(ended(&entry.session));
+        }
+        if entry.session.is_unstarted() {
+            return Err(unstarted(&entry.session));
         }
         let has_worker = entry.has_worker;
         if !has_worker {

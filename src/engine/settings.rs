@@ -89,6 +89,7 @@ impl Engine {
         }
         if let Some(directory) = change.directory {
             session.created_directory = directory;
+            session.root = None;
         }
         session.env.extend(secret::redacted(&change.env));
         entry.env.extend(change.env.clone());

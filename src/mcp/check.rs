@@ -57,8 +57,9 @@ pub(crate) fn directory(field: &str, given: &str) -> Result<PathBuf> {
     };
     let expanded =
         expanded.ok_or_else(|| refusal(field, format!("'{field}' begins with ~, but no home is known")))?;
-    std::path::absolute(&expanded)
-        .map_err(|_| refusal(field, format!("'{field}' must be a directory, not {given:?}")))
+    // The home or the server's own directory may have a name that is not UTF-8.
+    let absolute = std::path::absolute(&expanded).ok().filter(|path| path.to_str().is_some());
+    absolute.ok_or_else(|| refusal(field, format!("'{field}' must be a directory, not {given:?}")))
 }
 
 /// A regular expression of bounded size.
@@ -110,6 +111,11 @@ pub(crate) fn filled(field: &str, given: String) -> Result<String> {
     Ok(given)
 }
 
+/// A session's name, without the blanks around it: nobody who looks for it gives them.
+pub(crate) fn name(given: &str) -> Result<String> {
+    filled("name", given.trim().to_owned())
+}
+
 /// Whether every shell takes it for the name of a variable.
 pub(crate) fn is_variable(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
@@ -147,6 +153,12 @@ mod tests {
         assert!(!check("A", &"x".repeat(limits::ENV_BYTES)));
         let many = (0..20).map(|n| (format!("V{n}"), Variable("x".repeat(limits::ENV_BYTES - 10))));
         assert!(env(many.collect()).unwrap_err().message.contains("in all"));
+    }
+
+    #[test]
+    fn a_name_has_no_blanks_around_it() {
+        assert_eq!(name(" a b ").unwrap(), "a b");
+        assert!(name("  ").is_err());
     }
 
     #[test]

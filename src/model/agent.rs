@@ -24,6 +24,9 @@ pub struct Agent {
     pub priority: Priority,
     /// Whether it is about to go and takes no more messages.
     pub draining: bool,
+    /// When it goes for good, while it is about to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaves_at: Option<Timestamp>,
     /// When it was registered.
     pub registered_at: Timestamp,
 }

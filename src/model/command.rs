@@ -90,6 +90,13 @@ pub enum OnTimeout {
     Recover,
 }
 
+impl OnTimeout {
+    /// Whether it is the command alone that is ended.
+    pub fn stops(self) -> bool {
+        matches!(self, Self::Interrupt | Self::Kill)
+    }
+}
+
 /// What happens to a command for a session that is running another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

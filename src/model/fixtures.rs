@@ -24,6 +24,7 @@ pub(crate) fn session(name: &str) -> Session {
         dialect: Dialect::Bash,
         profile: Profile::User,
         created_directory: "/home/u/Project".into(),
+        root: None,
         working_directory: "/home/u/Project".into(),
         env: BTreeMap::new(),
         size: TerminalSize::default(),

@@ -1,7 +1,7 @@
 //! A session: one shell, or another program, on one terminal.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -222,8 +222,12 @@ pub struct Session {
     pub dialect: Dialect,
     /// Which start-up files it reads.
     pub profile: Profile,
-    /// Where the session was created.
+    /// Where the session was created, and its shell begins anew at a reset.
     pub created_directory: PathBuf,
+    /// Where the session is inside, if that is not where it was created: a clone begins where its original's
+    /// shell had gone, and is inside where the original is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<PathBuf>,
     /// The shell's working directory when last seen.
     pub working_directory: PathBuf,
     /// Variables added to the server's environment. Values of secret-looking names are redacted in the store.
@@ -315,6 +319,11 @@ impl Session {
     /// Whether it was made to be started later, and has not been.
     pub fn is_unstarted(&self) -> bool {
         self.generation == 0 && self.status.is_live()
+    }
+
+    /// The directory that somebody named for it: what lies there is inside.
+    pub fn root(&self) -> &Path {
+        self.root.as_deref().unwrap_or(&self.created_directory)
     }
 
     /// What holds for all that runs in it: what was asked for, and what the constraints say.

@@ -7,10 +7,11 @@ use uuid::Uuid;
 use super::Orchestrator;
 use super::dispatcher::Read;
 use crate::engine::report::{AgentView, Received, Sent};
-use crate::engine::request::{BusRequest, NewAgent, NewMessage};
+use crate::engine::request::{BusRequest, Leave, NewAgent, NewMessage};
 use crate::engine::{BusReply, Reply, Request};
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::{MessageId, SessionId};
+use crate::model::Agent;
 
 impl Orchestrator {
     /// Makes an agent of a session, or changes one.
@@ -22,18 +23,17 @@ impl Orchestrator {
     /// it was in the end, with the messages that it never acknowledged.
     pub async fn deregister_agent(&self, agent: &str, wait: Duration) -> Result<AgentView> {
         let mut changes = self.read(Read::Bus).await?;
-        let leaving = |at_once| self.agent(BusRequest::Deregister { agent: agent.to_owned(), at_once });
+        let leaving = |leave| self.agent(BusRequest::Deregister { agent: agent.to_owned(), leave });
+        let mut view = leaving(Leave::Within(wait)).await?;
         let drained = async {
-            loop {
-                let view = leaving(false).await?;
-                if view.waiting == 0 || changes.changed().await.is_err() {
-                    return Ok(view);
-                }
+            while view.waiting > 0 && changes.changed().await.is_ok() {
+                view = leaving(Leave::Drained).await?;
             }
+            Ok(view)
         };
         match tokio::time::timeout(wait, drained).await {
             Ok(view) => view,
-            Err(_) => leaving(true).await,
+            Err(_) => leaving(Leave::Now).await,
         }
     }
 
@@ -42,10 +42,9 @@ impl Orchestrator {
         self.read(Read::Agents).await
     }
 
-    /// The id of the first agent that works in a session.
-    pub async fn agent_in(&self, session: &SessionId) -> Result<Option<String>> {
-        let mut agents = self.agents().await?.into_iter().map(|view| view.agent);
-        Ok(agents.find(|agent| agent.session == *session).map(|agent| agent.id))
+    /// Those who work in a session, likewise.
+    pub async fn agents_of(&self, session: &SessionId) -> Result<Vec<Agent>> {
+        self.read(|reply| Read::AgentsOf(session.clone(), reply)).await
     }
 
     /// An agent by its id.
@@ -73,7 +72,7 @@ impl Orchestrator {
     ) -> Result<Received> {
         let mut changes = self.read(Read::Bus).await?;
         let deadline = tokio::time::Instant::now() + wait;
-        let mut acknowledged = 0;
+        let mut acknowledged = Vec::new();
         loop {
             let (agent, types, received) = (agent.to_owned(), types.to_vec(), std::mem::take(&mut has));
             let BusReply::Received(mut found) =
@@ -81,14 +80,13 @@ impl Orchestrator {
             else {
                 return Err(mistaken());
             };
-            acknowledged += found.acknowledged;
-            found.acknowledged = acknowledged;
-            if !found.messages.is_empty() || most == 0 {
-                return Ok(found);
-            }
+            acknowledged.append(&mut found.acknowledged);
             // What this call acknowledged itself wakes it once more, and no harm is done.
-            if !matches!(tokio::time::timeout_at(deadline, changes.changed()).await, Ok(Ok(()))) {
-                return Ok(found);
+            if !found.messages.is_empty()
+                || most == 0
+                || !matches!(tokio::time::timeout_at(deadline, changes.changed()).await, Ok(Ok(())))
+            {
+                return Ok(Received { acknowledged, ..found });
             }
         }
     }

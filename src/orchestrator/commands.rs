@@ -9,7 +9,7 @@ use crate::engine::request::{BroadcastTarget, CancelScope, NewCommand};
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::CommandId;
 use crate::limits;
-use crate::model::{Session, glob};
+use crate::model::{Agent, Session, glob};
 
 impl Orchestrator {
     /// Accepts a command: committed, then queued or handed to the shell.
@@ -39,9 +39,12 @@ impl Orchestrator {
     ) -> Result<Vec<(Session, Result<CommandWatch>)>> {
         let mut chosen: Vec<Session> = Vec::new();
         let sessions = self.sessions().await?;
+        // What an agent can do its session can.
+        let agents: Vec<Agent> = self.agents().await?.into_iter().map(|view| view.agent).collect();
         for target in &targets {
             let before = chosen.len();
-            let fitting = sessions.iter().filter(|session| session.status.is_live() && fits(session, target));
+            let fitting =
+                sessions.iter().filter(|session| session.status.is_live() && fits(session, &agents, target));
             let new: Vec<Session> = fitting
                 .filter(|session| chosen.iter().all(|known| known.id != session.id))
                 .cloned()
@@ -91,12 +94,17 @@ impl Orchestrator {
     }
 }
 
-fn fits(session: &Session, target: &BroadcastTarget) -> bool {
+fn fits(session: &Session, agents: &[Agent], target: &BroadcastTarget) -> bool {
     match target {
         BroadcastTarget::Name(pattern) => {
             glob::matches(pattern, &session.name) || glob::matches(pattern, session.id.as_str())
         }
-        BroadcastTarget::Capability(capability) => session.capabilities.contains(capability),
+        BroadcastTarget::Capability(capability) => {
+            let can = |agent: &Agent| {
+                agent.session == session.id && !agent.draining && agent.capabilities.contains(capability)
+            };
+            session.capabilities.contains(capability) || agents.iter().any(can)
+        }
         BroadcastTarget::Metadata(path, value) => session.metadata_at(path) == Some(value),
     }
 }

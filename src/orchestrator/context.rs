@@ -77,6 +77,11 @@ impl Orchestrator {
         .await
     }
 
+    /// Gives a session that was just made the context of another.
+    pub(super) async fn copy_context(&self, of: SessionId, to: SessionId) -> Result<()> {
+        self.contexts(move |contexts| contexts.copy(&of, &to)).await
+    }
+
     /// A part of a session's context.
     pub async fn context(&self, session: &str, query: ContextQuery) -> Result<ContextPart> {
         let session = self.access(session).await?.session.id;

@@ -1,6 +1,6 @@
 //! Sessions made of other ones: clones, snapshots and what is restored from them; and one that moves.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -11,6 +11,7 @@ use super::worker::Order;
 use super::{Orchestrator, sessions};
 use crate::clock;
 use crate::engine::Request;
+use crate::engine::refusals::ended;
 use crate::engine::request::{Heritage, Inherited, NewCommand, NewSession, SessionChange};
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::{SessionId, SnapshotId};
@@ -39,7 +40,7 @@ impl Orchestrator {
             // A shell that shows no prompt has nothing new to tell.
             let _ = tokio::time::timeout(limits::PROMPT_WAIT, settled).await;
         }
-        self.session(access.session.id.as_str()).await
+        Ok(self.observe(access.session.id.as_str()).await?.session)
     }
 
     /// Makes a session like another one.
@@ -48,6 +49,8 @@ impl Orchestrator {
         let variables = if wanted.is_reset { Inherited::Given } else { Inherited::All };
         let mut new = like(&original, Heritage { of: original.id.clone(), variables, output: false });
         new.name = Some(wanted.name.unwrap_or_else(|| format!("{}-clone", original.name)));
+        // Nobody named the directory that its shell has gone to: it does not count as inside.
+        new.root = Some(original.root().to_owned());
         if wanted.is_reset {
             new.directory = Some(original.created_directory);
         }
@@ -74,7 +77,19 @@ impl Orchestrator {
             ));
         }
         let heritage = Heritage { of: ended.id.clone(), variables: Inherited::All, output: true };
-        self.create_session(like(&ended, heritage)).await
+        Box::pin(self.bring_back(brought_back(like(&ended, heritage), &ended))).await
+    }
+
+    /// Creates a session in which another goes on: with its context.
+    pub async fn bring_back(&self, new: NewSession) -> Result<Session> {
+        let of = new.heir_of.as_ref().map(|heritage| heritage.of.clone());
+        let session = Box::pin(self.create_session(new)).await?;
+        if let Some(of) = of
+            && let Err(error) = self.copy_context(of, session.id.clone()).await
+        {
+            tracing::warn!(%error, session = %session.id, "it is brought back without its context");
+        }
+        Ok(session)
     }
 
     /// Keeps what a session is made of.
@@ -118,20 +133,27 @@ impl Orchestrator {
             ..NewCommand::line(pty::shell::change_directory(&directory, session.dialect))
         };
         let mut moved = self.execute(session.id.as_str(), change).await?;
-        let waited = tokio::time::timeout(timeout, moved.wait_for(Command::is_ended)).await.is_ok();
-        if !waited {
+        let in_time = tokio::time::timeout(timeout, moved.wait_for(Command::is_ended)).await.is_ok();
+        if !in_time {
+            // What the shell has been handed cannot be taken back, and ends soon by its own timeout.
             let id = moved.borrow().id.clone();
             self.cancel_queued(&[id]).await?;
+            let _ = tokio::time::timeout(limits::READY_WAIT * 2, moved.wait_for(Command::is_ended)).await;
         }
         let command = moved.borrow().clone();
-        if !waited && command.output_from.is_none() {
-            return Err(Error::new(
-                ErrorCode::Timeout,
-                format!("session {} still runs something: it stays where it is", session.id),
-            )
-            .with_hint("wait for it with command_status, or give a longer timeout"));
+        let session = self.session(session.id.as_str()).await?;
+        if !session.status.is_live() {
+            return Err(ended(&session));
         }
-        if !command.is_success() {
+        let is_there = command.working_directory.as_deref().is_some_and(|at| is_same(at, &directory));
+        if !command.is_success() || !is_there {
+            if !in_time && command.output_from.is_none() {
+                return Err(Error::new(
+                    ErrorCode::Timeout,
+                    format!("session {} still runs something: it stays where it is", session.id),
+                )
+                .with_hint("wait for it with command_status, or give a longer timeout"));
+            }
             return Err(Error::invalid(format!("the shell cannot enter {}", directory.display())));
         }
         let change = SessionChange { directory: Some(directory), ..SessionChange::default() };
@@ -141,14 +163,33 @@ impl Orchestrator {
     }
 }
 
+/// Under whatever id: where the session was created and is inside, and where it begins if the directory that
+/// its shell had gone to is not there any more.
+pub fn brought_back(new: NewSession, original: &Session) -> NewSession {
+    let directory = new.directory.map(|wanted| there(wanted, &original.created_directory));
+    let created_directory = Some(original.created_directory.clone());
+    NewSession { directory, created_directory, root: original.root.clone(), ..new }
+}
+
+/// Where a session like this one begins.
+pub fn beginning(session: &Session) -> PathBuf {
+    there(session.working_directory.clone(), &session.created_directory)
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    one == other || one.canonicalize().is_ok_and(|one| other.canonicalize().is_ok_and(|other| one == other))
+}
+
+fn there(wanted: PathBuf, otherwise: &Path) -> PathBuf {
+    if !wanted.is_dir() && otherwise.is_dir() { otherwise.to_owned() } else { wanted }
+}
+
 /// A session with the settings of another one.
 fn like(session: &Session, heritage: Heritage) -> NewSession {
     NewSession {
         name: Some(session.name.clone()),
         kind: session.kind,
-        directory: Some(session.working_directory.clone()),
-        // Nobody named the directory that its shell has gone to: it does not count as inside.
-        created_directory: Some(session.created_directory.clone()),
+        directory: Some(beginning(session)),
         shell: Some(session.shell.display().to_string()),
         profile: session.profile,
         size: session.size,

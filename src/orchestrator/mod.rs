@@ -47,7 +47,7 @@ use crate::sample::CpuMeter;
 use crate::term::condense::Condense;
 use crate::term::excerpt::Page;
 use dispatcher::{Access, Answer, Dispatcher, Input as DispatcherInput, Keep, Read};
-pub use lineage::CloneAs;
+pub use lineage::{CloneAs, beginning, brought_back};
 use webhooks::Webhooks;
 
 /// What the server was configured with.

@@ -67,6 +67,7 @@ impl Secrets {
         session.constraints.iter_mut().for_each(|constraint| secrets.blot(constraint));
         blot_path(&mut session.created_directory, &secrets);
         blot_path(&mut session.working_directory, &secrets);
+        session.root.iter_mut().for_each(|root| blot_path(root, &secrets));
         session
     }
 

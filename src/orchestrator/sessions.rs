@@ -17,7 +17,7 @@ use crate::engine::{Reply, Request};
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::SessionId;
 use crate::limits;
-use crate::model::{Dialect, Event, Session, SessionKind, Status};
+use crate::model::{CommandState, Dialect, Event, Session, SessionKind, Status};
 use crate::pty;
 
 /// How long a program other than a shell is given to fail at once.
@@ -113,10 +113,14 @@ impl Orchestrator {
 
     /// The same with what the terminal shows of it.
     pub async fn observe(&self, selector: &str) -> Result<Observation> {
-        let access = self.access(selector).await?;
+        let mut access = self.access(selector).await?;
         let look = look(&access).await;
         let awaiting_input = look.as_ref().is_some_and(|look| look.awaiting);
-        let mut foreground = look.and_then(|look| look.foreground);
+        let (mut foreground, directory) = look.map_or((None, None), |look| (look.foreground, look.directory));
+        if let Some(mut directory) = directory.map(|path| path.to_string_lossy().into_owned()) {
+            access.secrets.blot(&mut directory);
+            access.session.working_directory = directory.into();
+        }
         if let Some(program) = &mut foreground {
             access.secrets.blot(&mut program.name);
             access.secrets.blot(&mut program.command_line);
@@ -159,10 +163,22 @@ impl Orchestrator {
         order(&access, |reply| Order::Input(input, reply)).await?
     }
 
-    /// Sends a signal to a session's foreground job, never to its shell. Returns what it went to.
+    /// Sends a signal to a session's foreground job, never to its shell. Returns what it went to. A command
+    /// that waits for its next try has no job: what would end it keeps it from being tried again.
     pub async fn signal(&self, selector: &str, signal: pty::Signal) -> Result<String> {
         let access = self.access(selector).await?;
-        order(&access, |reply| Order::Signal(signal, reply)).await?
+        let sent = order(&access, |reply| Order::Signal(signal, reply)).await?;
+        let waiting = access.last_command.filter(|command| {
+            command.state == CommandState::Running && command.retries.is_some() && signal.ends()
+        });
+        match (sent, waiting) {
+            (Err(error), Some(command)) if error.code == ErrorCode::CommandNotRunning => {
+                let target = format!("command {}, which is not tried again", command.id);
+                self.cancel_command(command.id).await?;
+                Ok(target)
+            }
+            (sent, _) => sent,
+        }
     }
 
     /// The latest events of a session at or behind an output cursor, in order.
@@ -259,14 +275,23 @@ pub(super) fn looked_up(new: &NewSession) -> Result<(PathBuf, Dialect, PathBuf)>
     Ok((shell, dialect, directory(new.directory.as_deref(), new.create_directory)?))
 }
 
+/// Where sessions start that are told nothing else.
+pub(super) fn own_directory() -> Result<PathBuf> {
+    let refused = |why: String| {
+        Err(Error::invalid(format!("the server's own directory {why}")).with_hint("name a workingDirectory"))
+    };
+    match std::env::current_dir() {
+        Ok(directory) if directory.to_str().is_some() => Ok(directory),
+        Ok(directory) => refused(format!("{} has a name that is not UTF-8", directory.display())),
+        Err(error) => refused(format!("is gone: {error}")),
+    }
+}
+
 /// The directory of a new session: there, and a directory.
 fn directory(wanted: Option<&Path>, create: bool) -> Result<PathBuf> {
     let directory = match wanted {
         Some(directory) => directory.to_path_buf(),
-        None => std::env::current_dir().map_err(|error| {
-            Error::invalid(format!("the server's own directory is gone: {error}"))
-                .with_hint("name a workingDirectory")
-        })?,
+        None => own_directory()?,
     };
     if create {
         std::fs::create_dir_all(&directory).map_err(|error| {

@@ -132,9 +132,7 @@ impl Orchestrator {
             shell = pty::shell::resolve(FALLBACK)?;
             dialect = pty::shell::dialect_of(&shell);
         }
-        let directory = std::env::current_dir()
-            .map_err(|error| Error::invalid(format!("the server's own directory is gone: {error}")))?;
-        Ok(Workplace { shell, dialect, directory })
+        Ok(Workplace { shell, dialect, directory: super::sessions::own_directory()? })
     }
 }
 

@@ -9,6 +9,7 @@ mod handing;
 mod keyboard;
 mod limiting;
 mod looking;
+mod retrying;
 mod signalling;
 mod starting;
 
@@ -47,6 +48,7 @@ use confining::Confined;
 pub(super) use environment::{Exports, environment};
 use keyboard::Keyboard;
 use limiting::Limits;
+use retrying::Tried;
 
 /// What a worker is told to do.
 #[derive(Debug)]
@@ -93,6 +95,8 @@ pub(super) struct CloseOrder {
 pub(super) struct Look {
     /// The program in the foreground when it is not the shell.
     pub(super) foreground: Option<ForegroundProgram>,
+    /// Where the shell is, or the program in its place.
+    pub(super) directory: Option<PathBuf>,
     /// Whether the shell shows its prompt and nothing runs.
     pub(super) at_prompt: bool,
     /// Whether the program in the foreground waits for input.
@@ -143,6 +147,8 @@ struct Running {
     /// The next command, until the shell can take it.
     waiting: Option<Waiting>,
     current: Option<Current>,
+    /// The last command that may be tried again.
+    tried: Option<Tried>,
     /// Signals that came before the command began: a line that is being read would swallow them.
     held: Vec<Order>,
     /// When the last command ended, until the prompt that follows it.
@@ -278,6 +284,7 @@ impl Running {
             is_known_idle: false,
             waiting: None,
             current: None,
+            tried: None,
             held: Vec::new(),
             returning_since: None,
             number: 0,

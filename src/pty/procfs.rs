@@ -4,7 +4,8 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::Read;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use rustix::process::Pid;
 
@@ -110,9 +111,23 @@ pub(super) fn command_line(pid: Pid) -> Option<String> {
     (!arguments.is_empty()).then(|| String::from_utf8_lossy(arguments).replace('\0', " "))
 }
 
-/// The working directory of `pid`.
+/// The working directory of `pid`, as it can be told: a name that is not UTF-8 becomes that of no directory.
 pub(super) fn working_directory(pid: Pid) -> Option<PathBuf> {
-    std::fs::read_link(format!("/proc/{pid}/cwd")).ok()
+    let link = format!("/proc/{pid}/cwd");
+    let named = std::fs::read_link(&link).ok()?;
+    // So reads the top of any file system that was taken away from under the process.
+    if named == Path::new("/") && !is_same(Path::new(&link), &named) {
+        return None;
+    }
+    Some(match named.into_os_string().into_string() {
+        Ok(text) => text.into(),
+        Err(name) => name.to_string_lossy().into_owned().into(),
+    })
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    let identity = |path: &Path| path.metadata().ok().map(|found| (found.dev(), found.ino()));
+    identity(one).is_some_and(|one| identity(other) == Some(one))
 }
 
 /// The living members of the process group `pgid`.

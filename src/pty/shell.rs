@@ -48,7 +48,8 @@ pub fn resolve(program: &str) -> Result<PathBuf> {
     } else {
         on_path(program)
     };
-    found.ok_or_else(|| missing(program))
+    // A record has no room for a name that is not UTF-8.
+    found.filter(|path| path.to_str().is_some()).ok_or_else(|| missing(program))
 }
 
 fn on_path(name: &str) -> Option<PathBuf> {
@@ -255,7 +256,13 @@ pub(super) fn quoted(path: &Path, dialect: Dialect) -> Vec<u8> {
 
 /// The command that makes this the shell's directory.
 pub fn change_directory(path: &Path, dialect: Dialect) -> String {
-    format!("cd -- {}", String::from_utf8_lossy(&quoted(path, dialect)))
+    // Start-up files may have put something else in its place.
+    let cd = match dialect {
+        Dialect::Bash | Dialect::Zsh => "\\builtin cd",
+        Dialect::Fish => "builtin cd",
+        Dialect::Posix | Dialect::Plain => "\\command cd",
+    };
+    format!("{cd} -- {}", String::from_utf8_lossy(&quoted(path, dialect)))
 }
 
 /// Any bytes but NUL as one word of the shell.

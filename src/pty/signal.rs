@@ -53,6 +53,11 @@ impl Signal {
     /// The one that cannot be refused.
     pub const KILL: Signal = Signal(libc::SIGKILL);
 
+    /// Whether it is sent to end what gets it.
+    pub fn ends(self) -> bool {
+        [Self::HUP, Self::INT, Self::TERM, Self::KILL, Signal(libc::SIGQUIT)].contains(&self)
+    }
+
     /// Reads a name with or without "SIG", a number, or the key that sends the signal.
     pub fn parse(text: &str) -> Option<Signal> {
         let text = text.trim().to_ascii_uppercase();

@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::{Failure, Transaction, clamp, read_all, reading, schema, writing};
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::SessionId;
+use crate::limits;
 use crate::model::{ContextMessage, ContextTotals};
 
 /// The contexts in a store that somebody has opened.
@@ -71,6 +72,34 @@ impl Contexts {
             Error::new(ErrorCode::SessionNotFound, format!("session {session} has been removed"))
                 .with_hint("list the sessions with session_list")
         })
+    }
+
+    /// Gives `to`, which has none yet, the context of another session. Where there is no room for both, that
+    /// one's goes over to it.
+    pub fn copy(&mut self, of: &SessionId, to: &SessionId) -> Result<()> {
+        self.try_copy(of, to).map_err(|error| writing(&error))
+    }
+
+    fn try_copy(&mut self, of: &SessionId, to: &SessionId) -> std::result::Result<(), Failure> {
+        let transaction = Transaction::begin(&self.connection)?;
+        for copy in [
+            "INSERT OR IGNORE INTO contexts (session, changes, messages, bytes, tokens, left_messages, left_tokens)
+             SELECT ?2, changes, messages, bytes, tokens, left_messages, left_tokens FROM contexts
+             WHERE session = ?1 AND EXISTS (SELECT 1 FROM sessions WHERE id = ?2)",
+            "INSERT OR IGNORE INTO context_messages (session, number, record)
+             SELECT ?2, number, record FROM context_messages
+             WHERE session = ?1 AND EXISTS (SELECT 1 FROM contexts WHERE session = ?2)",
+        ] {
+            self.connection.execute(copy, [of.as_str(), to.as_str()])?;
+        }
+        let bytes: i64 =
+            self.connection
+                .query_row("SELECT coalesce(sum(bytes), 0) FROM contexts", [], |row| row.get(0))?;
+        if unsigned(bytes) > limits::CONTEXTS_BYTES {
+            drop_of(&self.connection, of.as_str())?;
+        }
+        transaction.commit()?;
+        Ok(())
     }
 
     /// `None` when there is no such session.
@@ -143,9 +172,14 @@ pub(super) fn drop_orphans(connection: &Connection) -> std::result::Result<(), F
         .query_map([], |row| row.get(0))?
         .collect::<std::result::Result<_, _>>()?;
     for session in gone {
-        connection.execute("DELETE FROM context_messages WHERE session = ?1", [&session])?;
-        connection.execute("DELETE FROM contexts WHERE session = ?1", [&session])?;
+        drop_of(connection, &session)?;
     }
+    Ok(())
+}
+
+fn drop_of(connection: &Connection, session: &str) -> std::result::Result<(), Failure> {
+    connection.execute("DELETE FROM context_messages WHERE session = ?1", [session])?;
+    connection.execute("DELETE FROM contexts WHERE session = ?1", [session])?;
     Ok(())
 }
 

@@ -174,6 +174,13 @@ fn a_task_runs_with_the_agent_that_can_do_it() {
     }
     let seen = until_seen(&mut client, "painter", |agent| agent["status"] == "idle");
     assert_eq!(seen["progress"], 100.0, "{seen}");
+    let all = json!({"sessions": [{"capability": "paint"}], "command": "echo here"});
+    let all = client.ok("command_broadcast", all);
+    assert_eq!(all["results"].as_array().map(Vec::len), Some(1), "{all}");
+    assert_eq!(
+        (&all["results"][0]["sessionId"], &all["results"][0]["output"]),
+        (&json!(able), &json!("here\n"))
+    );
 }
 
 #[test]
@@ -210,4 +217,124 @@ fn what_is_wrong_is_refused_and_starts_nothing() {
     );
     client.ok("message_receive", json!({"agentId": "a", "ack": true}));
     assert_eq!(client.outcome(leaving).structured["drained"], true);
+}
+
+#[test]
+fn an_agent_is_there_again_with_its_session_after_a_crash() {
+    let state = Scratch::new("agents");
+    let mut client = Client::start_in(state.path());
+    let new = json!({"name": "ada", "agentRole": "reviewer", "shell": "sh", "profile": "clean"});
+    let session = client.ok("session_create", new)["sessionId"].clone();
+    let taken = client.ok("session_snapshot", json!({"sessionId": session}));
+    assert_eq!(taken["state"]["agentRole"], "reviewer", "{taken}");
+    for payload in 1..=3 {
+        client.ok("message_send", json!({"to": "ada", "payload": payload}));
+    }
+    let inbox = client.ok("message_receive", json!({"agentId": "ada", "max": 2}));
+    let first = &inbox["messages"][0]["messageId"];
+    client.ok("message_receive", json!({"agentId": "ada", "max": 0, "ack": [first]}));
+    client.signal(rustix::process::Signal::KILL);
+    client.until_exit();
+
+    let mut client = Client::start_in(state.path());
+    until_seen(&mut client, "ada", |agent| agent["status"] == "offline");
+    let restored = client.ok("session_restore", json!({"sessionId": session}));
+    assert_eq!(restored["agentId"], "ada", "{restored}");
+    let shown = client.ok("session_status", json!({"sessionId": restored["sessionId"]}));
+    assert_eq!((&shown["agentId"], &shown["agentRole"]), (&json!("ada"), &json!("reviewer")), "{shown}");
+    let seen = until_seen(&mut client, "ada", |agent| agent["status"] == "idle");
+    assert_eq!((&seen["sessionId"], &seen["role"]), (&restored["sessionId"], &json!("reviewer")), "{seen}");
+    let inbox = client.ok("message_receive", json!({"agentId": "ada"}));
+    let payloads: Vec<&Value> =
+        inbox["messages"].as_array().expect("messages").iter().map(|message| &message["payload"]).collect();
+    assert_eq!(payloads, [2, 3], "what was not acknowledged comes again: {inbox}");
+
+    // While that one lives, others like it have agents of their own.
+    let cloned = client.ok("session_clone", json!({"sessionId": restored["sessionId"]}));
+    let again = client.ok("session_restore", json!({"snapshotId": taken["snapshotId"]}));
+    let told = client.ok("session_restore", json!({"state": taken["state"]}));
+    for (heir, id) in [(cloned, "ada-clone"), (again, "ada-2"), (told, "ada-3")] {
+        assert_eq!(heir["agentId"], id, "{heir}");
+        let shown = client.ok("session_status", json!({"sessionId": heir["sessionId"]}));
+        assert_eq!(shown["agentRole"], "reviewer", "{id}: {shown}");
+    }
+    assert_eq!(client.ok("agent_list", json!({}))["total"], 4);
+}
+
+#[test]
+fn an_agent_goes_in_its_time_though_its_leave_was_cancelled() {
+    let mut client = Client::start();
+    registered(&mut client, "a", &[]);
+    client.ok("message_send", json!({"to": "a", "payload": 1}));
+    let leaving = client.send_call("agent_deregister", json!({"agentId": "a", "timeout": 500}));
+    until_seen(&mut client, "a", |agent| agent["status"] == "draining");
+    client.notify("notifications/cancelled", json!({"requestId": leaving}));
+    until_seen(&mut client, "a", Value::is_null);
+}
+
+#[test]
+fn an_agent_that_is_registered_again_while_it_leaves_stays() {
+    let mut client = Client::start();
+    let session = registered(&mut client, "a", &[]);
+    client.ok("message_send", json!({"to": "a", "payload": 1}));
+    let leaving = client.send_call("agent_deregister", json!({"agentId": "a", "timeout": "40s"}));
+    until_seen(&mut client, "a", |agent| agent["status"] == "draining");
+    client.ok("agent_register", json!({"agentId": "a", "sessionId": session}));
+    assert_eq!(client.outcome(leaving).code(), "illegal_transition");
+    let sent = client.ok("message_send", json!({"to": "a", "payload": 2}));
+    assert_eq!(sent["recipients"], json!(["a"]), "{sent}");
+    assert_eq!(client.ok("agent_list", json!({}))["agents"][0]["queueDepth"], 2);
+}
+
+#[test]
+fn a_try_that_took_too_long_is_followed_by_another_and_nothing_of_it_is_left() {
+    let scratch = Scratch::new("agents");
+    // The first try leaves something that no signal to its terminal reaches.
+    let agent = program(
+        &scratch,
+        r#"if [ ! -s "$0.left" ]; then
+               setsid sh -c 'trap "" INT TERM HUP; echo $$ > "$0.left"; while :; do sleep 1; done' "$0" &
+               exec sleep 600
+           fi
+           left="/proc/$(cat "$0.left")/status"
+           if [ -e "$left" ] && ! grep -q zombie "$left"; then echo "it lives"; else cat; fi"#,
+    );
+    let mut client = Client::start();
+    let session = client.clean("sh");
+    let before = client.run(&session, "sleep 600 & echo $!");
+    let before = before.output().trim().to_owned();
+    let run = json!({
+        "sessionId": session, "prompt": "well", "command": agent, "timeout": 3_000, "maxRetries": 5, "retryDelay": 1,
+    });
+    let done = client.ok("agent_execute", run);
+    assert_eq!((&done["output"], &done["status"]), (&json!("well"), &json!("completed")), "{done}");
+    assert!(done["retryCount"].as_u64().is_some_and(|retries| retries >= 1), "{done}");
+    let lives = client.run(&session, &format!("kill -0 {before}"));
+    assert_eq!(lives.exit(), Some(0), "what was there before is left alone: {lives:?}");
+    let never =
+        json!({"prompt": "x", "command": "sleep 600", "timeout": 200, "maxRetries": 1, "retryDelay": 1});
+    let never = client.call("agent_execute", never);
+    let told = (&never.structured["status"], &never.structured["retryCount"]);
+    assert_eq!(told, (&json!("timeout"), &json!(1)), "{never:?}");
+}
+
+#[test]
+fn a_signal_between_two_tries_keeps_the_next_from_coming() {
+    let mut client = Client::start();
+    let session = registered(&mut client, "a", &[]);
+    let run = json!({
+        "agentId": "a", "prompt": "x", "command": "false", "maxRetries": 5, "retryDelay": "10m", "background": true,
+    });
+    let command = client.ok("agent_execute", run)["commandId"].as_str().expect("an id").to_owned();
+    crate::support::until("the pause before the next try", || {
+        let logs = client.ok("session_logs", json!({"sessionId": session, "kinds": ["decision"]}));
+        logs["logs"].as_str().is_some_and(|text| text.contains("try 2 of 6"))
+    });
+    let sent = client.call("command_signal", json!({"sessionId": session, "signal": "USR1"}));
+    assert_eq!(sent.code(), "command_not_running", "{sent:?}");
+    let sent = client.ok("command_signal", json!({"sessionId": session, "signal": "TERM"}));
+    assert!(sent["target"].as_str().is_some_and(|target| target.contains("not tried again")), "{sent}");
+    let ended = client.ended(&command);
+    assert_eq!((&ended.structured["reason"], ended.exit()), (&json!("cancelled"), Some(1)), "{ended:?}");
+    assert_eq!(client.run(&session, "echo next").output(), "next\n");
 }

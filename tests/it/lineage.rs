@@ -94,11 +94,6 @@ fn every_shell_is_cloned_with_what_it_had_exported() {
         let made = client.ok("session_clone", json!({"sessionId": session}));
         let clone = made["sessionId"].as_str().expect("an id").to_owned();
         assert_eq!(made["name"], format!("{shell}-clone"), "{made}");
-        let created = |client: &mut Client, session: &str| {
-            let shown = client.ok("session_status", json!({"sessionId": session, "detailed": true}));
-            shown["details"]["createdDirectory"].clone()
-        };
-        assert_eq!(created(&mut client, &clone), created(&mut client, &session), "{shell}");
         assert_eq!(made["workingDirectory"], scratch.path().display().to_string(), "{shell}: {made}");
         let printed = client.run(&clone, "echo \"$GIVEN/$SET\"; test \"$A_TOKEN\" = sesame123");
         assert_eq!((printed.output(), printed.exit()), ("given/two  words\n", Some(0)), "{shell}");
@@ -170,7 +165,7 @@ fn a_snapshot_is_restored_as_it_was() {
     let taken = client.ok("session_snapshot", json!({"sessionId": session}));
     let state = &taken["state"];
     assert_eq!(state["env"], json!({"SET": "a b"}), "{taken}");
-    assert_eq!((&state["name"], &state["rows"]), (&json!("original"), &json!(31)), "{taken}");
+    assert_eq!((&state["name"], &state["size"]["rows"]), (&json!("original"), &json!(31)), "{taken}");
     assert!(state["lastCommand"].as_str().is_some_and(|text| text.starts_with("export SET")), "{taken}");
     client.run(&session, "export SET=later; cd /");
     let check = |client: &mut Client, restored: &Value, secret: &str| {
@@ -200,6 +195,60 @@ fn a_snapshot_is_restored_as_it_was() {
     }
     let live = client.call("session_restore", json!({"sessionId": session}));
     assert_eq!(live.code(), "illegal_transition", "{live:?}");
+}
+
+#[test]
+fn a_session_whose_directory_is_gone_begins_where_it_was_created() {
+    let scratch = Scratch::new("gone");
+    let home = std::fs::canonicalize(scratch.path()).expect("is there");
+    let mut client = Client::start();
+    let session = client.session(json!({"shell": "/bin/bash", "profile": "clean", "workingDirectory": home}));
+    client.run(&session, "mkdir sub; cd sub; rmdir \"$PWD\"");
+    let taken = client.ok("session_snapshot", json!({"sessionId": session}));
+    assert_eq!(taken["state"]["workingDirectory"], json!(home), "{taken}");
+    client.run(&session, "mkdir -p ../later; cd ../later");
+    let later = client.ok("session_snapshot", json!({"sessionId": session}));
+    assert_eq!(later["state"]["workingDirectory"], json!(home.join("later")), "{later}");
+    client.run(&session, "cd /; rmdir ~-");
+    client.run(&session, "cd - || mkdir sub; cd sub; rmdir \"$PWD\"");
+    let cloned = client.ok("session_clone", json!({"sessionId": session}));
+    client.ok("session_close", json!({"sessionId": session, "mode": "force"}));
+    let revived = client.ok("session_restore", json!({"sessionId": session}));
+    let restored = client.ok("session_restore", json!({"snapshotId": later["snapshotId"]}));
+    for heir in [cloned, revived, restored] {
+        assert_eq!(heir["workingDirectory"], json!(home), "{heir}");
+    }
+}
+
+#[test]
+fn a_directory_whose_name_is_no_text_does_no_harm() {
+    let scratch = Scratch::new("bytes");
+    let mut client = Client::start();
+    let new = json!({"shell": "/bin/bash", "profile": "clean", "workingDirectory": scratch.path()});
+    let session = client.session(new.clone());
+    let inside = client.run(&session, r"mkdir $'x\xffy'; cd $'x\xffy'; ls -d $'../x\xffy' | wc -l");
+    assert_eq!(inside.output(), "1\n", "{inside:?}");
+    let taken = client.ok("session_snapshot", json!({"sessionId": session}));
+    client.ok("session_clone", json!({"sessionId": session}));
+    client.ok("session_restore", json!({"snapshotId": taken["snapshotId"]}));
+    let other = client.session(new);
+    assert_eq!(client.run(&other, "echo fine").output(), "fine\n", "the store takes all this");
+}
+
+#[test]
+fn a_clone_is_reset_to_where_it_began() {
+    let scratch = Scratch::new("began");
+    let home = std::fs::canonicalize(scratch.path()).expect("is there");
+    let mut client = Client::start();
+    let session = client.session(json!({"shell": "/bin/bash", "profile": "clean", "workingDirectory": home}));
+    client.run(&session, "mkdir a b; cd a");
+    let clone = client.ok("session_clone", json!({"sessionId": session}));
+    let clone = clone["sessionId"].as_str().expect("an id").to_owned();
+    client.run(&clone, "cd ../b");
+    let reset = client.ok("session_reset", json!({"sessionId": clone}));
+    assert_eq!(reset["workingDirectory"], json!(home.join("a")), "{reset}");
+    let reset = client.ok("session_reset", json!({"sessionId": session}));
+    assert_eq!(reset["workingDirectory"], json!(home), "{reset}");
 }
 
 #[test]
@@ -309,5 +358,72 @@ fn what_a_session_did_away_with_does_not_come_back() {
     for wrong in [json!("A"), json!(["a b"]), json!(["A; reboot"])] {
         let refused = client.call("session_restore", json!({"state": {"unset": wrong}}));
         assert_eq!(refused.code(), "invalid_argument", "{refused:?}");
+    }
+}
+
+#[test]
+fn a_session_that_is_said_to_have_moved_is_there() {
+    let mut client = Client::start();
+    for (shell, path) in shells() {
+        let session = client.session(json!({"shell": path, "profile": "clean", "workingDirectory": "/tmp"}));
+        let hijack = if shell == "fish" { "function cd; echo taken; end" } else { "cd() { echo taken; }" };
+        client.run(&session, hijack);
+        let moved = json!({"sessionId": session, "workingDirectory": "/usr"});
+        assert_eq!(client.ok("session_migrate", moved)["workingDirectory"], "/usr", "{shell}");
+        // Whatever a wait that is too short comes to: it is the truth.
+        let at_once = json!({"sessionId": session, "workingDirectory": "/usr/lib", "timeout": 0});
+        let answer = client.call("session_migrate", at_once);
+        let wanted = if answer.is_error { "/usr\n" } else { "/usr/lib\n" };
+        assert_eq!(client.run(&session, "pwd").output(), wanted, "{shell}: {answer:?}");
+        let running = client.start_command(&session, "sleep 600");
+        let late = json!({"sessionId": session, "workingDirectory": "/", "timeout": 50});
+        assert_eq!(client.call("session_migrate", late).code(), "timeout", "{shell}");
+        client.ok("command_signal", json!({"sessionId": session, "signal": "TERM"}));
+        client.ended(&running);
+        assert_eq!(client.run(&session, "pwd").output(), wanted, "{shell}");
+    }
+}
+
+#[test]
+fn where_a_busy_shell_is_is_seen() {
+    let mut client = Client::start();
+    let session =
+        client.session(json!({"shell": "/bin/bash", "profile": "clean", "workingDirectory": "/tmp"}));
+    client.start_command(&session, "cd /usr/lib; sleep 600");
+    crate::support::until("it is there", || client.status(&session)["workingDirectory"] == "/usr/lib");
+    let taken = client.ok("session_snapshot", json!({"sessionId": session}));
+    assert_eq!(taken["state"]["workingDirectory"], "/usr/lib", "{taken}");
+}
+
+#[test]
+fn a_session_that_is_brought_back_has_its_context_and_its_bounds() {
+    let state = Scratch::new("context");
+    let mut client = Client::start_in(state.path());
+    let new = json!({"shell": "/bin/bash", "profile": "clean", "autoStart": false});
+    let session = client.ok("session_create", new)["sessionId"].clone();
+    for (tool, arguments) in [
+        ("session_reset", json!({"sessionId": session})),
+        ("error_recover", json!({"sessionId": session, "strategy": "restart"})),
+    ] {
+        assert_eq!(client.call(tool, arguments).code(), "session_closed", "{tool} does not start it");
+    }
+    let resources = json!({"cpu": "1", "disk": "10m"});
+    client.ok("session_start", json!({"sessionId": session, "resources": resources}));
+    client.ok("context_add", json!({"sessionId": session, "role": "user", "content": "remember this"}));
+    let taken = client.ok("session_snapshot", json!({"sessionId": session}));
+    assert_eq!(taken["state"]["resources"], json!({"cpu": "1", "disk": 10 << 20}), "{taken}");
+    client.signal(rustix::process::Signal::KILL);
+    client.until_exit();
+    let mut client = Client::start_in(state.path());
+    for (from, remembers) in [
+        (json!({"sessionId": session}), true),
+        (json!({"snapshotId": taken["snapshotId"]}), true),
+        (json!({"state": taken["state"]}), false),
+    ] {
+        let id = client.ok("session_restore", from)["sessionId"].as_str().expect("an id").to_owned();
+        assert_eq!(client.run(&id, "nproc; ulimit -f").output(), "1\n10240\n");
+        let context = client.ok("context_get", json!({"sessionId": id}));
+        let count = context["messages"].as_array().map_or(0, Vec::len);
+        assert_eq!(count, usize::from(remembers), "{context}");
     }
 }

@@ -111,6 +111,8 @@ fn what_is_wrong_is_refused_and_changes_nothing() {
         ("agent_deregister", json!({"agentId": "b"}), "agent_not_found"),
         ("message_receive", json!({"agentId": "b"}), "agent_not_found"),
         ("message_receive", json!({"agentId": "a", "max": -1}), "invalid_argument"),
+        ("message_receive", json!({"agentId": "a", "ack": "all"}), "invalid_argument"),
+        ("message_receive", json!({"agentId": "a", "ack": ["cmd_abcdef"]}), "invalid_argument"),
         ("message_send", json!({"to": "a"}), "invalid_argument"),
         ("message_send", json!({"payload": 1}), "invalid_argument"),
         ("message_send", json!({"to": {"capabilty": "x"}, "payload": 1}), "invalid_argument"),
@@ -165,4 +167,36 @@ fn thousands_of_messages_arrive_once_and_in_order() {
         wanted.sort_by_key(|n| (std::cmp::Reverse((n / 10) % 4), *n));
         assert_eq!(got, wanted, "{id}");
     }
+}
+
+#[test]
+fn what_one_receiver_acknowledged_is_given_to_no_other() {
+    let mut client = Client::start();
+    agent(&mut client, "a", json!({}));
+    let receive = json!({"agentId": "a", "max": 1, "wait": "40s", "ack": true});
+    let waiting: Vec<u64> = (0..5).map(|_| client.send_call("message_receive", receive.clone())).collect();
+    let sent: Vec<Value> = (0..5).map(|n| json!(n)).collect();
+    for payload in &sent {
+        send(&mut client, &json!("a"), payload, "medium");
+    }
+    let mut got = Vec::new();
+    for call in waiting {
+        let inbox = client.outcome(call).structured;
+        assert_eq!(inbox["acknowledged"], 1, "{inbox}");
+        got.extend(payloads(&inbox).into_iter().cloned());
+    }
+    got.sort_by_key(Value::as_u64);
+    assert_eq!(got, sent);
+    for payload in 0..60 {
+        send(&mut client, &json!("a"), &json!(payload), "medium");
+    }
+    let at_once = json!({"agentId": "a", "max": 10, "ack": true});
+    let calls: Vec<u64> = (0..10).map(|_| client.send_call("message_receive", at_once.clone())).collect();
+    let mut got = Vec::new();
+    for call in calls {
+        let inbox = client.outcome(call).structured;
+        got.extend(payloads(&inbox).into_iter().filter_map(Value::as_u64));
+    }
+    got.sort_unstable();
+    assert_eq!(got, (0..60).collect::<Vec<u64>>(), "each once, and all of them");
 }

@@ -95,3 +95,19 @@ fn bad_templates_are_refused_and_change_nothing() {
     assert_eq!(listed["templates"].as_array().map(Vec::len), Some(1), "{listed}");
     assert_eq!(client.ok("session_list", json!({}))["total"], 0);
 }
+
+#[test]
+fn settings_of_which_no_session_can_be_made_take_the_place_of_none() {
+    let mut client = Client::start();
+    client.ok("template_create", json!({"name": "t", "baseConfig": {"rows": 31}}));
+    for wrong in [
+        json!({"constraints": ["timeout:-4"]}),
+        json!({"env": {"A B": "1"}}),
+        json!({"type": "observer", "command": "x"}),
+        json!({"workingDirectory": " "}),
+    ] {
+        let refused = client.call("template_create", json!({"name": "t", "baseConfig": wrong}));
+        assert_eq!(refused.code(), "invalid_argument", "{refused:?}");
+    }
+    assert_eq!(client.ok("template_list", json!({}))["templates"][0]["settings"]["rows"], 31);
+}

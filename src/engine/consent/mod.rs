@@ -178,7 +178,7 @@ impl Engine {
         }
         let commands: Vec<&str> = running.iter().chain(&asked.program).map(String::as_str).collect();
         let places = Places {
-            root: &entry.session.created_directory,
+            root: entry.session.root(),
             directory: asked.directory.as_ref().unwrap_or(&entry.session.working_directory),
             protected: &settings.protected_patterns,
         };

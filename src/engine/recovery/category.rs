@@ -15,7 +15,7 @@ const CPU_TIME: i32 = 24;
 const STOPPED: [i32; 3] = [19, 20, 21];
 
 /// Why a command is not over as wished; `None` for one that is, or that runs in time.
-pub(super) fn of_command(command: &Command) -> Option<FailureCategory> {
+pub(in crate::engine) fn of_command(command: &Command) -> Option<FailureCategory> {
     match command.reason {
         Some(EndReason::Timeout) => return Some(FailureCategory::Timeout),
         Some(EndReason::MemoryLimit) => return Some(FailureCategory::MemoryLimit),

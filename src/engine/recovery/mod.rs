@@ -17,7 +17,7 @@ mod takeover;
 
 use std::time::Duration;
 
-use super::refusals::{ended, unknown};
+use super::refusals::{ended, unknown, unstarted};
 use super::report::{CircuitView, RecoveryReport};
 use super::request::{NewCommand, RecoveryRequest};
 use super::schedule::TaskKey;
@@ -27,6 +27,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::id::{CommandId, SessionId};
 use crate::limits;
 use crate::model::{Dialect, Ending, EventKind, FailureCategory, RecoveryPolicy, RecoveryStrategy, Status};
+pub(super) use category::of_command;
 pub(super) use circuit::{Circuits, Key};
 use strategy::{Move, Standing};
 
@@ -47,6 +48,13 @@ pub(super) struct Recovery {
     refused_until: Option<Moment>,
     /// What its death took with it: what ran first. Until its recovery, or its next command.
     lost: Vec<NewCommand>,
+}
+
+impl Recovery {
+    /// Whether one is under way.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.course.is_some()
+    }
 }
 
 /// A recovery under way.
@@ -132,6 +140,9 @@ impl Engine {
         let session = &entry.session;
         if session.status.is_final() || entry.closing.is_some() {
             return Err(ended(session));
+        }
+        if session.is_unstarted() {
+            return Err(unstarted(session));
         }
         if let Some(course) = &entry.recovery.course {
             return course.joined(request.strategy);

@@ -24,7 +24,7 @@ impl Engine {
         step: &mut Step,
     ) {
         let Some(entry) = self.sessions.get(id) else { return };
-        let is_under_way = entry.recovery.course.is_some() || entry.going.is_some();
+        let is_under_way = entry.recovery.is_under_way() || entry.going.is_some();
         let standing = self.standing(id, entry.session.stopped);
         let can_help = match standing {
             Standing::Busy | Standing::Stopped => true,

@@ -132,6 +132,7 @@ impl Engine {
             action = format!("{action} {} commands that waited", moved.len());
         }
         self.act(now, id, action, step);
+        self.move_agents(now, id, &to, step);
         if let Some(course) = self.course_mut(id) {
             course.report.new_session = Some(to.clone());
         }

@@ -179,7 +179,7 @@ fn a_try_starts_with_a_clean_record() {
 
 #[test]
 fn what_succeeded_or_was_stopped_is_not_tried_again() {
-    for (options, status) in [("", 0), ("ok=3", 3), ("any-code", 5), ("", 130)] {
+    for (options, status) in [("", 0), ("ok=3", 3), ("any-code", 5), ("", 130), ("", 127), ("", 126)] {
         check(&format!(
             "{IDLE} run a retries=2 {options} => run a, active, a: running
                     ended a {status} => idle, a: exited {status}
@@ -187,14 +187,38 @@ fn what_succeeded_or_was_stopped_is_not_tried_again() {
         ));
     }
     check(&format!(
-        "{IDLE} run a retries=2 interrupt timeout=1s => run a, active, a: running
-                wait 1s   => interrupt, timeout, a: running late
-                ended a 1 => idle, a: exited 1 late timeout"
-    ));
-    check(&format!(
         "{IDLE} run a retries=2 => run a, active, a: running
                 memory_limit a => end offenders
                 ended a 1 => idle, a: exited 1 memory_limit"
+    ));
+}
+
+#[test]
+fn what_was_stopped_for_its_timeout_is_tried_again() {
+    for (policy, effect) in [("interrupt", "interrupt"), ("kill", "kill")] {
+        check(&format!(
+            "{IDLE} run a retries=1 {policy} timeout=3s => run a, active, a: running
+                    wait 3s     => {effect}, timeout, a: running late
+                    ended a 130 =>
+                    wait 1s     => run a, active, a: running try 2
+                    wait 3s     => {effect}, timeout, a: running try 2 late
+                    ended a 130 => idle, a: exited 130 try 2 late timeout
+                    wait 1h     =>"
+        ));
+    }
+    check(&format!(
+        "{IDLE} run a retries=1 interrupt timeout=3s => run a, active, a: running
+                stop a      => interrupt
+                wait 3s     =>
+                ended a 130 => idle, a: exited 130 cancelled
+                wait 1h     =>"
+    ));
+    check(&format!(
+        "{IDLE} run a retries=1 interrupt timeout=3s => run a, active, a: running
+                wait 3s     => interrupt, timeout, a: running late
+                ended a 130 =>
+                stop a      => idle, a: exited 130 late cancelled
+                wait 1h     =>"
     ));
 }
 

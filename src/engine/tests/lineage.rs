@@ -104,11 +104,17 @@ fn variables_are_handed_on() {
 #[test]
 fn where_a_shell_has_gone_does_not_count_as_inside_for_its_heirs() {
     let mut play = Play::new();
-    let directory = Some("/".into());
-    let created_directory = Some("/home/u/p".into());
-    let id = play.create(NewSession { directory, created_directory, ..NewSession::default() });
-    assert_eq!(play.session(&id).created_directory.as_path(), std::path::Path::new("/home/u/p"));
-    assert_ne!(play.session(&id).working_directory, play.session(&id).created_directory);
+    let root = Some("/home/u/p".into());
+    let id = play.idle(NewSession { root, ..NewSession::default() });
+    play.event(&id, WorkerEventKind::Prompt { directory: Some("/usr".into()) });
+    play.reset(&id).expect("it is live");
+    play.gone(&id, Exit::Signal(9));
+    assert_eq!(spawned(&play).directory, PathBuf::from("/start"), "a reset goes to its own beginning");
+    assert_eq!(play.session(&id).root(), PathBuf::from("/home/u/p"));
+    let change = SessionChange { directory: Some("/moved".into()), ..SessionChange::default() };
+    let request = Request::UpdateSession { selector: id.to_string(), change: Box::new(change) };
+    play.request(request).expect("it is live");
+    assert_eq!(play.session(&id).root(), PathBuf::from("/moved"), "somebody named it");
 }
 
 #[test]

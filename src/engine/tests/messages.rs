@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::*;
 use crate::engine::report::{AgentView, Received, Sent};
-use crate::engine::request::{BusRequest, NewAgent, NewMessage};
+use crate::engine::request::{BusRequest, Leave, NewAgent, NewMessage};
 use crate::engine::{BusReply, RestoredBus};
 use crate::error::ErrorCode;
 use crate::id::MessageId;
@@ -16,19 +16,19 @@ use crate::limits;
 use crate::model::{Address, Agent, Delivery, Event, EventType, Message, Priority};
 
 /// An engine with what a store would have of its agents and messages.
-struct Post {
-    play: Play,
-    agents: BTreeMap<String, Agent>,
-    messages: Vec<(Message, Vec<String>)>,
-    events: Vec<Event>,
+pub(super) struct Post {
+    pub(super) play: Play,
+    pub(super) agents: BTreeMap<String, Agent>,
+    pub(super) messages: Vec<(Message, Vec<String>)>,
+    pub(super) events: Vec<Event>,
 }
 
 impl Post {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { play: Play::new(), agents: BTreeMap::new(), messages: Vec::new(), events: Vec::new() }
     }
 
-    fn bus(&mut self, request: BusRequest) -> Result<BusReply> {
+    pub(super) fn bus(&mut self, request: BusRequest) -> Result<BusReply> {
         let reply = self.play.request(Request::Bus(request));
         self.store();
         reply.map(|reply| match reply {
@@ -37,7 +37,7 @@ impl Post {
         })
     }
 
-    fn store(&mut self) {
+    pub(super) fn store(&mut self) {
         for record in std::mem::take(&mut self.play.records) {
             match record {
                 Record::Agent(agent) => drop(self.agents.insert(agent.id.clone(), *agent)),
@@ -61,7 +61,7 @@ impl Post {
         }
     }
 
-    fn register(&mut self, id: &str, capabilities: &[&str], types: &[&str]) -> Result<AgentView> {
+    pub(super) fn register(&mut self, id: &str, capabilities: &[&str], types: &[&str]) -> Result<AgentView> {
         let session = self.play.idle(NewSession::default());
         let words = |words: &[&str]| words.iter().map(ToString::to_string).collect();
         let new = NewAgent {
@@ -76,7 +76,12 @@ impl Post {
         }
     }
 
-    fn send(&mut self, to: Address, priority: Option<Priority>, ttl: Option<Duration>) -> Result<Sent> {
+    pub(super) fn send(
+        &mut self,
+        to: Address,
+        priority: Option<Priority>,
+        ttl: Option<Duration>,
+    ) -> Result<Sent> {
         let uuid = self.play.uuid();
         let new = NewMessage {
             from: "a".to_owned(),
@@ -93,7 +98,7 @@ impl Post {
         }
     }
 
-    fn receive(&mut self, agent: &str, has: &[MessageId], most: usize) -> Result<Received> {
+    pub(super) fn receive(&mut self, agent: &str, has: &[MessageId], most: usize) -> Result<Received> {
         let request =
             BusRequest::Receive { agent: agent.to_owned(), received: has.to_vec(), types: Vec::new(), most };
         match self.bus(request)? {
@@ -102,18 +107,18 @@ impl Post {
         }
     }
 
-    fn ids(&mut self, agent: &str) -> Vec<MessageId> {
+    pub(super) fn ids(&mut self, agent: &str) -> Vec<MessageId> {
         let received = self.receive(agent, &[], usize::MAX).expect("an agent");
         received.messages.iter().map(|message| message.id.clone()).collect()
     }
 
-    fn wait(&mut self, duration: Duration) {
+    pub(super) fn wait(&mut self, duration: Duration) {
         self.play.wait(duration);
         self.store();
     }
 
     /// The server dies; the next one has what the store has.
-    fn crash(&mut self) {
+    pub(super) fn crash(&mut self) {
         let (clock, uuids) = (self.play.clock, self.play.uuids);
         self.play = Play { clock, uuids, ..Play::new() };
         let restored =
@@ -126,7 +131,7 @@ impl Post {
     }
 }
 
-fn name(id: &str) -> Address {
+pub(super) fn name(id: &str) -> Address {
     Address::Name(id.to_owned())
 }
 
@@ -147,7 +152,8 @@ fn a_session_can_do_what_those_can_who_work_in_it() {
     assert_eq!(can(&post, &second), (true, true, 2));
     post.crash();
     assert_eq!(can(&post, &second), (true, true, 2));
-    post.bus(BusRequest::Deregister { agent: "a".to_owned(), at_once: true }).expect("an agent");
+    post.bus(BusRequest::Deregister { agent: "a".to_owned(), leave: Leave::Within(Duration::ZERO) })
+        .expect("an agent");
     assert_eq!(can(&post, &second), (false, false, 0));
 }
 
@@ -187,7 +193,7 @@ fn a_full_queue_refuses_and_nobody_is_sent_anything() {
     assert_eq!(error.code, ErrorCode::Overloaded);
     assert!(post.ids("c").is_empty());
     let first = post.ids("b").swap_remove(0);
-    assert_eq!(post.receive("b", &[first.clone(), first], 0).expect("receives").acknowledged, 1);
+    assert_eq!(post.receive("b", &[first.clone(), first], 0).expect("receives").acknowledged.len(), 1);
     assert_eq!(post.send(name("*"), None, None).expect("has room").receivers, ["b", "c"]);
 }
 
@@ -235,11 +241,12 @@ fn an_agent_that_leaves_takes_what_it_was_sent_and_gets_nothing_more() {
     let mut post = Post::new();
     post.register("b", &["rust"], &[]).expect("registers");
     post.send(name("b"), None, None).expect("sends");
-    let leave = |at_once| BusRequest::Deregister { agent: "b".to_owned(), at_once };
-    let BusReply::Agent(view) = post.bus(leave(false)).expect("leaves") else { panic!("no agent") };
+    let leave = |leave| BusRequest::Deregister { agent: "b".to_owned(), leave };
+    let within = Leave::Within(Duration::from_secs(9));
+    let BusReply::Agent(view) = post.bus(leave(within)).expect("leaves") else { panic!("no agent") };
     assert_eq!(view.waiting, 1);
     assert_eq!(post.send(name("*"), None, None).expect("sends").receivers, [""; 0]);
-    let BusReply::Agent(view) = post.bus(leave(true)).expect("goes") else { panic!("no agent") };
+    let BusReply::Agent(view) = post.bus(leave(Leave::Now)).expect("goes") else { panic!("no agent") };
     assert_eq!(view.waiting, 1);
     assert!(post.agents.is_empty() && post.messages.is_empty());
     assert_eq!(post.receive("b", &[], 1).expect_err("is gone").code, ErrorCode::AgentNotFound);
@@ -251,7 +258,8 @@ fn a_task_may_need_what_only_an_agent_can() {
     let view = post.register("a", &["gpu"], &[]).expect("registers");
     let session = view.agent.session;
     assert!(post.play.engine.bus.can(&session, "gpu") && !post.play.engine.bus.can(&session, "tpu"));
-    post.bus(BusRequest::Deregister { agent: "a".to_owned(), at_once: true }).expect("goes");
+    let leave = Leave::Within(Duration::ZERO);
+    post.bus(BusRequest::Deregister { agent: "a".to_owned(), leave }).expect("goes");
     assert!(!post.play.engine.bus.can(&session, "gpu"));
 }
 
@@ -317,7 +325,7 @@ proptest! {
                     let queue = expected.get_mut(agent).expect("an agent");
                     let has: Vec<MessageId> = queue.drain(..has.min(queue.len())).map(|each| each.2).collect();
                     let received = post.receive(agent, &has, most).expect("receives");
-                    prop_assert_eq!(received.acknowledged, has.len());
+                    prop_assert_eq!(received.acknowledged, has);
                     let ids: Vec<_> = received.messages.iter().map(|message| message.id.clone()).collect();
                     let wanted: Vec<_> = queue.iter().take(most).map(|each| each.2.clone()).collect();
                     prop_assert_eq!(ids, wanted);

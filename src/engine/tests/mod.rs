@@ -5,6 +5,7 @@
 //! run it, and judge what it shows.
 
 mod activity;
+mod agents;
 mod bounds;
 mod circuits;
 mod closing;

@@ -131,3 +131,22 @@ fn targets_that_are_not_well_are_dropped() {
     assert_eq!(targets(&play), None);
     assert_eq!(play.engine.next_deadline(), None, "nothing is left to look at");
 }
+
+#[test]
+fn a_pool_is_not_filled_while_the_server_ends() {
+    let mut play = Play::new();
+    pool(&mut play, "p", 2).expect("is made");
+    elapse(&mut play);
+    let members = view(&play).members;
+    assert_eq!(members.len(), 2);
+    for id in &members {
+        at_prompt(&mut play, id);
+    }
+    play.engine.freeze_runs();
+    for id in &members {
+        play.close(id, CloseMode::Emergency);
+        play.gone(id, Exit::Signal(9));
+    }
+    elapse(&mut play);
+    assert_eq!(play.engine.sessions().count(), 2, "nobody takes their place");
+}

@@ -52,7 +52,7 @@ struct Arguments {
     command: Option<String>,
     /// ms for each try
     timeout: Option<Milliseconds>,
-    /// After a failure (default 0)
+    /// After a failure or a timeout (default 0)
     #[schemars(range(max = limits::RETRIES))]
     max_retries: Option<u32>,
     /// ms, doubles (default 1000)
@@ -145,7 +145,8 @@ async fn begin(call: &Call, place: Place, new: NewCommand) -> Result<(Option<Str
         Place::Session(selector) => {
             let watch = orchestrator.execute(&selector, new).await?;
             let session = watch.borrow().session.clone();
-            Ok((orchestrator.agent_in(&session).await?, watch))
+            let agent = orchestrator.agents_of(&session).await?.into_iter().next();
+            Ok((agent.map(|agent| agent.id), watch))
         }
         Place::Made(session) => {
             let cancelled = CancellationToken::new();

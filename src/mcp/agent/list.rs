@@ -18,7 +18,8 @@ pub(crate) const TOOL: Tool = Tool {
     name: "agent_list",
     title: "List agents",
     description: "Lists agents with their sessions, what they can do, whether they are busy, and how many messages wait \
-        for each. An offline agent's session has ended; its messages wait until it is registered again.",
+        for each. An offline agent's session has ended; its messages wait until that is restored or it is \
+        registered again.",
     effect: Effect::Reads,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Listing>,
@@ -60,7 +61,9 @@ async fn list(call: &Call, arguments: Arguments) -> Result<Answer> {
     }
     let mut room = call.room();
     loop {
-        let agents = items[..fitting(&items, room.tokens)].to_vec();
+        // One agent always fits: no larger one could be registered.
+        let fits = fitting(&items, room.tokens).max(usize::from(room.tokens > 0)).min(items.len());
+        let agents = items[..fits].to_vec();
         let mut text = format!("{total} agents");
         for agent in &agents {
             let _ = write!(text, "\n{} {} [{}", agent.agent_id, agent.status, agent.session_id);

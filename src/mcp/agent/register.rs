@@ -48,10 +48,6 @@ struct Arguments {
 
 async fn register(call: &Call, arguments: Arguments) -> Result<Answer> {
     let role = arguments.role.filter(|role| !role.is_null());
-    if role.as_ref().is_some_and(|role| role.to_string().len() > limits::METADATA_BYTES) {
-        let most = limits::METADATA_BYTES;
-        return Err(refusal("role", format!("'role' takes at most {most} bytes as JSON")));
-    }
     let new = NewAgent {
         id: arguments.agent_id.map(|id| word("agentId", &id)).transpose()?,
         role,
@@ -59,6 +55,14 @@ async fn register(call: &Call, arguments: Arguments) -> Result<Answer> {
         message_types: words("messageTypes", &arguments.message_types)?,
         priority: arguments.priority,
     };
+    let told = serde_json::json!([new.role, new.capabilities, new.message_types]).to_string();
+    if told.len() > limits::AGENT_BYTES {
+        let most = limits::AGENT_BYTES;
+        return Err(refusal(
+            "role",
+            format!("'role', 'capabilities' and 'messageTypes' together take at most {most} bytes as JSON"),
+        ));
+    }
     let view = call.orchestrator.register_agent(&arguments.session_id, new).await?;
     let item = Item::of(call, &view).await;
     Answer::new(format!("agent '{}' works in {}", item.agent_id, item.session_id), &item)

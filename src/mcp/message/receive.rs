@@ -6,13 +6,14 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::engine::report::Received;
 use crate::error::Result;
 use crate::id::MessageId;
 use crate::limits;
 use crate::mcp::answer::{Answer, fitting, is_default};
-use crate::mcp::arguments::typed;
+use crate::mcp::arguments::{refusal, shortened, typed};
 use crate::mcp::call::{Call, Watched};
 use crate::mcp::schema::{self, Milliseconds};
 use crate::mcp::tool::{Effect, Tool};
@@ -102,25 +103,45 @@ async fn receive(call: &Call, arguments: Arguments) -> Result<Answer> {
         None => (false, Vec::new()),
         Some(Acknowledge::AtOnce(at_once)) => (at_once, Vec::new()),
         Some(Acknowledge::These(ids)) => (false, ids),
-        Some(Acknowledge::This(id)) => (false, vec![id]),
+        Some(Acknowledge::This(word)) => match word.trim().parse() {
+            Ok(at_once) => (at_once, Vec::new()),
+            Err(_) => (false, vec![word]),
+        },
     };
+    if let Some(id) = has.iter().find(|id| !id.trim().starts_with(MessageId::PREFIX)) {
+        let given = shortened(id);
+        return Err(refusal("ack", format!("'ack' takes messageIds, or true: {given:?} is none")));
+    }
     let has = has.into_iter().map(|id| MessageId::from_text(id.trim())).collect();
     let wait = arguments.wait.map_or(Duration::ZERO, |wait| call.longest_wait(Some(wait.into())));
     let most = arguments.max.unwrap_or(MOST);
-    let coming = call.orchestrator.receive_messages(agent, has, &arguments.types, most, wait);
-    let received = call.wait(coming, Watched::Nothing).await?;
-    let (answer, shown) = answer(call, &received, 0)?;
-    if !at_once || shown == 0 {
-        return Ok(answer);
+    let until = Instant::now() + wait;
+    let (mut has, mut acknowledged): (Vec<MessageId>, usize) = (has, 0);
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let coming =
+            call.orchestrator.receive_messages(agent, std::mem::take(&mut has), &arguments.types, most, left);
+        let mut received = call.wait(coming, Watched::Nothing).await?;
+        acknowledged += received.acknowledged.len();
+        let (answer, shown) = answer(call, &received, acknowledged)?;
+        if !at_once || shown == 0 {
+            return Ok(answer);
+        }
+        // Only what the caller is shown: the rest comes with the next call. And only it is shown: what another
+        // call has acknowledged meanwhile is that one's.
+        let ids = received.messages[..shown].iter().map(|message| message.id.clone()).collect();
+        let told =
+            call.orchestrator.receive_messages(agent, ids, &arguments.types, 0, Duration::ZERO).await?;
+        received.messages.retain(|message| told.acknowledged.contains(&message.id));
+        received.remaining = told.remaining;
+        if !received.messages.is_empty() {
+            return Ok(self::answer(call, &received, acknowledged + told.acknowledged.len())?.0);
+        }
     }
-    // Only what the caller is shown: the rest comes with the next call.
-    let ids = received.messages[..shown].iter().map(|message| message.id.clone()).collect();
-    let told = call.orchestrator.receive_messages(agent, ids, &[], 0, Duration::ZERO).await?;
-    Ok(self::answer(call, &received, told.acknowledged)?.0)
 }
 
 /// The answer, and how many messages it shows.
-fn answer(call: &Call, received: &Received, at_once: usize) -> Result<(Answer, usize)> {
+fn answer(call: &Call, received: &Received, acknowledged: usize) -> Result<(Answer, usize)> {
     let items: Vec<Item> = received.messages.iter().map(|message| Item::of(message)).collect();
     let mut room = call.room();
     loop {
@@ -143,7 +164,6 @@ fn answer(call: &Call, received: &Received, at_once: usize) -> Result<(Answer, u
             }
             let _ = write!(text, ": {}", message.payload);
         }
-        let acknowledged = received.acknowledged + at_once;
         if acknowledged > 0 {
             let _ = write!(text, "\n({acknowledged} acknowledged)");
         }

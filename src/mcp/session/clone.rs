@@ -37,12 +37,12 @@ struct Arguments {
 
 async fn clone(call: &Call, arguments: Arguments) -> Result<Answer> {
     let wanted = CloneAs {
-        name: arguments.name.map(|name| check::filled("name", name)).transpose()?,
+        name: arguments.name.map(|name| check::name(&name)).transpose()?,
         is_reset: arguments.reset_state,
         copies_limits: arguments.copy_resources.unwrap_or(true),
     };
     let cloned = call.orchestrator.clone_session(&arguments.session_id, wanted);
     let session = call.wait(cloned, Watched::Nothing).await?;
-    let view = SessionView::of(&session);
+    let view = SessionView::with_agent(call, &session).await?;
     Answer::new(view.sentence(), &view)
 }

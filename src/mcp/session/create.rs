@@ -174,10 +174,8 @@ fn auto_accept(kind: SessionKind, given: Option<consent::Arguments>) -> Result<A
 
 async fn create(call: &Call, given: Value) -> Result<Answer> {
     let new = settings(call, asked(call, given).await?)?;
-    let is_agent = new.agent_role.is_some();
     let session = call.wait(call.orchestrator.create_session(new), Watched::Nothing).await?;
-    let agent_id = if is_agent { call.orchestrator.agent_in(&session.id).await? } else { None };
-    let view = SessionView { agent_id, ..SessionView::of(&session) };
+    let view = SessionView::with_agent(call, &session).await?;
     Answer::new(view.sentence(), &view)
 }
 
@@ -202,7 +200,8 @@ pub(in crate::mcp) fn settings(call: &Call, arguments: Arguments) -> Result<NewS
     let directory = arguments.working_directory.as_deref();
     Ok(NewSession {
         created_directory: None,
-        name: arguments.name.map(|name| check::filled("name", name)).transpose()?,
+        root: None,
+        name: arguments.name.map(|name| check::name(&name)).transpose()?,
         kind: arguments.kind,
         directory: directory.map(|given| check::directory("workingDirectory", given)).transpose()?,
         create_directory: arguments.create_working_directory,

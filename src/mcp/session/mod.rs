@@ -4,6 +4,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::answer::is_default;
+use super::call::Call;
+use crate::error::Result;
 use crate::model::{Session, SessionKind, Status};
 
 pub(crate) mod affinity;
@@ -73,7 +75,7 @@ struct SessionView {
     #[schemars(extend("enum" = status_words()))]
     status: &'static str,
     working_directory: String,
-    /// Of the agent that agentRole made.
+    /// Of the agent that works in it.
     #[serde(skip_serializing_if = "Option::is_none")]
     agent_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -97,6 +99,12 @@ impl SessionView {
             created_at: session.created_at.to_string(),
             hint: hint(session).to_owned(),
         }
+    }
+
+    /// With the agent that works in it, the first if there are several.
+    async fn with_agent(call: &Call, session: &Session) -> Result<Self> {
+        let agent = call.orchestrator.agents_of(&session.id).await?.into_iter().next();
+        Ok(Self { agent_id: agent.map(|agent| agent.id), ..Self::of(session) })
     }
 
     fn sentence(&self) -> String {

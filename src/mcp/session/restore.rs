@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 
 use super::SessionView;
 use super::create::settings;
-use super::snapshot::{LAST_COMMAND, UNSET};
+use super::snapshot::{LAST_COMMAND, RESOURCES, SIZE, UNSET};
+use super::start::Wanted;
 use crate::engine::request::{Heritage, Inherited, NewSession};
 use crate::error::{Error, Result};
 use crate::mcp::answer::Answer;
@@ -18,6 +19,8 @@ use crate::mcp::check::is_variable;
 use crate::mcp::schema;
 use crate::mcp::template;
 use crate::mcp::tool::{Effect, Tool};
+use crate::model::Needs;
+use crate::orchestrator::brought_back;
 
 pub(crate) const TOOL: Tool = Tool {
     name: "session_restore",
@@ -44,14 +47,18 @@ async fn restore(call: &Call, arguments: Arguments) -> Result<Answer> {
         (Some(id), None, None) => {
             let snapshot = call.orchestrator.snapshot(&id).await?;
             let original = call.orchestrator.session(snapshot.session.as_str()).await.ok();
-            let created_directory = original.map(|session| session.created_directory);
             let heritage = Heritage { of: snapshot.session, variables: Inherited::Secrets, output: true };
-            NewSession { heir_of: Some(heritage), created_directory, ..as_told(call, snapshot.state)? }
+            let new = NewSession { heir_of: Some(heritage), ..as_told(call, snapshot.state)? };
+            match original {
+                Some(original) => brought_back(new, &original),
+                None => new,
+            }
         }
         (None, Some(state), None) => as_told(call, state)?,
         (None, None, Some(session)) => {
             let revived = call.orchestrator.revive_session(&session);
-            let view = SessionView::of(&call.wait(revived, Watched::Nothing).await?);
+            let session = call.wait(revived, Watched::Nothing).await?;
+            let view = SessionView::with_agent(call, &session).await?;
             return Answer::new(view.sentence(), &view);
         }
         _ => {
@@ -63,8 +70,8 @@ async fn restore(call: &Call, arguments: Arguments) -> Result<Answer> {
             ));
         }
     };
-    let session = call.wait(call.orchestrator.create_session(new), Watched::Nothing).await?;
-    let view = SessionView::of(&session);
+    let session = call.wait(call.orchestrator.bring_back(new), Watched::Nothing).await?;
+    let view = SessionView::with_agent(call, &session).await?;
     Answer::new(view.sentence(), &view)
 }
 
@@ -78,7 +85,14 @@ fn as_told(call: &Call, mut state: Map<String, Value>) -> Result<NewSession> {
             .ok_or_else(|| refusal("state.unset", "'state.unset' is a list of names of variables"))?,
         None => BTreeSet::new(),
     };
+    if let Some(Value::Object(size)) = state.remove(SIZE) {
+        state.extend(size);
+    }
+    let needs = match state.remove(RESOURCES) {
+        Some(resources) => typed::<Wanted>(resources)?.resources()?.needs,
+        None => Needs::default(),
+    };
     let state = Value::Object(template::read("state", state)?);
     let new = settings(call, typed(state)?)?;
-    Ok(NewSession { exported: new.env.clone(), unset, ..new })
+    Ok(NewSession { exported: new.env.clone(), unset, needs, ..new })
 }

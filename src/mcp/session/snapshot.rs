@@ -6,18 +6,21 @@ use serde_json::{Map, Value, json};
 
 use super::list::kept;
 use crate::error::Result;
+use crate::mcp::agent::word;
 use crate::mcp::answer::{Answer, is_default};
 use crate::mcp::arguments::{shortened, typed};
 use crate::mcp::call::Call;
 use crate::mcp::schema;
 use crate::mcp::tool::{Effect, Tool};
 use crate::model::{Command, Profile, Session, secret};
+use crate::orchestrator::beginning;
 
 pub(crate) const TOOL: Tool = Tool {
     name: "session_snapshot",
     title: "Take a snapshot",
     description: "Keeps a session's settings, directory, exported environment (without what is named like a secret) and \
-        last command for session_restore. state has the fields of session_create, and unset.",
+        last command for session_restore. state has the fields of session_create, \
+        with size for rows and cols, and resources and unset.",
     effect: Effect::Adds,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<Taken>,
@@ -46,9 +49,13 @@ struct Taken {
 pub(super) const LAST_COMMAND: &str = "lastCommand";
 /// Likewise: names of variables that it does without, though the server has them.
 pub(super) const UNSET: &str = "unset";
+/// Likewise: what `session_create` takes as rows and cols.
+pub(super) const SIZE: &str = "size";
+/// Likewise: what `session_start` takes beside memory, which is among the limits.
+pub(super) const RESOURCES: &str = "resources";
 
 /// A session in the form in which `session_create` takes it. Values that are secrets are left out.
-fn state(session: &Session, last: Option<&Command>) -> Map<String, Value> {
+fn state(session: &Session, role: Option<&Value>, last: Option<&Command>) -> Map<String, Value> {
     let variables = session.env.iter().chain(&session.exported);
     let env: Map<String, Value> = variables
         .filter(|(name, value)| !value.contains(secret::REDACTED) && !session.unset.contains(*name))
@@ -62,7 +69,7 @@ fn state(session: &Session, last: Option<&Command>) -> Map<String, Value> {
     let state = json!({
         "name": session.name,
         "type": session.kind,
-        "workingDirectory": session.working_directory,
+        "workingDirectory": beginning(session),
         "shell": session.shell,
         "profile": match session.profile {
             Profile::User | Profile::Tasks => "user",
@@ -70,8 +77,7 @@ fn state(session: &Session, last: Option<&Command>) -> Map<String, Value> {
             Profile::Clean => "clean",
         },
         "env": env,
-        "rows": session.size.rows,
-        "cols": session.size.cols,
+        SIZE: session.size,
         "metadata": session.metadata,
         "capabilities": session.capabilities,
         "constraints": session.constraints,
@@ -92,7 +98,13 @@ fn state(session: &Session, last: Option<&Command>) -> Map<String, Value> {
         "idleTimeout": session.idle_timeout_ms,
         "recovery": recovery,
         "outputBufferSize": session.output_bytes,
+        // Others than session_create takes are kept by the session's agent alone.
+        "agentRole": role.and_then(Value::as_str).filter(|role| word("agentRole", role).is_ok()),
         UNSET: session.unset,
+        RESOURCES: given(json!({
+            "cpu": session.needs.cpu_percent.map(|percent| (f64::from(percent) / 100.0).to_string()),
+            "disk": session.needs.disk_bytes,
+        })),
         LAST_COMMAND: last.map(|command| shortened(&command.text)),
     });
     match given(state) {
@@ -112,7 +124,10 @@ fn given(mut value: Value) -> Value {
 async fn snapshot(call: &Call, arguments: Arguments) -> Result<Answer> {
     let session = call.orchestrator.settled_session(&arguments.session_id).await?;
     let last = call.orchestrator.observe(session.id.as_str()).await?.last_command;
-    let taken = call.orchestrator.keep_snapshot(session.id.clone(), state(&session, last.as_ref())).await?;
+    let agents = call.orchestrator.agents_of(&session.id).await?;
+    let role = agents.first().and_then(|agent| agent.role.as_ref());
+    let state = state(&session, role, last.as_ref());
+    let taken = call.orchestrator.keep_snapshot(session.id.clone(), state).await?;
     let mut room = call.room();
     loop {
         let (mut left, mut omitted_bytes) = (room.tokens, 0);
@@ -145,8 +160,9 @@ mod tests {
         subject.exported = [("A".to_owned(), "2".to_owned()), ("B".to_owned(), "3".to_owned())].into();
         subject.limits.memory_bytes = Some(1 << 30);
         subject.idle_timeout_ms = Some(1_000);
-        let state = state(&subject, None);
+        let mut state = state(&subject, None, None);
         assert_eq!(state["env"], json!({"A": "2", "B": "3"}));
+        assert_eq!(state.remove(SIZE), Some(json!({"rows": 40, "cols": 120})));
         let read = template::read("state", state.clone()).unwrap();
         assert_eq!(Value::Object(read), Value::Object(state));
     }

@@ -39,7 +39,7 @@ struct Arguments {
 
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Wanted {
+pub(super) struct Wanted {
     /// e.g. 512m
     memory: Option<Bytes>,
     /// e.g. 2 or 0.5
@@ -49,7 +49,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn resources(self) -> Result<Resources> {
+    pub(super) fn resources(self) -> Result<Resources> {
         for (name, given, least, why) in [
             ("memory", &self.memory, limits::LEAST_MEMORY, "a shell with a program in it needs"),
             ("disk", &self.disk, limits::KEPT_ENVIRONMENT, "a shell itself writes"),

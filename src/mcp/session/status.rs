@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,9 +16,13 @@ use crate::error::Result;
 use crate::mcp::answer::{Answer, is_default, spoken};
 use crate::mcp::arguments::{shortened, typed};
 use crate::mcp::call::Call;
+use crate::mcp::error::recover::strategies;
 use crate::mcp::schema;
 use crate::mcp::tool::{Effect, Tool};
-use crate::model::{Affinity, AffinityStrategy, Command, Dialect, Profile, Session, Status};
+use crate::model::{
+    Affinity, AffinityStrategy, Agent, Command, Dialect, OnCritical, Profile, RecoveryStrategy, Session,
+    Status, constraint,
+};
 use crate::orchestrator::{Observation, Usage};
 
 /// Characters of JSON text for each token of the budget.
@@ -50,6 +55,12 @@ struct Arguments {
 struct View {
     #[serde(flatten)]
     session: SessionView,
+    /// What that agent is for.
+    #[serde(skip_serializing_if = "is_default")]
+    agent_role: Value,
+    /// More agents that work in it.
+    #[serde(skip_serializing_if = "is_default")]
+    other_agents: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_command: Option<LastCommand>,
     /// The program that has the terminal, when it is not the shell.
@@ -97,7 +108,8 @@ struct View {
     affinity: Option<Shared>,
     #[serde(skip_serializing_if = "Option::is_none")]
     details: Option<Details>,
-    /// A piece of what did not fit: JSON text of capabilities, constraints, metadata, targets and env.
+    /// A piece of what did not fit: JSON text of agentRole, otherAgents, capabilities, constraints, metadata,
+    /// targets and env.
     #[serde(skip_serializing_if = "is_default")]
     record: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -199,12 +211,37 @@ struct Details {
     /// The session that it was restored from.
     #[serde(skip_serializing_if = "Option::is_none")]
     restored_from: Option<String>,
+    /// How it is recovered when nobody asks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recovery: Option<Policy>,
+    /// How its health is looked after.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    monitor: Option<Watch>,
     commands_executed: u64,
     commands_failed: u64,
     /// Shells that the session has had.
     generation: u32,
     /// This status in other vocabularies.
     status_as: StatusAs,
+}
+
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct Policy {
+    max_retries: u32,
+    /// Milliseconds.
+    retry_delay: u64,
+    #[schemars(with = "String", extend("enum" = strategies()))]
+    strategy: RecoveryStrategy,
+}
+
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct Watch {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interval_ms: Option<u64>,
+    #[schemars(with = "String", extend("enum" = ["notify", "interrupt", "restart", "close"]))]
+    on_critical: OnCritical,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -253,6 +290,14 @@ fn details(session: &Session) -> Details {
         needs_cpu: session.needs.cpu_percent.map(|percent| f64::from(percent) / 100.0),
         needs_disk: session.needs.disk_bytes,
         restored_from: session.restored_from.as_ref().map(ToString::to_string),
+        recovery: session.recovery.map(|policy| Policy {
+            max_retries: policy.max_retries,
+            retry_delay: policy.retry_delay_ms,
+            strategy: policy.strategy,
+        }),
+        monitor: session
+            .monitor
+            .map(|monitor| Watch { interval_ms: monitor.interval_ms, on_critical: monitor.on_critical }),
         commands_executed: session.commands_executed,
         commands_failed: session.commands_failed,
         generation: session.generation,
@@ -272,12 +317,26 @@ fn last_command(command: &Command) -> LastCommand {
     }
 }
 
-fn view(observation: Observation, usage: Option<Usage>, detailed: bool, now: Timestamp) -> View {
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn view(
+    observation: Observation,
+    agents: Vec<Agent>,
+    usage: Option<Usage>,
+    detailed: bool,
+    now: Timestamp,
+) -> View {
+    let mut agents = agents.into_iter();
+    let (agent_id, role) = agents.next().map(|agent| (agent.id, agent.role)).unzip();
     let Observation { session, last_command: last, foreground, queued, output_cursor, .. } = observation;
     let bounds = session.bounds().limits;
     let uptime = session.ended_at.unwrap_or(now).since(session.created_at);
     View {
-        session: SessionView::of(&session),
+        session: SessionView { agent_id, ..SessionView::of(&session) },
+        agent_role: role.flatten().unwrap_or_default(),
+        other_agents: agents.map(|agent| agent.id).collect(),
         last_command: last.as_ref().map(last_command),
         foreground: foreground.map(|program| Foreground {
             pid: program.pid,
@@ -291,7 +350,7 @@ fn view(observation: Observation, usage: Option<Usage>, detailed: bool, now: Tim
         memory: usage.map(|usage| megabytes(usage.memory)),
         processes: usage.map(|usage| usage.processes),
         last_activity: session.last_activity.to_string(),
-        uptime: u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX),
+        uptime: millis(uptime),
         ended_at: session.ended_at.map(|at| at.to_string()),
         end_reason: session.end_reason.clone(),
         exit_code: session.exit_code,
@@ -301,7 +360,8 @@ fn view(observation: Observation, usage: Option<Usage>, detailed: bool, now: Tim
         metadata: session.metadata.clone(),
         capabilities: session.capabilities.clone(),
         limits: Limits {
-            command_timeout: session.command_timeout_ms,
+            command_timeout: constraint::timeout(&session.constraints)
+                .map_or(session.command_timeout_ms, |most| millis(most).min(session.command_timeout_ms)),
             idle_timeout: session.idle_timeout_ms,
             constraints: session.constraints.clone(),
             max_memory: bounds.memory_bytes,
@@ -324,7 +384,8 @@ async fn status(call: &Call, arguments: Arguments) -> Result<Answer> {
     } else {
         None
     };
-    let whole = view(observation, usage, arguments.detailed, clock::now().wall);
+    let agents = call.orchestrator.agents_of(&id).await?;
+    let whole = view(observation, agents, usage, arguments.detailed, clock::now().wall);
     let mut room = call.room();
     loop {
         let view = match arguments.record_from {
@@ -342,6 +403,8 @@ async fn status(call: &Call, arguments: Arguments) -> Result<Answer> {
 fn within(whole: &View, budget_tokens: usize) -> View {
     let mut view = whole.clone();
     let (mut left, mut bytes) = (budget_tokens, 0);
+    view.agent_role = kept(&whole.agent_role, &mut left, &mut bytes);
+    view.other_agents = kept(&whole.other_agents, &mut left, &mut bytes);
     view.capabilities = kept(&whole.capabilities, &mut left, &mut bytes);
     view.limits.constraints = kept(&whole.limits.constraints, &mut left, &mut bytes);
     view.metadata = kept(&whole.metadata, &mut left, &mut bytes);
@@ -358,6 +421,8 @@ fn within(whole: &View, budget_tokens: usize) -> View {
 /// The view with a piece of its large parts as JSON text in their place.
 fn read_on(whole: &View, from: usize, budget_tokens: usize) -> View {
     let mut parts = json!({
+        "agentRole": whole.agent_role,
+        "otherAgents": whole.other_agents,
         "capabilities": whole.capabilities,
         "constraints": whole.limits.constraints,
         "metadata": whole.metadata,
@@ -408,6 +473,25 @@ mod tests {
     use crate::model::fixtures::session;
 
     #[test]
+    fn what_holds_is_shown_whoever_said_it() {
+        let mut session = session("a");
+        session.constraints = vec!["timeout:2000".to_owned()];
+        session.monitor = Some(crate::model::Monitor { interval_ms: None, on_critical: OnCritical::Restart });
+        let observation = Observation {
+            session,
+            last_command: None,
+            foreground: None,
+            awaiting_input: false,
+            queued: 0,
+            output_cursor: 0,
+        };
+        let shown = serde_json::to_value(view(observation, Vec::new(), None, true, Timestamp(9))).unwrap();
+        assert_eq!(shown["limits"]["commandTimeout"], 2_000);
+        assert_eq!(shown["details"]["monitor"], json!({"onCritical": "restart"}));
+        assert_eq!(shown["details"].get("recovery"), None);
+    }
+
+    #[test]
     fn only_details_show_settings_and_nothing_empty_is_shown() {
         let observe = || Observation {
             session: session("a"),
@@ -417,12 +501,12 @@ mod tests {
             queued: 0,
             output_cursor: 5,
         };
-        let plain = serde_json::to_value(view(observe(), None, false, Timestamp(9))).unwrap();
+        let plain = serde_json::to_value(view(observe(), Vec::new(), None, false, Timestamp(9))).unwrap();
         assert_eq!(plain["uptime"], 9);
         for absent in ["details", "lastCommand", "foreground", "queued", "metadata", "cpu"] {
             assert_eq!(plain.get(absent), None, "{absent}");
         }
-        let detailed = serde_json::to_value(view(observe(), None, true, Timestamp(9))).unwrap();
+        let detailed = serde_json::to_value(view(observe(), Vec::new(), None, true, Timestamp(9))).unwrap();
         assert_eq!(
             detailed["details"]["statusAs"],
             serde_json::json!({"task": "running", "constant": "IDLE"})

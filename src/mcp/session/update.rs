@@ -54,7 +54,7 @@ struct Arguments {
 async fn update(call: &Call, arguments: Arguments) -> Result<Answer> {
     constraint::check(arguments.constraints.as_deref().unwrap_or_default())?;
     let change = SessionChange {
-        name: arguments.name.map(|name| check::filled("name", name)).transpose()?,
+        name: arguments.name.map(|name| check::name(&name)).transpose()?,
         status: arguments.status,
         metadata: arguments.metadata.map(check::metadata).transpose()?,
         capabilities: arguments.capabilities,

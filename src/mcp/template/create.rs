@@ -13,7 +13,7 @@ use crate::mcp::arguments::{refusal, typed};
 use crate::mcp::call::Call;
 use crate::mcp::check;
 use crate::mcp::schema::{self, Variable};
-use crate::mcp::session::KINDS;
+use crate::mcp::session::{self, KINDS};
 use crate::mcp::tool::{Effect, Tool};
 use crate::model::{SessionKind, merge, secret};
 
@@ -82,6 +82,8 @@ async fn create(call: &Call, arguments: Arguments) -> Result<Answer> {
             format!("a template takes at most {most} bytes as JSON, not {bytes}"),
         ));
     }
+    // A session can be made of it as far as that can be told now.
+    session::create::settings(call, typed(Value::Object(settings.clone()))?)?;
     let (template, replaced) = call.orchestrator.keep_template(name, settings).await?;
     let how = if replaced { "replaced" } else { "kept" };
     let text = format!("template '{}' is {how}", template.name);

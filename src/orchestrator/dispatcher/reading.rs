@@ -16,7 +16,7 @@ use crate::engine::{Defaults, Ended, Tuning};
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::{CommandId, SessionId, SnapshotId};
 use crate::limits;
-use crate::model::{Command, Event, Session, Snapshot, Template, Webhook, Workplace};
+use crate::model::{Agent, Command, Event, Session, Snapshot, Template, Webhook, Workplace};
 use crate::orchestrator::CommandWatch;
 use crate::orchestrator::census::{Census, Subject, Trees};
 use crate::orchestrator::health::HealthReport;
@@ -45,6 +45,7 @@ pub(in crate::orchestrator) enum Read {
     Runs(oneshot::Sender<watch::Receiver<u64>>),
     Bus(oneshot::Sender<watch::Receiver<u64>>),
     Agents(oneshot::Sender<Vec<AgentView>>),
+    AgentsOf(SessionId, oneshot::Sender<Vec<Agent>>),
     Agent(String, oneshot::Sender<Result<AgentView>>),
     Pools(oneshot::Sender<Vec<PoolView>>),
     Recoveries(oneshot::Sender<watch::Receiver<u64>>),
@@ -128,6 +129,9 @@ impl Dispatcher {
             }
             Read::Agents(reply) => {
                 let _ = reply.send(self.engine.agents().collect());
+            }
+            Read::AgentsOf(session, reply) => {
+                let _ = reply.send(self.engine.agents_of(&session));
             }
             Read::Agent(id, reply) => {
                 let _ = reply.send(self.engine.agent(&id));

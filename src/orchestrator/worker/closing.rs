@@ -119,7 +119,11 @@ impl Running {
             return;
         };
         let is_due = closing.deadline.is_some_and(|deadline| now >= deadline);
-        let left = self.wiring.host.census().members(self.wiring.slot.number()).await;
+        let mut left = self.wiring.host.census().members(self.wiring.slot.number()).await;
+        if left.is_empty() {
+            // What was forked during one look, by what has ended in it, shows in the next.
+            left = self.wiring.host.census().members(self.wiring.slot.number()).await;
+        }
         if left.is_empty() {
             closing.empty = true;
             closing.next_check = None;

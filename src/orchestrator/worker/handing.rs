@@ -38,6 +38,11 @@ impl Running {
     }
 
     async fn hand_over(&mut self, run: Box<Run>) {
+        if !self.is_clear_for(&run).await {
+            let why = "what its last try left running cannot be ended: it is not tried again beside that";
+            self.cannot_run(run.command.id.clone(), why).await;
+            return;
+        }
         self.number += 1;
         let number = self.number;
         let command = &run.command;

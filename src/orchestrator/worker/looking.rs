@@ -40,6 +40,7 @@ impl Running {
                 name: program.name,
                 command_line: program.command_line,
             }),
+            directory: self.terminal.working_directory(),
             at_prompt,
             is_stopped: self.terminal.is_stopped(),
             awaiting: !at_prompt && settled && self.terminal.awaiting_input(),

@@ -59,7 +59,11 @@ pub(super) fn start(
 /// The directory to start in: the one wanted, or the fallback, or as much as there is left of the way to
 /// the first.
 pub(super) fn directory(wanted: &Path, fallback: &Path) -> PathBuf {
-    let nearest = || wanted.ancestors().skip(1).find(|ancestor| ancestor.is_dir());
+    // The root is no substitute: what is run there may take it for the directory that it knows.
+    let nearest = || {
+        let mut above = wanted.ancestors().skip(1).filter(|ancestor| ancestor.parent().is_some());
+        above.find(|ancestor| ancestor.is_dir())
+    };
     let is_there = |path: &&Path| path.is_dir();
     Some(wanted)
         .filter(is_there)
@@ -107,6 +111,8 @@ mod tests {
         assert_eq!(directory(&created, &scratch), created);
         assert_eq!(directory(&gone, &created), created);
         assert_eq!(directory(&gone, &scratch.join("x")), scratch);
+        let nowhere = Path::new("/").join(scratch.file_name().unwrap()).join("a");
+        assert_eq!(directory(&nowhere, &nowhere), nowhere);
         std::fs::remove_dir_all(&scratch).unwrap();
     }
 }
