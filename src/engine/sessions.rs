@@ -309,9 +309,10 @@ impl Engine {
     pub(super) fn gone(&mut self, now: Now, id: &SessionId, exit: Exit, forced: bool, step: &mut Step) {
         let Some(entry) = self.sessions.get_mut(id) else { return };
         entry.has_worker = false;
-        if let Some(key) = entry.limit_timer.take() {
+        let passed = entry.limit_timer.take().map(|(key, limit)| {
             self.deadlines.remove(&key);
-        }
+            limit
+        });
         entry.session.exit_code = Some(exit.code());
         entry.session.ended_by_force = forced;
         let restart = std::mem::take(&mut entry.restart);
@@ -335,7 +336,11 @@ impl Engine {
         let (status, reason) = closing.unwrap_or_else(|| match exit {
             Exit::Code(0) => (Status::Completed, "the shell exited".to_owned()),
             Exit::Code(code) => (Status::Error, format!("the shell exited with code {code}")),
-            Exit::Signal(signal) => (Status::Error, format!("the shell was killed by signal {signal}")),
+            // It was being ended for a limit, by the kernel or by the server.
+            Exit::Signal(signal) => {
+                let why = passed.map_or_else(String::new, |limit| format!("{}: ", limit.reason().as_str()));
+                (Status::Error, format!("{why}the shell was killed by signal {signal}"))
+            }
         });
         if forced {
             let reason = "SIGKILL: processes of the session outlived their grace".to_owned();

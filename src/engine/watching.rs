@@ -118,7 +118,7 @@ impl Engine {
         self.note_breach(now, id, command, breach, step);
         if !breach.is_passed() {
             if let Some(command) = command.and_then(|id| self.commands.get_mut(id)) {
-                command.at_file_limit = true;
+                command.at_limit = Some(breach.limit);
             }
             return;
         }
@@ -142,13 +142,13 @@ impl Engine {
         let grace = match breach.limit {
             Limit::Memory => limits::MEMORY_GRACE,
             Limit::Processes => limits::PROCESS_GRACE,
-            Limit::CpuTime | Limit::OpenFiles => limits::INTERRUPT_GRACE,
+            Limit::CpuTime | Limit::OpenFiles | Limit::Tasks => limits::INTERRUPT_GRACE,
         };
         self.next_number += 1;
         let key = (now.moment.after(grace), self.next_number);
         // A second limit that is passed meanwhile ends with the first.
         if let Some(entry) = self.sessions.get_mut(id).filter(|entry| entry.limit_timer.is_none()) {
-            entry.limit_timer = Some(key);
+            entry.limit_timer = Some((key, breach.limit));
             self.deadlines.insert(key, Deadline::Limit(id.clone()));
         }
     }
