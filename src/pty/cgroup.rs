@@ -262,7 +262,7 @@ fn remove(group: &Path, deadline: Moment) {
     }
 }
 
-/// The group of one session, removed when dropped: kill what is in it before that.
+/// The group of one session, removed when dropped: whatever is left in it is killed then.
 #[derive(Debug)]
 pub struct Group {
     groups: Arc<Groups>,
@@ -274,9 +274,8 @@ impl Group {
     /// start after that is here from its beginning. One that went to a group of its own stays there.
     pub fn join(&self, slot: &Slot) -> io::Result<()> {
         for _ in 0..ROUNDS {
-            let beside = self.groups.beside_server();
-            let mut outside = slot.pids();
-            outside.retain(|pid| beside.contains(pid));
+            let mut outside = self.groups.beside_server();
+            outside.retain(|pid| *pid != own_pid() && slot.has(*pid));
             if outside.is_empty() {
                 return Ok(());
             }
@@ -337,8 +336,44 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         if fs::remove_dir(&self.path).is_err() {
-            // What was killed a moment ago may take another to be gone.
+            // What was killed a moment ago may take another to be gone; what lost its mark is killed now.
+            let _ = self.write("cgroup.kill", "1");
             self.groups.left.lock().unwrap_or_else(PoisonError::into_inner).push(self.path.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_directories_of_dead_servers_are_removed() {
+        let site = std::env::temp_dir().join(format!("cgroup-{}", uuid::Uuid::new_v4().simple()));
+        let [dead, live, foreign] = ["shellherd-dead", "shellherd-live", "other"].map(|name| site.join(name));
+        let used = dead.join("s1/used");
+        for directory in [dead.join(OWN_LEAF), used, dead.join("s2"), live.clone(), foreign.clone()] {
+            fs::create_dir_all(directory).unwrap();
+        }
+        let lock = File::open(&live).unwrap();
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).unwrap();
+        remove_leftovers(&site);
+        assert_eq!(below(&dead).collect::<Vec<_>>(), [dead.join("s1")], "what is in use stays");
+        fs::remove_dir(dead.join("s1/used")).unwrap();
+        remove_leftovers(&site);
+        assert!(!dead.exists() && live.exists() && foreign.exists());
+        drop(lock);
+        remove_leftovers(&site);
+        assert_eq!(below(&site).collect::<Vec<_>>(), [foreign]);
+        fs::remove_dir_all(&site).unwrap();
+    }
+
+    #[test]
+    fn a_survey_tells_what_is_missing_and_changes_nothing() {
+        let (first, second) = (available(), available());
+        assert_eq!(first.as_ref().ok(), second.as_ref().ok());
+        if let Err(why) = first {
+            assert!(!why.to_string().is_empty());
         }
     }
 }

@@ -193,7 +193,7 @@ fn a_fork_bomb_and_threads_without_end_stay_within_their_session() {
     let mut client = place.client();
     let neighbour = client.clean("/bin/bash");
     let session = client.clean("/bin/bash");
-    let bomb = "bomb() { bomb | bomb & }; bomb; sleep 300";
+    let bomb = "sh -c 'bomb() { bomb | bomb & }; bomb; sleep 300'";
     let bounded = |client: &mut Client, command: &str| {
         let limits = json!({"maxProcesses": 4});
         client.call(

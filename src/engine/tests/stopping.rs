@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::limits;
+use crate::model::EndReason;
 
 const RUNNING: &str = "create => spawn 1, initializing
                        started =>
@@ -165,6 +166,38 @@ fn a_shell_that_passes_a_limit_by_itself_is_the_end_of_the_session() {
     assert_eq!(session.status, Status::Error);
     let reason = session.end_reason.as_deref().unwrap_or_default();
     assert!(reason.starts_with("memory_limit: the session's shell itself uses 9 bytes"), "{reason}");
+}
+
+#[test]
+fn a_shell_that_is_killed_for_a_limit_says_so() {
+    for with_command in [false, true] {
+        let mut play = Play::new();
+        let id = play.idle(NewSession::default());
+        let command = with_command.then(|| play.run(&id, "a"));
+        play.event(&id, passed(Limit::Memory, Offender::Session, command.as_ref()));
+        play.gone(&id, Exit::Signal(9));
+        let reason = play.session(&id).end_reason.as_deref().unwrap_or_default();
+        assert_eq!(reason, "memory_limit: the shell was killed by signal 9");
+    }
+    let mut play = Play::new();
+    let id = play.idle(NewSession::default());
+    play.event(&id, passed(Limit::Memory, Offender::Session, None));
+    play.wait(limits::MEMORY_GRACE);
+    play.gone(&id, Exit::Signal(9));
+    assert_eq!(play.session(&id).end_reason.as_deref(), Some("the shell was killed by signal 9"));
+}
+
+#[test]
+fn what_the_kernel_refuses_is_the_reason_of_a_command_that_fails_by_it() {
+    for (status, reason) in [(0, None), (1, Some(EndReason::ProcessLimit))] {
+        let mut play = Play::new();
+        let id = play.idle(NewSession::default());
+        let command = play.run(&id, "a");
+        play.event(&id, passed(Limit::Tasks, Offender::Session, Some(&command)));
+        assert!(play.effects.is_empty(), "it is left to the command: {:?}", play.effects);
+        play.end(&id, &command, status);
+        assert_eq!(play.command(&command).reason, reason);
+    }
 }
 
 #[test]
