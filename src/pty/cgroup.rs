@@ -303,6 +303,11 @@ impl Group {
         self.write("pids.max", &text(edges.tasks))
     }
 
+    /// Holds all of its processes still, or lets them go on. SIGKILL ends them in either state.
+    pub fn freeze(&self, still: bool) -> io::Result<()> {
+        self.write("cgroup.freeze", if still { "1" } else { "0" })
+    }
+
     /// Milliseconds of CPU time that was spent in the group, also by what is gone.
     pub fn cpu_ms(&self) -> Option<u64> {
         Some(reading::number(&self.read("cpu.stat"), "usage_usec")? / 1_000)

@@ -85,6 +85,8 @@ pub(super) struct Backstop {
     /// What is in force.
     now: Both,
     seen: Acts,
+    /// Whether the kernel has refused processes since the look before the last.
+    refuses: bool,
     /// Whether it was told that the running command is refused processes: it may try for ever.
     told_refusal: bool,
 }
@@ -96,7 +98,8 @@ impl Backstop {
         let before_ms = sample::tree(&slot.pids()).cpu_ms;
         group.join(slot)?;
         let (session, now) = (Both::default(), Both::default());
-        Ok(Self { group, before_ms, session, now, seen: Acts::default(), told_refusal: false })
+        let seen = Acts::default();
+        Ok(Self { group, before_ms, session, now, seen, refuses: false, told_refusal: false })
     }
 
     fn hold_session(&mut self, limits: &ResourceLimits) -> io::Result<()> {
@@ -120,6 +123,18 @@ impl Backstop {
         self.group.hold(self.now.edges())
     }
 
+    /// Whether something in the session forks, or wants to, as fast as it can.
+    pub(super) fn refuses(&self) -> bool {
+        self.refuses
+    }
+
+    /// Holds the session still, or lets it go on: a fork bomb takes the processor from whoever is to end it.
+    pub(super) fn freeze(&self, still: bool) {
+        if let Err(error) = self.group.freeze(still) {
+            warn!(%error, still, "a group cannot be held still");
+        }
+    }
+
     /// CPU time of the session, with that of what is gone.
     pub(super) fn cpu_ms(&self) -> u64 {
         self.before_ms + self.group.cpu_ms().unwrap_or(0)
@@ -129,6 +144,7 @@ impl Backstop {
     pub(super) fn acted(&mut self) -> Option<Breach> {
         let acts = self.group.acts();
         let before = std::mem::replace(&mut self.seen, acts);
+        self.refuses = acts.refused > before.refused;
         let breach = self.now.breach(before, acts)?;
         let is_news = breach.limit != Limit::Tasks || !std::mem::replace(&mut self.told_refusal, true);
         is_news.then_some(breach)

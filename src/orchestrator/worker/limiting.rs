@@ -307,8 +307,12 @@ impl Running {
             self.limits.next = None;
             return;
         }
-        let (seen, is_alone) = self.look_at_limits().await;
         let acted = self.limits.backstop.as_mut().and_then(Backstop::acted);
+        let refuses = self.limits.backstop.as_ref().is_some_and(Backstop::refuses);
+        if refuses {
+            self.freeze(true);
+        }
+        let (seen, is_alone) = self.look_at_limits().await;
         let breach = seen.filter(Breach::is_passed).or(acted).or(seen);
         let current = self.current.as_ref().map(|current| current.command.clone());
         let is_news = breach.is_some_and(|breach| !self.limits.knows(breach, current.as_ref()));
@@ -329,6 +333,15 @@ impl Running {
             if breach.limit == Limit::Processes && breach.measured / BOMB >= breach.allowed {
                 self.end_offenders(breach).await;
             }
+        }
+        if refuses {
+            self.freeze(false);
+        }
+    }
+
+    fn freeze(&self, still: bool) {
+        if let Some(backstop) = &self.limits.backstop {
+            backstop.freeze(still);
         }
     }
 
@@ -387,7 +400,9 @@ impl Running {
         let spared = self.spared(breach);
         let slot = Arc::clone(&self.wiring.slot);
         let deadline = clock::now().moment.after(KILL_TIME);
+        self.freeze(true);
         let left = tokio::task::spawn_blocking(move || slot.kill_others(&spared, deadline)).await;
+        self.freeze(false);
         if left.unwrap_or(0) > 0 {
             warn!(session = %self.wiring.session, "processes beyond a limit survive SIGKILL");
             self.limits.next = Some(deadline.after(limits::INTERRUPT_GRACE));
