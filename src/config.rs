@@ -54,6 +54,8 @@ pub struct Source {
     pub circuit_failures: Option<u32>,
     /// How long it stays open.
     pub circuit_open: Option<Span>,
+    /// Whether control groups hold limits where they can.
+    pub cgroup: Option<bool>,
     /// The sets of tools that `serve` offers.
     pub toolsets: Option<Vec<String>>,
     /// Whether of those it offers only the ones that change nothing.
@@ -75,7 +77,7 @@ pub enum Span {
 }
 
 /// The keys of the file, for the nearest one to an unknown key.
-const KEYS: [&str; 23] = [
+const KEYS: [&str; 24] = [
     "state-dir",
     "shell",
     "result-tokens",
@@ -95,6 +97,7 @@ const KEYS: [&str; 23] = [
     "recovery-timeout",
     "circuit-failures",
     "circuit-open",
+    "cgroup",
     "toolsets",
     "read-only",
     "http",
@@ -142,6 +145,8 @@ pub struct Config {
     pub circuit_failures: u32,
     /// How long it stays open.
     pub circuit_open: Duration,
+    /// Whether control groups hold limits where they can.
+    pub cgroup: bool,
     /// The sets of tools that `serve` offers; all when absent.
     pub toolsets: Option<Vec<String>>,
     /// Whether of those it offers only the ones that change nothing.
@@ -236,6 +241,7 @@ pub fn resolve(
         recovery_timeout: span("recovery-timeout", source.recovery_timeout, limits::RECOVERY_TIMEOUT)?,
         circuit_failures,
         circuit_open: span("circuit-open", source.circuit_open, limits::CIRCUIT_OPEN)?,
+        cgroup: source.cgroup.unwrap_or(true),
         toolsets: source.toolsets,
         read_only: source.read_only.unwrap_or(false),
         http: source.http,
@@ -278,6 +284,7 @@ fn over(above: Source, below: Source) -> Source {
         recovery_timeout: above.recovery_timeout.or(below.recovery_timeout),
         circuit_failures: above.circuit_failures.or(below.circuit_failures),
         circuit_open: above.circuit_open.or(below.circuit_open),
+        cgroup: above.cgroup.or(below.cgroup),
         toolsets: above.toolsets.or(below.toolsets),
         read_only: above.read_only.or(below.read_only),
         http: above.http.or(below.http),
@@ -307,6 +314,7 @@ fn of_environment(variable: &impl Fn(&str) -> Option<OsString>) -> Result<Source
         recovery_timeout: text("SHELLHERD_RECOVERY_TIMEOUT").map(Span::Text),
         circuit_failures: number("SHELLHERD_CIRCUIT_FAILURES", text("SHELLHERD_CIRCUIT_FAILURES"))?,
         circuit_open: text("SHELLHERD_CIRCUIT_OPEN").map(Span::Text),
+        cgroup: truth("SHELLHERD_CGROUP", text("SHELLHERD_CGROUP"))?,
         toolsets: list(text("SHELLHERD_TOOLSETS")),
         read_only: truth("SHELLHERD_READ_ONLY", text("SHELLHERD_READ_ONLY"))?,
         http: text("SHELLHERD_HTTP"),
@@ -442,7 +450,7 @@ mod tests {
         let config = check(Source::default(), &[], "").unwrap();
         assert_eq!(config.state_dir, Path::new("/nowhere/.local/state/shellherd"));
         assert_eq!(config.result_tokens, limits::RESULT_TOKENS);
-        assert_eq!(config.command_timeout, limits::COMMAND_TIMEOUT);
+        assert_eq!((config.command_timeout, config.cgroup), (limits::COMMAND_TIMEOUT, true));
     }
 
     #[test]
@@ -485,6 +493,7 @@ mod tests {
             "circuit-open = \"0s\"",
             "recovery-delay = \"x\"",
             "sample-every = \"10ms\"",
+            "cgroup = \"on\"",
         ] {
             assert!(check(Source::default(), &[], file).is_err(), "{file}");
         }

@@ -367,6 +367,14 @@ pub const INTERRUPT_GRACE: Duration = Duration::from_secs(5);
 pub const MEMORY_GRACE: Duration = Duration::from_millis(500);
 /// The same for a limit of processes. What forks at all doubles in a few milliseconds.
 pub const PROCESS_GRACE: Duration = Duration::from_millis(50);
+/// What the kernel may hold for the processes of a session beside their own memory, before it ends one of
+/// them for a limit: page tables, stacks and buffers of some hundred.
+pub const KERNEL_MEMORY: u64 = 8 << 20;
+/// Where the kernel refuses more processes, which it counts with their threads: so many for each that is
+/// allowed, and [`SPARE_THREADS`] for a few that have hundreds.
+pub const THREADS_PER_PROCESS: u64 = 16;
+/// See [`THREADS_PER_PROCESS`].
+pub const SPARE_THREADS: u64 = 256;
 /// Between two looks at a tree whose memory or CPU time is bounded.
 pub const LIMIT_PAUSE: Duration = Duration::from_millis(500);
 /// The same where the number of processes is bounded: a thousand more come in half a second.

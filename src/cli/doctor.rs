@@ -44,7 +44,14 @@ impl Finding {
 pub(super) fn doctor(flags: Flags) -> Outcome {
     let config = flags.resolve()?;
     let mut findings = shells(&config);
-    findings.extend([terminal(), private_directory(), descriptors(), processes(), state(&config.state_dir)]);
+    findings.extend([
+        terminal(),
+        private_directory(),
+        descriptors(),
+        processes(),
+        limits_held(config.cgroup),
+    ]);
+    findings.push(state(&config.state_dir));
     for finding in &findings {
         let grade = match finding.grade {
             Grade::Ok => "ok  ",
@@ -171,6 +178,23 @@ fn processes() -> Finding {
             format!("/proc cannot be read: {error}"),
             "mount it: without it programs that wait for input, usage and stray processes are not seen",
         ),
+    }
+}
+
+/// Limits on memory, processes and CPU time hold everywhere; what differs is who holds them.
+fn limits_held(by_kernel: bool) -> Finding {
+    if !by_kernel {
+        return Finding::ok("limits are held by looking: cgroup is off");
+    }
+    match crate::pty::cgroup::available() {
+        Ok(directory) => {
+            Finding::ok(format!("limits are held by the kernel, too (cgroup v2 in {})", directory.display()))
+        }
+        Err(why) => Finding {
+            fix: "the kernel holds them, too, for a server with a group to itself: \
+                  systemd-run --user --scope -p Delegate=yes shellherd",
+            ..Finding::ok(format!("limits are held by looking: {why}"))
+        },
     }
 }
 

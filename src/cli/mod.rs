@@ -89,7 +89,7 @@ enum Verb {
     Man,
     /// Outlives a killed server for a moment, to end what it started
     #[command(hide = true)]
-    Guard { hard: u64, base: u64, directory: PathBuf },
+    Guard { hard: u64, base: u64, directory: PathBuf, groups: Option<PathBuf> },
 }
 
 /// Flags beat the environment (`SHELLHERD_STATE_DIR` and so on), which beats the configuration file.
@@ -210,7 +210,9 @@ pub fn main() -> ExitCode {
         Verb::Doctor { flags } => doctor::doctor(flags),
         Verb::Completions { shell } => completions::completions(shell, &Arguments::command()),
         Verb::Man => man::man(&Arguments::command()),
-        Verb::Guard { hard, base, directory } => return crate::pty::guard::main(hard, base, &directory),
+        Verb::Guard { hard, base, directory, groups } => {
+            return crate::pty::guard::main(hard, base, &directory, groups.as_deref());
+        }
     };
     outcome.unwrap_or_else(|failure| {
         // Nothing is left to tell it to when stderr is gone.
@@ -322,6 +324,7 @@ fn surface(config: Config, attended: bool, selection: &Selection) -> Surface {
         sample_every: config.sample_every,
         stale_after: config.stale_after,
         health_interval: config.health_interval,
+        cgroup: config.cgroup,
         redact: config.redact,
     };
     Surface::new(Orchestrator::new(settings), defaults, selection)

@@ -36,7 +36,7 @@ impl CommandEntry {
             batch,
             task: None,
             stopped_for: None,
-            at_file_limit: false,
+            at_limit: None,
             failed_with: None,
             timer: None,
             handed_at: None,
@@ -365,8 +365,8 @@ impl Engine {
         command.awaiting_input = None;
         trim(command);
         let (exit_code, success, task) = (command.exit_code(), command.is_success(), entry.task);
-        if entry.at_file_limit && !success {
-            command.reason.get_or_insert(EndReason::FileLimit);
+        if let Some(limit) = entry.at_limit.filter(|_| !success) {
+            command.reason.get_or_insert(limit.reason());
         }
         let session = command.session.clone();
         step.commands.insert(id.clone());

@@ -9,7 +9,7 @@ use super::recovery::Recovery;
 use super::schedule::TaskKey;
 use crate::clock::{Moment, Now};
 use crate::id::CommandId;
-use crate::model::{Breach, Command, EndReason, Ending, Session, Status};
+use crate::model::{Breach, Command, EndReason, Ending, Limit, Session, Status};
 
 /// A session, and what belongs to it besides its record.
 #[derive(Debug)]
@@ -91,8 +91,8 @@ pub(super) struct CommandEntry {
     pub(super) task: Option<TaskKey>,
     /// Why the server is ending it.
     pub(super) stopped_for: Option<EndReason>,
-    /// Whether a process of it was seen with all the files open that it may have.
-    pub(super) at_file_limit: bool,
+    /// A limit that the kernel holds, and that it was seen at: if it fails, then because of that.
+    pub(super) at_limit: Option<Limit>,
     /// Between two tries: how the last one ended.
     pub(super) failed_with: Option<Ending>,
     /// Its one pending deadline.

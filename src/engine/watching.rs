@@ -120,7 +120,7 @@ impl Engine {
         self.note_breach(now, id, command, breach, step);
         if !breach.is_passed() {
             if let Some(command) = command.and_then(|id| self.commands.get_mut(id)) {
-                command.at_file_limit = true;
+                command.at_limit = Some(breach.limit);
             }
             return;
         }
@@ -144,7 +144,7 @@ impl Engine {
         let grace = match breach.limit {
             Limit::Memory => limits::MEMORY_GRACE,
             Limit::Processes => limits::PROCESS_GRACE,
-            Limit::CpuTime | Limit::OpenFiles => limits::INTERRUPT_GRACE,
+            Limit::CpuTime | Limit::OpenFiles | Limit::Tasks => limits::INTERRUPT_GRACE,
         };
         self.next_number += 1;
         let key = (now.moment.after(grace), self.next_number);

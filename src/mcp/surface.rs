@@ -299,6 +299,7 @@ pub(crate) mod tests {
             sample_every: limits::SAMPLE_EVERY,
             stale_after: limits::STALE_AFTER,
             health_interval: limits::HEALTH_EVERY,
+            cgroup: false,
             redact: Vec::new(),
         };
         let defaults = Defaults {

@@ -49,6 +49,8 @@ pub enum Limit {
     CpuTime,
     /// Processes.
     Processes,
+    /// Processes and their threads, of which the kernel lets a session have no more.
+    Tasks,
     /// Open files of one process.
     OpenFiles,
 }
@@ -59,7 +61,7 @@ impl Limit {
         match self {
             Self::Memory => "maxMemory",
             Self::CpuTime => "maxCpuTime",
-            Self::Processes => "maxProcesses",
+            Self::Processes | Self::Tasks => "maxProcesses",
             Self::OpenFiles => "maxOpenFiles",
         }
     }
@@ -70,6 +72,7 @@ impl Limit {
             Self::Memory => "bytes of memory",
             Self::CpuTime => "ms of CPU time",
             Self::Processes => "processes",
+            Self::Tasks => "processes and threads",
             Self::OpenFiles => "open files in one process",
         }
     }
@@ -79,7 +82,7 @@ impl Limit {
         match self {
             Self::Memory => EndReason::MemoryLimit,
             Self::CpuTime => EndReason::CpuLimit,
-            Self::Processes => EndReason::ProcessLimit,
+            Self::Processes | Self::Tasks => EndReason::ProcessLimit,
             Self::OpenFiles => EndReason::FileLimit,
         }
     }
@@ -96,7 +99,7 @@ pub enum Offender {
     Shell,
 }
 
-/// A limit that is passed, or for open files reached.
+/// A limit that is passed, or one that the kernel holds and that is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Breach {
     /// Which one.
@@ -110,10 +113,10 @@ pub struct Breach {
 }
 
 impl Breach {
-    /// Whether more is used than may be. The kernel lets no process open more files than it may: the limit
-    /// is reached then, and what to do about it is left to the process.
+    /// Whether more is used than may be. The kernel lets no process open more files than it may, and no
+    /// session have more tasks: the limit is reached then, and what to do about it is left to the process.
     pub fn is_passed(&self) -> bool {
-        self.measured > self.allowed
+        self.measured > self.allowed && self.limit != Limit::Tasks
     }
 
     /// How what ends by it says so: the limit's name as of an end, and the evidence.
@@ -158,6 +161,13 @@ mod tests {
             ResourceLimits { memory_bytes: Some(3), cpu_ms: Some(7), processes: Some(1), open_files: None };
         assert_eq!((a.and(b), b.and(a)), (both, both));
         assert!(ResourceLimits::default().and(ResourceLimits::default()).is_none());
+    }
+
+    #[test]
+    fn what_the_kernel_refuses_passes_nothing() {
+        let at = |limit| Breach { limit, measured: 272, allowed: 1, by: Offender::Session };
+        assert!(at(Limit::Processes).is_passed() && !at(Limit::Tasks).is_passed());
+        assert_eq!(Limit::Tasks.reason(), EndReason::ProcessLimit);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use super::census::Census;
 use crate::clock;
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits;
+use crate::pty::cgroup::Groups;
 use crate::pty::{self, Brand, Guard, Signal, Slot, Which};
 use crate::sample::Processes;
 
@@ -26,6 +27,8 @@ pub(super) struct Host {
     /// One shell is started at a time, and others are served in between.
     starting: Semaphore,
     private: PathBuf,
+    /// Where the kernel lets the server have them.
+    groups: Option<Arc<Groups>>,
     /// Ends with the server; it then finds nothing left to do.
     _guard: Guard,
 }
@@ -41,14 +44,27 @@ impl Host {
         raise_descriptor_limit();
         let private = pty::private_root().map_err(failed("the private directory"))?;
         let brand = Brand::claim().map_err(failed("the mark of the sessions' processes"))?;
-        let guard = Guard::start(&brand, &private, &settings.program).map_err(failed("the guard process"))?;
+        let groups = settings.cgroup.then(Groups::take).and_then(|taken| {
+            taken.inspect_err(|why| tracing::debug!(%why, "limits are held by looking")).ok()
+        });
+        // Behind that: nobody else may be where the server was when it makes groups there.
+        let directory = groups.as_ref().map(|groups| groups.directory());
+        let guard = Guard::start(&brand, &private, directory, &settings.program)
+            .map_err(failed("the guard process"))?;
         let processes = Mutex::new(Processes::open().map_err(failed("the look at processes"))?);
         let looked_at = brand.clone();
         let census = Census::new(move || {
             let mut processes = processes.lock().unwrap_or_else(PoisonError::into_inner);
             processes.trees(|pid| looked_at.slot_of(pid))
         });
-        Ok(Self { brand, census: Arc::new(census), starting: Semaphore::new(1), private, _guard: guard })
+        Ok(Self {
+            brand,
+            census: Arc::new(census),
+            starting: Semaphore::new(1),
+            private,
+            groups,
+            _guard: guard,
+        })
     }
 
     pub(super) fn slot(&self) -> Result<Slot> {
@@ -63,6 +79,10 @@ impl Host {
 
     pub(super) fn census(&self) -> &Arc<Census> {
         &self.census
+    }
+
+    pub(super) fn groups(&self) -> Option<&Arc<Groups>> {
+        self.groups.as_ref()
     }
 
     /// Starts something that takes a millisecond or two. Of a hundred that are to be started at once

@@ -75,6 +75,8 @@ pub struct Settings {
     pub stale_after: Duration,
     /// Between two background looks at the health of everything.
     pub health_interval: Duration,
+    /// Whether the kernel is to hold limits as well, where it lets the server have control groups.
+    pub cgroup: bool,
     /// Strings, and patterns between slashes, that must reach neither a log nor the store.
     pub redact: Vec<String>,
 }

@@ -2,6 +2,7 @@
 //! sees their ends, and reports. It decides nothing that the engine could.
 
 mod asking;
+mod backstop;
 mod closing;
 mod confining;
 mod environment;
@@ -419,6 +420,7 @@ impl Running {
         if let Some(confined) = &current.confined {
             self.clear_away(confined).await;
         }
+        self.tell_acts(&current.command).await;
         self.lift_command_limits();
         // A shell that reports success for what was aborted means Ctrl-C.
         let status = if aborted && status == 0 { 130 } else { status };

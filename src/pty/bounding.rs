@@ -2,7 +2,8 @@
 //! which it cannot hold.
 //!
 //! The kernel counts open files for each process, and processes only for each user: a bound on the
-//! processes of one session is watched from outside, by [`Slot::kill_others`] in the end.
+//! processes of one session is watched from outside, and ended by [`Slot::kill_others`]; where there are
+//! control groups, [they](super::cgroup) hold it as well.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;

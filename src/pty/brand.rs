@@ -6,8 +6,9 @@
 //! the size of POSIX message queues (which nobody reaches) to a random value that no other process
 //! has, and sets the soft limit to a number of the session just before it starts a shell. Finding all
 //! that ever came from a session is then one scan of `/proc/*/limits`, for the server and for whoever
-//! outlives it. Rejected: cgroups (not writable in most containers), a walk of parents alone (sees
-//! nothing after the server's death), `PDEATHSIG` (fires when a *thread* ends).
+//! outlives it. Rejected: cgroups (not writable in most containers; where they are, they hold
+//! [limits](super::cgroup)), a walk of parents alone (sees nothing after the server's death), `PDEATHSIG`
+//! (fires when a *thread* ends).
 //!
 //! A slot has a second value, which only what a confined command starts carries: so what that command left
 //! running is told from what the session had before, and from what that starts meanwhile.

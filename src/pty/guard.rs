@@ -1,6 +1,6 @@
 //! What remains when the server is killed: the same program again, doing nothing but holding the end
 //! of a pipe. When the pipe closes, the server is gone, however it went, and the guard kills all that
-//! carries its brand and removes its private directory. The hang-up of the terminals ends most of it
+//! carries its brand and removes its private directory and its control groups. The hang-up of the terminals ends most of it
 //! already, but not what ignores a hang-up or has left its session.
 //!
 //! The guard has no runtime, no threads and none of the server's descriptors; every signal that can be
@@ -19,10 +19,11 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
 
 use super::brand::{Brand, Fingerprint, Which};
+use super::cgroup;
 use super::spawn::{self, Program, Streams};
 use crate::clock;
 
-/// The hidden subcommand that runs a guard: `guard HARD BASE DIRECTORY`.
+/// The hidden subcommand that runs a guard: `guard HARD BASE DIRECTORY [GROUPS]`.
 pub const SUBCOMMAND: &str = "guard";
 /// How every private directory's name begins; the guard removes no other.
 pub(super) const PREFIX: &str = "shellherd-";
@@ -38,19 +39,26 @@ pub struct Guard {
 
 impl Guard {
     /// Starts `program`, normally `/proc/self/exe`, as the guard of all that carries `brand`.
-    pub fn start(brand: &Brand, private_directory: &Path, program: &Path) -> io::Result<Guard> {
+    /// `groups` is the directory of the server's control groups, where it has one.
+    pub fn start(
+        brand: &Brand,
+        private_directory: &Path,
+        groups: Option<&Path>,
+        program: &Path,
+    ) -> io::Result<Guard> {
         let (ours, theirs) = {
             let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
             (write, read)
         };
         let (hard, base) = brand.fingerprint().map_or((0, 0), |mark| (mark.hard, mark.base));
-        let arguments: [OsString; 5] = [
+        let mut arguments: Vec<OsString> = vec![
             "shellherd".into(),
             SUBCOMMAND.into(),
             hard.to_string().into(),
             base.to_string().into(),
             private_directory.into(),
         ];
+        arguments.extend(groups.map(Into::into));
         let program =
             Program { path: program, arguments: &arguments, environment: &[], directory: Path::new("/") };
         let pid = brand.branding(Which::All, || spawn::spawn(&program, Streams::Pipe(theirs.as_fd())))?;
@@ -83,7 +91,7 @@ impl Drop for Guard {
 
 /// The guard's whole life; `hard` and `base` are those of its command line, both 0 for a server that
 /// could not mark its processes.
-pub fn main(hard: u64, base: u64, private_directory: &Path) -> ExitCode {
+pub fn main(hard: u64, base: u64, private_directory: &Path, groups: Option<&Path>) -> ExitCode {
     let mut order = Vec::new();
     // Whatever ends the reading, the server is no longer there.
     let _ = io::stdin().lock().read_to_end(&mut order);
@@ -93,8 +101,13 @@ pub fn main(hard: u64, base: u64, private_directory: &Path) -> ExitCode {
     } else {
         Fingerprint { hard, base }.kill_all(Which::All, deadline)
     };
-    let named = private_directory.file_name().and_then(|name| name.to_str());
-    if named.is_some_and(|name| name.starts_with(PREFIX)) {
+    let is_named = |path: &&Path| {
+        path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(PREFIX))
+    };
+    if let Some(groups) = groups.filter(is_named) {
+        cgroup::dissolve(groups, deadline);
+    }
+    if is_named(&private_directory) {
         // The server may have removed it already.
         let _ = std::fs::remove_dir_all(private_directory);
     }

@@ -3,13 +3,14 @@
 //! [`launch`] puts a program on a new [`Terminal`]; if it is a shell that is understood, the program
 //! reports its commands by marks (see [`shell`]), and [`handover`] is how commands reach it. Every
 //! process that ever comes of it carries the [`brand`] of its session, by which it is found and killed
-//! whatever it does; the [`guard`] does that when the server no longer can.
+//! whatever it does; the [`guard`] does that when the server no longer can. Where the kernel lets the server
+//! have control groups ([`cgroup`]), it holds the limits of sessions behind those who watch them.
 //!
 //! This layer knows no sessions, commands or output: it neither scans for marks nor keeps bytes.
 
 mod bounding;
 pub mod brand;
-
+pub mod cgroup;
 mod confinement;
 pub mod guard;
 pub mod handover;

@@ -50,6 +50,12 @@ impl Slot {
         }
     }
 
+    /// Whether this process belongs to the session.
+    pub(super) fn has(&self, pid: u32) -> bool {
+        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+        pid.is_some_and(|pid| self.brand().has(pid, self.which()))
+    }
+
     /// The process ids of [`Slot::members`].
     pub fn pids(&self) -> Vec<u32> {
         self.members().into_iter().map(|pid| pid.as_raw_pid().unsigned_abs()).collect()

@@ -73,7 +73,7 @@ fn the_doctor_says_what_is_there() {
     let home = Scratch::new("doctor");
     let (fine, out, errors) = run(&home, &["doctor"]);
     assert!(fine, "{out} {errors}");
-    for wanted in ["default shell /bin/bash", "a terminal can be opened", "state in"] {
+    for wanted in ["default shell /bin/bash", "a terminal can be opened", "limits are held by", "state in"] {
         assert!(out.contains(wanted), "no {wanted:?} in {out}");
     }
     let (fine, out, _) = run(&home, &["doctor", "--state-dir", "/proc/self/nowhere"]);

@@ -32,6 +32,7 @@ impl Herd {
             sample_every: shellherd::limits::SAMPLE_EVERY,
             stale_after: Duration::from_secs(300),
             health_interval: Duration::from_secs(30),
+            cgroup: false,
             redact: Vec::new(),
         };
         let orchestrator = Orchestrator::new(settings);

@@ -13,6 +13,7 @@ mod architecture;
 mod attribution;
 mod breaches;
 mod budget;
+mod cgroup;
 mod choices;
 mod cleanup;
 mod cli;

@@ -46,7 +46,7 @@ pub(super) fn of_limit(limit: Limit) -> FailureCategory {
     match limit {
         Limit::Memory => FailureCategory::MemoryLimit,
         Limit::CpuTime => FailureCategory::CpuLimit,
-        Limit::Processes => FailureCategory::ProcessLimit,
+        Limit::Processes | Limit::Tasks => FailureCategory::ProcessLimit,
         Limit::OpenFiles => FailureCategory::FileLimit,
     }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::limits;
+use crate::model::EndReason;
 
 const RUNNING: &str = "create => spawn 1, initializing
                        started =>
@@ -180,6 +181,38 @@ fn a_session_whose_shell_passes_a_limit_by_itself_is_recovered_where_it_is_to_be
     assert_eq!((report.recovered, report.category), (None, Some(FailureCategory::MemoryLimit)));
     play.event(&id, WorkerEventKind::Prompt { directory: None });
     assert_eq!(play.engine.running(&id).map(|running| &running.id), Some(&command), "it waited for that");
+}
+
+#[test]
+fn a_shell_that_is_killed_for_a_limit_says_so() {
+    for with_command in [false, true] {
+        let mut play = Play::new();
+        let id = play.idle(NewSession::default());
+        let command = with_command.then(|| play.run(&id, "a"));
+        play.event(&id, passed(Limit::Memory, Offender::Session, command.as_ref()));
+        play.gone(&id, Exit::Signal(9));
+        let reason = play.session(&id).end_reason.as_deref().unwrap_or_default();
+        assert!(reason.starts_with("memory_limit: the session uses"), "{reason}");
+    }
+    let mut play = Play::new();
+    let id = play.idle(NewSession::default());
+    play.event(&id, passed(Limit::Memory, Offender::Session, None));
+    play.wait(limits::MEMORY_GRACE);
+    play.gone(&id, Exit::Signal(9));
+    assert_eq!(play.session(&id).end_reason.as_deref(), Some("the shell was killed by signal 9"));
+}
+
+#[test]
+fn what_the_kernel_refuses_is_the_reason_of_a_command_that_fails_by_it() {
+    for (status, reason) in [(0, None), (1, Some(EndReason::ProcessLimit))] {
+        let mut play = Play::new();
+        let id = play.idle(NewSession::default());
+        let command = play.run(&id, "a");
+        play.event(&id, passed(Limit::Tasks, Offender::Session, Some(&command)));
+        assert!(play.effects.is_empty(), "it is left to the command: {:?}", play.effects);
+        play.end(&id, &command, status);
+        assert_eq!(play.command(&command).reason, reason);
+    }
 }
 
 #[test]

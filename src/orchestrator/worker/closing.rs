@@ -102,6 +102,7 @@ impl Running {
     }
 
     pub(super) async fn shell_exited(&mut self, exit: Exit) {
+        self.tell_end_of_shell(exit).await;
         let now = clock::now().moment;
         let asked = if self.closing.is_none() { self.ask_to_end().await } else { Asked::default() };
         let closing = self
@@ -184,6 +185,7 @@ impl Running {
         self.wiring.output.release();
         self.tell_exports().await;
         let _ = std::fs::remove_dir_all(&self.directory);
+        self.limits.backstop = None;
         let (exit, forced) = self.closing.as_ref().map_or((Exit::Code(0), false), |closing| {
             (closing.exit.unwrap_or(Exit::Code(0)), closing.forced)
         });

@@ -1,4 +1,5 @@
 //! Limits on what a session, or one command in it, uses: looked at while anything runs that they hold for.
+//! What the kernel holds behind that is the [`backstop`](super::backstop).
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -6,6 +7,7 @@ use std::time::Duration;
 
 use tracing::warn;
 
+use super::backstop::Backstop;
 use super::closing::KILL_TIME;
 use super::{Prompt, Running};
 use crate::clock::{self, Moment};
@@ -29,6 +31,8 @@ pub(super) struct Limits {
     command: Option<CommandLimits>,
     next: Option<Moment>,
     spent: CpuTime,
+    /// The kernel's part, where it has one and there are limits.
+    pub(super) backstop: Option<Backstop>,
     /// What was reported, until it has been ended, and of which running command: the next one is not to
     /// end without a word for what it, too, passes.
     reported: Option<(Breach, Option<CommandId>)>,
@@ -162,6 +166,13 @@ impl Limits {
         }
     }
 
+    /// What the session has spent, of which so much is seen in what is there.
+    fn total_cpu_ms(&mut self, seen_ms: u64) -> u64 {
+        let known_ms = self.backstop.as_ref().map_or(0, Backstop::cpu_ms);
+        // A process that left the group is only seen.
+        self.spent.total_ms(seen_ms).max(known_ms)
+    }
+
     /// Whether a breach with this command running was reported.
     fn has_reported(&self, current: Option<&CommandId>) -> bool {
         self.reported
@@ -200,7 +211,7 @@ impl Limits {
     /// What the limits say of these processes, `shells` among them.
     fn breach(&mut self, sight: &Sight, shells: &[u32], is_working: bool) -> Option<Breach> {
         let mut all = Usage::of(sight, |_| true);
-        all.cpu_ms = self.spent.total_ms(all.cpu_ms);
+        all.cpu_ms = self.total_cpu_ms(all.cpu_ms);
         let alone = Usage::of(sight, |pid| shells.contains(pid));
         if let Some(command) = &self.command {
             let mut own = Usage::of(sight, |pid| !shells.contains(pid) && !command.others.contains(pid));
@@ -223,6 +234,7 @@ impl Running {
     /// Bounds that the kernel holds are set at once; others are looked at from now on.
     pub(super) async fn bound(&mut self, bounds: Bounds) {
         self.limits.session = bounds.limits;
+        self.back_session(bounds.limits).await;
         if bounds == Bounds::default() {
             return;
         }
@@ -261,7 +273,10 @@ impl Running {
             let found = tokio::task::spawn_blocking(move || CommandLimits::begin(limits, &slot, &session));
             match found.await {
                 Ok(mut command) => {
-                    command.cpu_ms = self.limits.spent.total_ms(command.cpu_ms);
+                    let shells = self.wiring.slot.shell_pids();
+                    let is_alone = command.others.iter().all(|pid| shells.contains(pid));
+                    self.back_command(limits, is_alone).await;
+                    command.cpu_ms = self.limits.total_cpu_ms(command.cpu_ms);
                     self.limits.command = Some(command);
                 }
                 Err(error) => {
@@ -277,6 +292,9 @@ impl Running {
         if let Some(files) = self.limits.command.as_mut().and_then(|command| command.files.take()) {
             self.wiring.slot.lift_open_files(files);
         }
+        if let Some(Err(error)) = self.limits.backstop.as_mut().map(Backstop::release_command) {
+            warn!(session = %self.wiring.session, %error, "the kernel still holds the limits of a command");
+        }
     }
 
     fn is_working(&self) -> bool {
@@ -291,7 +309,13 @@ impl Running {
             self.limits.next = None;
             return;
         }
-        let (breach, is_alone) = self.look_at_limits().await;
+        let acted = self.limits.backstop.as_mut().and_then(Backstop::acted);
+        let refuses = self.limits.backstop.as_ref().is_some_and(Backstop::refuses);
+        if refuses {
+            self.freeze(true);
+        }
+        let (seen, is_alone) = self.look_at_limits().await;
+        let breach = seen.filter(Breach::is_passed).or(acted).or(seen);
         let current = self.current.as_ref().map(|current| current.command.clone());
         let is_news = breach.is_some_and(|breach| !self.limits.knows(breach, current.as_ref()));
         self.limits.next =
@@ -314,6 +338,15 @@ impl Running {
             if breach.limit == Limit::Processes && breach.measured / BOMB >= breach.allowed {
                 self.end_offenders(breach).await;
             }
+        }
+        if refuses {
+            self.freeze(false);
+        }
+    }
+
+    fn freeze(&self, still: bool) {
+        if let Some(backstop) = &self.limits.backstop {
+            backstop.freeze(still);
         }
     }
 
@@ -352,7 +385,8 @@ impl Running {
 
     /// Ctrl-C to the foreground, and SIGTERM to what is not there.
     pub(super) async fn ask_offenders(&mut self) {
-        if self.prompt == Prompt::Away {
+        // A command that the kernel ended is over by now, and what is typed would be for the next.
+        if self.prompt == Prompt::Away && (self.current.is_some() || self.limits.reported.is_some()) {
             self.limits.interrupted = self.terminal.foreground_group_id();
             self.interrupt();
         }
@@ -382,7 +416,9 @@ impl Running {
         let spared = self.spared(breach);
         let slot = Arc::clone(&self.wiring.slot);
         let deadline = clock::now().moment.after(KILL_TIME);
+        self.freeze(true);
         let left = tokio::task::spawn_blocking(move || slot.kill_others(&spared, deadline)).await;
+        self.freeze(false);
         if left.unwrap_or(0) > 0 {
             warn!(session = %self.wiring.session, "processes beyond a limit survive SIGKILL");
             self.limits.next = Some(deadline.after(limits::INTERRUPT_GRACE));

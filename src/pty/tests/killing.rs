@@ -105,7 +105,7 @@ fn part_of_the_guard() {
     let Ok(part) = std::env::var(PART) else { return };
     let arguments: Vec<&str> = part.split(' ').collect();
     assert_eq!(arguments[0], guard::SUBCOMMAND);
-    guard::main(arguments[1].parse().unwrap(), arguments[2].parse().unwrap(), Path::new(arguments[3]));
+    guard::main(arguments[1].parse().unwrap(), arguments[2].parse().unwrap(), Path::new(arguments[3]), None);
 }
 
 /// Plays a server: starts a guard and a session with children that try to get away, says who they
@@ -115,7 +115,8 @@ async fn part_of_the_server() {
     let Ok(part) = std::env::var(PART) else { return };
     let brand = Brand::claim().unwrap();
     let guarded = PathBuf::from(&part);
-    let guard = Guard::start(&brand, &guarded.join("shellherd-test"), &script(&guarded, "part_of_the_guard"));
+    let guard =
+        Guard::start(&brand, &guarded.join("shellherd-test"), None, &script(&guarded, "part_of_the_guard"));
     let guard = guard.unwrap();
     let mut s = Session::start("dash").await.unwrap();
     for escape in ESCAPES {
@@ -180,7 +181,7 @@ async fn a_dismissed_guard_only_tidies_up() {
     let private = directory.join("shellherd-test");
     fs::create_dir(&private).unwrap();
     let brand = Brand::claim().unwrap();
-    let guard = Guard::start(&brand, &private, &script(&directory, "part_of_the_guard")).unwrap();
+    let guard = Guard::start(&brand, &private, None, &script(&directory, "part_of_the_guard")).unwrap();
     guard.dismiss();
     s.await_sight("a tidy place", |_| !private.exists()).await;
     assert_eq!(s.terminal.try_exited(), None);
@@ -189,6 +190,7 @@ async fn a_dismissed_guard_only_tidies_up() {
 #[tokio::test]
 async fn a_guard_that_cannot_start_is_an_error() {
     let brand = Brand::claim().unwrap();
-    let error = Guard::start(&brand, Path::new("/nonexistent"), Path::new("/no/such/program")).unwrap_err();
+    let error =
+        Guard::start(&brand, Path::new("/nonexistent"), None, Path::new("/no/such/program")).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::NotFound);
 }
