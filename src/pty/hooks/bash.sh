@@ -84,7 +84,7 @@ __shellherd_abort() {
     if [[ -n ${__shellherd_undo-} ]]; then __shellherd_restore; fi
     \builtin printf '\033]133;D;%s;k=@NONCE@;n=%s;x=1\007' "$__shellherd_code" "$__shellherd_number" >|/dev/tty
     # What is exported is kept as behind any other command: see exports.rs.
-    { \export -p; \builtin printf '# all\n'; } 2>/dev/null >|@EXPORTS@"$((__shellherd_number % 2))"
+    { \export -p; \builtin printf '# all %s\n' "$__shellherd_number"; } 2>/dev/null >|@EXPORTS@"$((__shellherd_number % 2))"
     __shellherd_number=
 }
 

@@ -79,7 +79,7 @@ function __shellherd_prompt --on-event fish_prompt
         end
         builtin printf '\033]133;D;%s;k=@NONCE@;n=%s;x=1\007' $code $__shellherd_number >/dev/tty
         # As in bash.sh.
-        __shellherd_keep 2>/dev/null >@EXPORTS@(math $__shellherd_number % 2)
+        __shellherd_keep $__shellherd_number 2>/dev/null >@EXPORTS@(math $__shellherd_number % 2)
         set -g __shellherd_number ''
     end
     builtin printf '\033]133;A;k=@NONCE@\007' >/dev/tty

@@ -70,7 +70,7 @@ __shellherd_prompt() {
         if [[ -n ${__shellherd_undo-} ]]; then __shellherd_restore; fi
         \builtin printf '\033]133;D;%s;k=@NONCE@;n=%s;x=1\007' "$__shellherd_code" "$__shellherd_number" >|/dev/tty
         # As in bash.sh.
-        { \export -p; \builtin printf '# all\n' } 2>/dev/null >|@EXPORTS@"$((__shellherd_number % 2))"
+        { \export -p; \builtin printf '# all %s\n' "$__shellherd_number" } 2>/dev/null >|@EXPORTS@"$((__shellherd_number % 2))"
         \builtin typeset -g __shellherd_number=
     fi
     \builtin return $__shellherd_code

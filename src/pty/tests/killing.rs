@@ -71,7 +71,7 @@ async fn one_process_of_a_slot_is_killed_and_none_of_another() {
 
 #[tokio::test]
 async fn a_zombie_is_no_member() {
-    let Some(s) = Session::start("dash").await else { return };
+    let Some(mut s) = Session::start("dash").await else { return };
     kill_process(Pid::from_raw(s.terminal.pid().cast_signed()).unwrap(), rustix::process::Signal::KILL)
         .unwrap();
     // Nobody has reaped it yet.
@@ -176,7 +176,7 @@ async fn the_guard_kills_what_a_killed_server_leaves() {
 
 #[tokio::test]
 async fn a_dismissed_guard_only_tidies_up() {
-    let Some(s) = Session::start("dash").await else { return };
+    let Some(mut s) = Session::start("dash").await else { return };
     let directory = fresh_directory();
     let private = directory.join("shellherd-test");
     fs::create_dir(&private).unwrap();

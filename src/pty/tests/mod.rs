@@ -265,12 +265,18 @@ impl Session {
         self.until("begin", |session| session.marks().iter().any(begun).then_some(())).await;
     }
 
-    /// Waits until a look at the terminal, taken again and again, finds what it wants.
-    async fn await_sight(&self, what: &str, is_there: impl Fn(&Session) -> bool) {
+    /// Waits until a look at the terminal, taken again and again, finds what it wants. Output is read meanwhile.
+    async fn await_sight(&mut self, what: &str, is_there: impl Fn(&Session) -> bool) {
         let deadline = clock::now().moment.after(PATIENCE);
+        let mut buffer = [0; 8192];
         while !is_there(self) {
             assert!(clock::now().moment < deadline, "never saw {what}: {}", self.shown());
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            let pause = Duration::from_millis(2);
+            match timeout(pause, self.terminal.read(&mut buffer)).await {
+                Ok(Ok(length @ 1..)) => self.log.extend_from_slice(&buffer[..length]),
+                Ok(Ok(0) | Err(_)) => tokio::time::sleep(pause).await,
+                Err(_) => {}
+            }
         }
     }
 
