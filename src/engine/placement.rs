@@ -33,9 +33,9 @@ enum Placed {
 }
 
 impl Engine {
-    /// Leaves every run as it is, for the next server to restore: nothing starts any more, and the attempts
-    /// that end now are those of tasks that were running when the server ended.
-    pub fn freeze_runs(&mut self) {
+    /// Leaves every run and every pool as it is, for the next server to restore: nothing starts any more, and
+    /// the attempts that end now are those of tasks that were running when the server ended.
+    pub fn freeze(&mut self) {
         self.schedule.is_frozen = true;
     }
 

@@ -226,6 +226,8 @@ fn a_pool_outlives_its_server() {
     client.until_exit();
     let mut client = Client::start_in(state.path());
     check(&mut client);
+    let all = client.ok("session_list", json!({}));
+    assert_eq!(all["total"], 6, "two for each server, and none made while one ended: {all}");
     client.ok("pool_delete", json!({"name": "build"}));
     client.hang_up();
     client.until_exit();

@@ -64,6 +64,22 @@ fn a_pool_has_its_size_whatever_becomes_of_its_members() {
 }
 
 #[test]
+fn a_pool_makes_nothing_while_the_server_ends() {
+    let mut play = Play::new();
+    pool(&mut play, "p", 2).expect("a pool");
+    elapse(&mut play);
+    let members = view(&play).members;
+    at_prompt(&mut play, &members[0]);
+    play.engine.freeze();
+    for id in &members {
+        play.gone(id, Exit::Signal(1));
+    }
+    elapse(&mut play);
+    assert_eq!(view(&play).members, []);
+    assert_eq!(play.engine.sessions().count(), 2, "none was made in their place");
+}
+
+#[test]
 fn a_pool_whose_members_do_not_start_gives_up() {
     let mut play = Play::new();
     pool(&mut play, "p", 1).expect("a pool");

@@ -15,7 +15,7 @@ impl Dispatcher {
     /// next server as a killed one would leave them.
     pub(super) async fn shut_down(&mut self, inputs: &mut mpsc::Receiver<Input>) {
         self.stopping.cancel();
-        self.engine.freeze_runs();
+        self.engine.freeze();
         let now = clock::now();
         let mut step = Step::default();
         let open: Vec<SessionId> =
