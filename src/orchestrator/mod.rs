@@ -29,7 +29,7 @@ pub mod watching;
 pub mod webhooks;
 mod worker;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -44,6 +44,7 @@ use crate::limits;
 use crate::model::{Command, RecoverySettings, Session};
 pub use crate::pty::Held;
 use crate::sample::CpuMeter;
+use crate::store::Store;
 use crate::term::condense::Condense;
 use crate::term::excerpt::Page;
 use dispatcher::{Access, Answer, Dispatcher, Input as DispatcherInput, Keep, Read};
@@ -321,6 +322,11 @@ impl Orchestrator {
     async fn access(&self, selector: &str) -> Result<Access> {
         self.read(|reply| Read::Access(selector.to_owned(), reply)).await?
     }
+}
+
+/// Whether a server could open the store in `directory`, if there is one; the error's hint is how to mend it.
+pub fn check_store(directory: &Path) -> Result<()> {
+    Store::check(directory)
 }
 
 fn shutting_down() -> Error {
