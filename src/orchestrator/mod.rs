@@ -34,9 +34,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{OnceCell, mpsc, oneshot, watch};
+use tokio::time::{timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::clock;
 use crate::engine::Request;
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::CommandId;
@@ -50,6 +52,9 @@ use crate::term::excerpt::Page;
 use dispatcher::{Access, Answer, Dispatcher, Input as DispatcherInput, Keep, Read};
 pub use lineage::{CloneAs, beginning, brought_back};
 use webhooks::Webhooks;
+
+/// What is seen through to its end learns within this that all sessions have ended.
+const LAST_TASKS: Duration = Duration::from_millis(100);
 
 /// What the server was configured with.
 #[derive(Clone, Debug)]
@@ -250,16 +255,25 @@ impl Orchestrator {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Ends everything: sessions, workers, store. Bounded by [`limits::SHUTDOWN`]. Later calls are refused.
+    /// Ends everything: sessions, workers, store. Bounded by [`limits::SHUTDOWN`], and while shells start by
+    /// [`limits::LONGEST_SHUTDOWN`]. Later calls are refused.
     pub async fn shutdown(&self) {
         self.inner.ending.cancel();
         let Some(inputs) = self.inner.inputs.get() else { return };
+        let begun = clock::now().moment;
         let (done, ended) = oneshot::channel();
-        if inputs.send(DispatcherInput::Shutdown(done)).await.is_ok() {
-            let _ = ended.await;
-        }
+        let all = async {
+            if inputs.send(DispatcherInput::Shutdown(done)).await.is_ok() {
+                let _ = ended.await;
+            }
+        };
+        let is_down = timeout(limits::LONGEST_SHUTDOWN, all).await.is_ok();
         self.inner.tasks.close();
-        self.inner.tasks.wait().await;
+        let latest = begun.after(limits::SHUTDOWN).max(clock::now().moment.after(LAST_TASKS));
+        let are_over = timeout_at(clock::instant(latest).into(), self.inner.tasks.wait()).await.is_ok();
+        if !(is_down && are_over) {
+            tracing::warn!("the shutdown was not complete in time");
+        }
     }
 
     /// Sees an operation through to its end, also when nobody waits for it any more.
