@@ -423,7 +423,8 @@ impl Engine {
         if command.is_ended() {
             return;
         }
-        if command.state == CommandState::Running {
+        // What comes behind a try that is over is not its output.
+        if command.state == CommandState::Running && entry.failed_with.is_none() {
             command.output_from.get_or_insert(cursor);
             command.output_to = Some(cursor);
         }
