@@ -174,7 +174,6 @@ impl Engine {
         }
         self.over(now, &id, false, step);
         let entry = self.sessions.get_mut(&id).ok_or_else(unknown)?;
-        entry.session.retry_count += 1;
         entry.restart = has_worker;
         step.sessions.insert(id.clone());
         self.lose_commands(now, &id, EndReason::SessionLost, step);
