@@ -69,6 +69,9 @@ pub const POOL_IDLE: Duration = Duration::from_secs(60);
 pub const POOL_START: Duration = Duration::from_secs(30);
 /// Pooled sessions in a row that may fail to start before the tasks that wait for one are given up.
 pub const POOL_FAILURES: u32 = 3;
+/// Members of a pool that may end before a command begins in them without that being its failure. More of them
+/// do not end by chance.
+pub const WITHDRAWN: u8 = 3;
 /// Pools of warm sessions at once.
 pub const POOLS: usize = 50;
 /// Sessions that one of them keeps warm.

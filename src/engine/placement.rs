@@ -309,6 +309,9 @@ impl Engine {
         if self.schedule.is_frozen {
             return;
         }
+        if self.deliver_elsewhere(now, task, command, step) {
+            return;
+        }
         let Some(command) = self.commands.get(command).map(|entry| &entry.command) else { return };
         let (outcome, exit_code, took_us) = (outcome(command), command.exit_code(), command.duration_us);
         let Some(entry) = self.schedule.run_mut(task.0) else { return };

@@ -50,6 +50,11 @@ impl Pools {
         self.by_name.values().any(|pool| pool.members.get(id) == Some(&false))
     }
 
+    /// Whether one of these is what only the members of a pool can do: it gets others in their place.
+    pub(super) fn replace(&self, requirements: &[String]) -> bool {
+        self.by_name.keys().any(|name| requirements.contains(&pool_capability(name)))
+    }
+
     fn is_member(&self, id: &SessionId) -> bool {
         self.by_name.values().any(|pool| pool.members.contains_key(id))
     }
