@@ -9,7 +9,6 @@ mod commands;
 pub mod consent;
 pub mod context;
 mod deadline;
-mod delivery;
 mod effect;
 mod entry;
 mod event;

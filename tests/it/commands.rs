@@ -215,8 +215,7 @@ fn a_command_that_waits_for_its_next_try_can_be_stopped() {
         assert_eq!(nudged.code(), "command_not_running", "{nudged:?}");
         let told = client.ok(tool, how);
         assert!(
-            tool != "command_signal"
-                || told["target"] == format!("command {id}, which is not tried again")
+            tool != "command_signal" || told["target"] == format!("command {id}, which is not tried again")
         );
         let ended = client.ended(&id);
         assert_eq!((ended.exit(), ended.structured.get("attempt")), (Some(1), None), "{ended:?}");

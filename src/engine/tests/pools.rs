@@ -66,22 +66,6 @@ fn a_pool_has_its_size_whatever_becomes_of_its_members() {
 }
 
 #[test]
-fn a_pool_makes_nothing_while_the_server_ends() {
-    let mut play = Play::new();
-    pool(&mut play, "p", 2).expect("a pool");
-    elapse(&mut play);
-    let members = view(&play).members;
-    at_prompt(&mut play, &members[0]);
-    play.engine.freeze();
-    for id in &members {
-        play.gone(id, Exit::Signal(1));
-    }
-    elapse(&mut play);
-    assert_eq!(view(&play).members, []);
-    assert_eq!(play.engine.sessions().count(), 2, "none was made in their place");
-}
-
-#[test]
 fn a_command_that_never_began_in_its_member_goes_to_another() {
     let mut play = Play::new();
     pool(&mut play, "p", 1).expect("a pool");
@@ -215,7 +199,7 @@ fn a_pool_is_not_filled_while_the_server_ends() {
     for id in &members {
         at_prompt(&mut play, id);
     }
-    play.engine.freeze_runs();
+    play.engine.freeze();
     for id in &members {
         play.close(id, CloseMode::Emergency);
         play.gone(id, Exit::Signal(9));
