@@ -193,7 +193,8 @@ fn limits_held(by_kernel: bool) -> Finding {
         }
         Err(why) => Finding {
             fix: "the kernel holds them, too, for a server with a group to itself: \
-                  systemd-run --user --scope -p Delegate=yes shellherd",
+                  systemd-run --user --scope -p Delegate=yes shellherd"
+                .to_owned(),
             ..Finding::ok(format!("limits are held by looking: {why}"))
         },
     }
