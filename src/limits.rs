@@ -69,6 +69,9 @@ pub const POOL_IDLE: Duration = Duration::from_secs(60);
 pub const POOL_START: Duration = Duration::from_secs(30);
 /// Pooled sessions in a row that may fail to start before the tasks that wait for one are given up.
 pub const POOL_FAILURES: u32 = 3;
+/// Members of a pool that may end before a command begins in them without that being its failure. More of them
+/// do not end by chance.
+pub const WITHDRAWN: u8 = 3;
 /// Pools of warm sessions at once.
 pub const POOLS: usize = 50;
 /// Sessions that one of them keeps warm.
@@ -397,6 +400,12 @@ pub const CLOSE_GRACE: Duration = Duration::from_secs(30);
 pub const FORCE_GRACE: Duration = Duration::from_secs(1);
 /// How long the whole server may take to go down: clients kill it 400 ms after SIGTERM.
 pub const SHUTDOWN: Duration = Duration::from_millis(300);
+/// How long a shell that reads its start-up files may go on before it is hung up: cut short there, version
+/// managers leave locks behind that hold up every shell after it. Clients that close the input wait for 2 s
+/// before they signal; one that signals first cuts short only such shells.
+pub const START_GRACE: Duration = Duration::from_secs(1);
+/// How long the server may take while there are such shells.
+pub const LONGEST_SHUTDOWN: Duration = SHUTDOWN.saturating_add(START_GRACE);
 /// Output and input must be this quiet before a question of a program is answered.
 pub const PROMPT_SETTLE: Duration = Duration::from_millis(250);
 /// How long after a caller typed something the next question is left to the caller: keys may follow.

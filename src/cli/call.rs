@@ -27,9 +27,7 @@ pub(super) fn call(words: &[String], flags: Flags) -> Outcome {
             outcome = make(&surface, calls) => outcome,
             () = signals.any() => Err(Error::new(ErrorCode::ShuttingDown, "interrupted").into()),
         };
-        if tokio::time::timeout(limits::SHUTDOWN, surface.orchestrator().shutdown()).await.is_err() {
-            tracing::warn!("the shutdown was not complete in time");
-        }
+        surface.orchestrator().shutdown().await;
         outcome
     })?
 }

@@ -8,6 +8,7 @@ use std::process::{ExitCode, Stdio};
 use super::{Flags, Outcome, print};
 use crate::config::Config;
 use crate::limits;
+use crate::orchestrator;
 
 /// Shells that are talked to in full.
 const SHELLS: [&str; 5] = ["bash", "zsh", "fish", "dash", "sh"];
@@ -24,20 +25,20 @@ struct Finding {
     grade: Grade,
     what: String,
     /// How to fix it.
-    fix: &'static str,
+    fix: String,
 }
 
 impl Finding {
     fn ok(what: impl Into<String>) -> Self {
-        Self { grade: Grade::Ok, what: what.into(), fix: "" }
+        Self { grade: Grade::Ok, what: what.into(), fix: String::new() }
     }
 
-    fn warn(what: impl Into<String>, fix: &'static str) -> Self {
-        Self { grade: Grade::Warn, what: what.into(), fix }
+    fn warn(what: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { grade: Grade::Warn, what: what.into(), fix: fix.into() }
     }
 
-    fn fail(what: impl Into<String>, fix: &'static str) -> Self {
-        Self { grade: Grade::Fail, what: what.into(), fix }
+    fn fail(what: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { grade: Grade::Fail, what: what.into(), fix: fix.into() }
     }
 }
 
@@ -192,7 +193,8 @@ fn limits_held(by_kernel: bool) -> Finding {
         }
         Err(why) => Finding {
             fix: "the kernel holds them, too, for a server with a group to itself: \
-                  systemd-run --user --scope -p Delegate=yes shellherd",
+                  systemd-run --user --scope -p Delegate=yes shellherd"
+                .to_owned(),
             ..Finding::ok(format!("limits are held by looking: {why}"))
         },
     }
@@ -204,13 +206,31 @@ fn state(directory: &Path) -> Finding {
     let Some(existing) = directory.ancestors().find(|ancestor| ancestor.exists()) else {
         return Finding::fail(format!("there is no place for {shown}"), "give another one with --state-dir");
     };
-    if existing.is_dir() && is_writable(existing) {
-        return Finding::ok(format!("state in {shown}"));
+    if !existing.is_dir() || !is_writable(existing) {
+        return Finding::fail(
+            format!("{} cannot be written, so there is no state in {shown}", existing.display()),
+            "change its owner, or give another one with --state-dir",
+        );
     }
-    Finding::fail(
-        format!("{} cannot be written, so there is no state in {shown}", existing.display()),
-        "change its owner, or give another one with --state-dir",
-    )
+    if let Err(error) = try_to_make(directory, existing) {
+        return Finding::fail(
+            format!("{shown} cannot be made: {error}"),
+            "give another one with --state-dir",
+        );
+    }
+    match orchestrator::check_store(directory) {
+        Ok(()) => Finding::ok(format!("state in {shown}")),
+        Err(error) => Finding::fail(error.message, error.hint.unwrap_or_default()),
+    }
+}
+
+/// Makes a directory and takes it away again, if it is not there: not every file system takes new ones.
+fn try_to_make(directory: &Path, existing: &Path) -> std::io::Result<()> {
+    let made = fs::create_dir_all(directory);
+    for missing in directory.ancestors().take_while(|ancestor| *ancestor != existing) {
+        let _ = fs::remove_dir(missing);
+    }
+    made
 }
 
 #[cfg(test)]
@@ -229,6 +249,8 @@ mod tests {
     fn a_state_directory_need_not_exist_but_must_be_possible() {
         let missing = std::env::temp_dir().join("shellherd-not-there/deeper");
         assert!(state(&missing).grade == Grade::Ok);
+        assert!(!missing.exists() && !missing.parent().unwrap().exists(), "looking changes nothing");
         assert!(state(Path::new("/proc/self/stat/x")).grade == Grade::Fail);
+        assert!(state(Path::new("/proc/nowhere")).grade == Grade::Fail);
     }
 }

@@ -84,9 +84,7 @@ pub(super) fn run(options: &Options, flags: Flags) -> super::Outcome {
         let surface = surface(config, true, &Selection::everything());
         let outcome = work_off(&surface, &file, options, &mut signals).await;
         settle(surface.orchestrator(), &mut signals).await;
-        if tokio::time::timeout(limits::SHUTDOWN, surface.orchestrator().shutdown()).await.is_err() {
-            tracing::warn!("the shutdown was not complete in time");
-        }
+        surface.orchestrator().shutdown().await;
         outcome
     })?
 }

@@ -38,6 +38,7 @@ impl CommandEntry {
             stopped_for: None,
             at_limit: None,
             failed_with: None,
+            never_began: false,
             timer: None,
             handed_at: None,
             response: None,
@@ -423,7 +424,9 @@ impl Engine {
         if command.is_ended() {
             return;
         }
-        if command.state == CommandState::Running {
+        entry.never_began = command.output_from.is_none() && entry.failed_with.is_none();
+        // What comes behind a try that is over is not its output.
+        if command.state == CommandState::Running && entry.failed_with.is_none() {
             command.output_from.get_or_insert(cursor);
             command.output_to = Some(cursor);
         }

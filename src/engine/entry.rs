@@ -95,6 +95,8 @@ pub(super) struct CommandEntry {
     pub(super) at_limit: Option<Limit>,
     /// Between two tries: how the last one ended.
     pub(super) failed_with: Option<Ending>,
+    /// Whether its session ended before it began.
+    pub(super) never_began: bool,
     /// Its one pending deadline.
     pub(super) timer: Option<TimerKey>,
     /// When its current try was given to the shell, and how much longer than its run it took to be over.

@@ -33,9 +33,9 @@ enum Placed {
 }
 
 impl Engine {
-    /// Leaves every run as it is, for the next server to restore: nothing starts any more, and the attempts
-    /// that end now are those of tasks that were running when the server ended.
-    pub fn freeze_runs(&mut self) {
+    /// Leaves every run and every pool as it is, for the next server to restore: nothing starts any more, and
+    /// the attempts that end now are those of tasks that were running when the server ended.
+    pub fn freeze(&mut self) {
         self.schedule.is_frozen = true;
     }
 
@@ -307,6 +307,9 @@ impl Engine {
     /// The command of an attempt is over.
     pub(super) fn attempt_ended(&mut self, now: Now, task: TaskKey, command: &CommandId, step: &mut Step) {
         if self.schedule.is_frozen {
+            return;
+        }
+        if self.deliver_elsewhere(now, task, command, step) {
             return;
         }
         let Some(command) = self.commands.get(command).map(|entry| &entry.command) else { return };

@@ -10,13 +10,14 @@ use serde_json::{Value, json};
 use super::heritage::known;
 use super::report::PoolView;
 use super::request::{CloseMode, NewPool};
+use super::schedule::TaskKey;
 use super::sessions::Creation;
 use super::{Deadline, Engine, Reply, Step};
 use crate::clock::Now;
 use crate::error::{Error, ErrorCode, Result};
-use crate::id::SessionId;
+use crate::id::{CommandId, SessionId};
 use crate::limits;
-use crate::model::{Record, SessionKind, Status, secret};
+use crate::model::{EndReason, Record, SessionKind, Status, secret};
 
 /// All pools.
 #[derive(Debug, Default)]
@@ -48,6 +49,11 @@ impl Pools {
     /// Whether this is a member that has not been at its prompt.
     pub(super) fn is_starting(&self, id: &SessionId) -> bool {
         self.by_name.values().any(|pool| pool.members.get(id) == Some(&false))
+    }
+
+    /// Whether one of these is what only the members of a pool can do: it gets others in their place.
+    pub(super) fn replace(&self, requirements: &[String]) -> bool {
+        self.by_name.keys().any(|name| requirements.contains(&pool_capability(name)))
     }
 
     fn is_member(&self, id: &SessionId) -> bool {
@@ -181,6 +187,33 @@ impl Engine {
             let (status, mode) = (Status::Terminated, CloseMode::Emergency);
             self.close(now, id, status, mode, None, "a signal stopped it: another takes its place", step);
         }
+    }
+
+    /// What a pool executes and its member never began, because its end came first, was not attempted: another
+    /// member runs it. Returns whether the task waits for one now.
+    pub(super) fn deliver_elsewhere(
+        &mut self,
+        now: Now,
+        task: TaskKey,
+        command: &CommandId,
+        step: &mut Step,
+    ) -> bool {
+        let never_began = self
+            .commands
+            .get(command)
+            .is_some_and(|entry| entry.never_began && entry.command.reason == Some(EndReason::SessionLost));
+        let is_of_a_pool = self.schedule.run(task.0).is_some_and(|run| {
+            let wish = run.wish(task.1);
+            wish.session.is_none() && run.run.sessions.is_empty() && self.pools.replace(&wish.requirements)
+        });
+        let is_withdrawn = never_began
+            && is_of_a_pool
+            && self.schedule.run_mut(task.0).is_some_and(|run| run.withdraw(now, task.1));
+        if is_withdrawn {
+            self.note_run(now, task.0, step);
+            self.schedule.is_due = true;
+        }
+        is_withdrawn
     }
 
     /// All pools, by name.

@@ -111,7 +111,11 @@ impl Engine {
         if let Some(text) = new.command {
             let mut command = NewCommand::line(text);
             command.timeout = Some(limits::LONGEST);
-            self.accept(now, &id, creation.command_uuid, command, None, step);
+            let command = self.accept(now, &id, creation.command_uuid, command, None, step);
+            // What is made of it before its start begins with the same.
+            if let Some(entry) = self.sessions.get_mut(&id).filter(|_| new.is_deferred) {
+                entry.session.last_command = Some(command);
+            }
         }
         if let Some(heritage) = brought_back {
             self.restore_affinity(now, &id, &heritage.of, step);
@@ -174,7 +178,6 @@ impl Engine {
         }
         self.over(now, &id, false, step);
         let entry = self.sessions.get_mut(&id).ok_or_else(unknown)?;
-        entry.session.retry_count += 1;
         entry.restart = has_worker;
         step.sessions.insert(id.clone());
         self.lose_commands(now, &id, EndReason::SessionLost, step);

@@ -87,6 +87,13 @@ impl Engine {
         }
     }
 
+    /// The command of a session that failed and waits for its next try: there is nothing that could be
+    /// signalled.
+    pub fn between_tries(&self, id: &SessionId) -> Option<&CommandId> {
+        let running = self.sessions.get(id)?.running.as_ref()?;
+        self.commands.get(running)?.failed_with.as_ref().map(|_| running)
+    }
+
     /// Ends a running command for a reason of ours, with the ladder behind it.
     pub(super) fn stop(
         &mut self,

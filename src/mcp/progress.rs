@@ -64,7 +64,12 @@ struct Aggregate {
     /// Items of these lists that did not fit.
     #[serde(skip_serializing_if = "is_default")]
     omitted: usize,
+    #[serde(skip_serializing_if = "is_default")]
+    hint: &'static str,
 }
+
+/// Nothing is no run that has yet to begin.
+const NO_TASK: &str = "no task fits: task_status {} shows those there are";
 
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -190,6 +195,7 @@ fn answer(call: &Call, progress: &report::Progress, format: Format) -> Result<An
             critical_path: None,
             timeline: None,
             omitted: 0,
+            hint: if counts.total() == 0 { NO_TASK } else { "" },
         };
         if format == Format::Detailed {
             let path = fitting(&progress.critical_path, room.tokens / 4);
@@ -249,6 +255,9 @@ impl Aggregate {
                 "\n{} – {}  {} {} {}",
                 attempt.started_at, attempt.completed_at, attempt.task_id, attempt.status, attempt.session_id
             );
+        }
+        if !self.hint.is_empty() {
+            let _ = write!(text, "\n({})", self.hint);
         }
         if self.omitted > 0 {
             let _ = write!(text, "\n({} items left out: ask for one run or a pattern)", self.omitted);

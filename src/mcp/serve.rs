@@ -65,7 +65,7 @@ pub(crate) async fn serve_pipes(
     let traffic = surface.traffic().clone();
     let lines = Lines::new(reader, writer, traffic.clone(), end_of_input.clone());
     let (server, telling) = Server::new(surface.clone());
-    let serving = async {
+    let mut serving = Box::pin(async {
         match rmcp::service::serve_server_with_ct(server, lines, connection.clone()).await {
             Ok(running) => {
                 tokio::select! {
@@ -77,8 +77,8 @@ pub(crate) async fn serve_pipes(
             }
             Err(error) => tracing::debug!(%error, "the connection ended before it began"),
         }
-    };
-    tokio::pin!(serving, told_to_end);
+    });
+    tokio::pin!(told_to_end);
 
     let mut is_serving = true;
     tokio::select! {
@@ -91,16 +91,14 @@ pub(crate) async fn serve_pipes(
     }
     surface.close();
     let down = async {
-        if tokio::time::timeout(limits::SHUTDOWN, surface.orchestrator().shutdown()).await.is_err() {
-            tracing::warn!("the shutdown was not complete in time");
-        }
+        surface.orchestrator().shutdown().await;
         // The calls that were cut off say so, as far as the client still reads.
         let _ = tokio::time::timeout(LAST_WORDS, traffic.idle()).await;
         connection.cancel();
     };
     if is_serving {
         let both = async { tokio::join!(down, serving) };
-        let _ = tokio::time::timeout(limits::SHUTDOWN + 2 * LAST_WORDS, both).await;
+        let _ = tokio::time::timeout(limits::LONGEST_SHUTDOWN + 2 * LAST_WORDS, both).await;
     } else {
         down.await;
     }

@@ -10,6 +10,7 @@ mod reading;
 mod sampling;
 mod secrets;
 mod shutdown;
+mod spawning;
 mod sweeping;
 
 use std::collections::HashMap;
@@ -32,12 +33,12 @@ use super::worker::{self, CloseOrder, Exports, Order};
 use super::{CommandWatch, Settings};
 use crate::clock::{self, Moment, Now, Timestamp};
 use crate::engine::{
-    Defaults, Effect, EffectKind, Engine, Reply, Request, Spawn, Step, WorkerEvent, WorkerEventKind,
+    Defaults, Effect, EffectKind, Engine, Reply, Request, Step, WorkerEvent, WorkerEventKind,
 };
 use crate::error::{Error, Result};
 use crate::id::{CommandId, SessionId};
 use crate::limits;
-use crate::model::{Command, FailureCategory, Record, Session};
+use crate::model::{Command, Record, Session};
 use crate::pty::brand::Slot;
 use crate::sample::{CpuMeter, Machine};
 use crate::store::{SegmentArchive, Store, continue_from};
@@ -87,6 +88,8 @@ struct Live {
 #[derive(Debug)]
 struct WorkerHandle {
     slot: Arc<Slot>,
+    /// See [`worker::Wiring`].
+    has_started: watch::Receiver<bool>,
     since: Moment,
     orders: mpsc::Sender<Order>,
     close: watch::Sender<Option<CloseOrder>>,
@@ -446,63 +449,6 @@ impl Dispatcher {
                 let _ = orders.send(order).await;
             });
         }
-    }
-
-    fn spawn(&mut self, id: &SessionId, spawn: Spawn) {
-        let Some(session) = self.engine.session(id).cloned() else { return };
-        let generation = spawn.generation;
-        let (host, slot) = match self.host().and_then(|host| host.slot().map(|slot| (host, Arc::new(slot)))) {
-            Ok(host) => host,
-            Err(error) => {
-                warn!(%error, "no session can be started");
-                let kind = WorkerEventKind::SpawnFailed {
-                    message: error.message,
-                    category: FailureCategory::SpawnFailed,
-                };
-                let failed = WorkerEvent { session: id.clone(), generation, cursor: 0, kind };
-                let events = self.events.clone();
-                self.workers.spawn(async move {
-                    let _ = events.send(Input::Worker(failed)).await;
-                });
-                return;
-            }
-        };
-        let environment = worker::environment(&spawn, id);
-        let (orders, order_queue) = mpsc::channel(limits::WORKER_QUEUE);
-        let (close, close_orders) = watch::channel(None);
-        let events = self.events.clone();
-        let workers = self.workers.clone();
-        let stopping = self.stopping.clone();
-        let live = self.live_entry(&session);
-        live.worker =
-            Some(WorkerHandle { slot: Arc::clone(&slot), since: clock::now().moment, orders, close });
-        let (secrets, exports) = (live.secrets.clone(), live.exports.clone());
-        let worker = worker::Worker::new(worker::Wiring {
-            session: id.clone(),
-            generation,
-            host,
-            slot,
-            output: Arc::clone(&live.output),
-            secrets,
-            exports,
-            events,
-            orders: order_queue,
-            close: close_orders,
-            stopping,
-        });
-        workers.spawn(worker.run(spawn, environment));
-        self.sample_soon(clock::now().moment);
-        self.watch_health(clock::now().moment);
-    }
-
-    /// What all sessions share on this machine; set up with the first session.
-    fn host(&mut self) -> Result<Arc<Host>> {
-        if let Some(host) = &self.host {
-            return Ok(Arc::clone(host));
-        }
-        let host = Arc::new(Host::set_up(&self.settings)?);
-        self.host = Some(Arc::clone(&host));
-        Ok(host)
     }
 }
 

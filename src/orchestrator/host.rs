@@ -13,12 +13,16 @@ use tokio::sync::Semaphore;
 
 use super::Settings;
 use super::census::Census;
+use super::worker::PLEASE;
 use crate::clock;
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits;
 use crate::pty::cgroup::Groups;
-use crate::pty::{self, Brand, Guard, Signal, Slot, Which};
+use crate::pty::{self, Asked, Brand, Guard, Signal, Slot, Which};
 use crate::sample::Processes;
+
+/// Between two looks at what still has to end.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 
 #[derive(Debug)]
 pub(super) struct Host {
@@ -103,6 +107,31 @@ impl Host {
         Ok(directory)
     }
 
+    /// Hangs up what runs in these slots, waits up to `grace`, and kills what is left, for as long again. What
+    /// even that does not end is left to [`Host::end_everything`].
+    pub(super) async fn end(&self, slots: &[Arc<Slot>], grace: Duration) {
+        let polite_until = clock::now().moment.after(grace);
+        let mut asked = Asked::default();
+        loop {
+            let trees = self.census.trees().await;
+            let now = clock::now().moment;
+            let mut is_empty = true;
+            for slot in slots {
+                let Some(tree) = trees.get(&slot.number()) else { continue };
+                is_empty = false;
+                if now < polite_until {
+                    slot.signal_newcomers(&tree.pids, &mut asked, &PLEASE);
+                } else {
+                    tree.pids.iter().for_each(|pid| slot.signal_member(*pid, &[Signal::KILL]));
+                }
+            }
+            if is_empty || now >= polite_until.after(grace) {
+                return;
+            }
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+        }
+    }
+
     /// Hangs everything up, waits up to `grace`, and kills what is left.
     pub(super) async fn end_everything(&self, grace: Duration) {
         let polite_until = clock::now().moment.after(grace);
@@ -110,7 +139,7 @@ impl Host {
         self.brand.signal(Which::All, Signal::TERM);
         self.brand.signal(Which::All, Signal::CONT);
         while !self.brand.members(Which::All).is_empty() && clock::now().moment < polite_until {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::time::sleep(BETWEEN_LOOKS).await;
         }
         self.brand.kill_all(Which::All, clock::now().moment.after(grace));
     }

@@ -16,7 +16,7 @@ use crate::engine::request::{Heritage, Inherited, NewCommand, NewSession, Sessio
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::{SessionId, SnapshotId};
 use crate::limits;
-use crate::model::{Command, OnTimeout, Session, Snapshot};
+use crate::model::{Command, OnTimeout, Session, Snapshot, secret};
 use crate::pty;
 
 /// How a clone differs from its original.
@@ -48,6 +48,7 @@ impl Orchestrator {
         let original = self.settled_session(selector).await?;
         let variables = if wanted.is_reset { Inherited::Given } else { Inherited::All };
         let mut new = like(&original, Heritage { of: original.id.clone(), variables, output: false });
+        new.command = self.first_command(&original).await;
         new.name = Some(wanted.name.unwrap_or_else(|| format!("{}-clone", original.name)));
         // Nobody named the directory that its shell has gone to: it does not count as inside.
         new.root = Some(original.root().to_owned());
@@ -77,7 +78,9 @@ impl Orchestrator {
             ));
         }
         let heritage = Heritage { of: ended.id.clone(), variables: Inherited::All, output: true };
-        Box::pin(self.bring_back(brought_back(like(&ended, heritage), &ended))).await
+        let command = self.first_command(&ended).await;
+        let new = NewSession { command, ..like(&ended, heritage) };
+        Box::pin(self.bring_back(brought_back(new, &ended))).await
     }
 
     /// Creates a session in which another goes on: with its context.
@@ -90,6 +93,14 @@ impl Orchestrator {
             tracing::warn!(%error, session = %session.id, "it is brought back without its context");
         }
         Ok(session)
+    }
+
+    /// What a session that was never started is to begin with, as far as that is known in full.
+    pub async fn first_command(&self, session: &Session) -> Option<String> {
+        let id = session.last_command.as_ref().filter(|_| session.generation == 0)?;
+        let command = self.command(id.as_str()).await.ok()?.borrow().clone();
+        let is_whole = !command.is_ended() || command.text.len() <= limits::ENDED_TEXT_BYTES;
+        Some(command.text).filter(|text| is_whole && !text.contains(secret::REDACTED))
     }
 
     /// Keeps what a session is made of.
@@ -204,6 +215,7 @@ fn like(session: &Session, heritage: Heritage) -> NewSession {
         idle_timeout: session.idle_timeout_ms.map(Duration::from_millis),
         output_bytes: Some(session.output_bytes),
         recovery: session.recovery,
+        is_deferred: session.generation == 0,
         heir_of: Some(heritage),
         ..NewSession::default()
     }

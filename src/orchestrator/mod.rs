@@ -29,14 +29,16 @@ pub mod watching;
 pub mod webhooks;
 mod worker;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{OnceCell, mpsc, oneshot, watch};
+use tokio::time::{timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::clock;
 use crate::engine::Request;
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::CommandId;
@@ -44,11 +46,15 @@ use crate::limits;
 use crate::model::{Command, RecoverySettings, Session};
 pub use crate::pty::Held;
 use crate::sample::CpuMeter;
+use crate::store::Store;
 use crate::term::condense::Condense;
 use crate::term::excerpt::Page;
 use dispatcher::{Access, Answer, Dispatcher, Input as DispatcherInput, Keep, Read};
 pub use lineage::{CloneAs, beginning, brought_back};
 use webhooks::Webhooks;
+
+/// What is seen through to its end learns within this that all sessions have ended.
+const LAST_TASKS: Duration = Duration::from_millis(100);
 
 /// What the server was configured with.
 #[derive(Clone, Debug)]
@@ -249,16 +255,25 @@ impl Orchestrator {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Ends everything: sessions, workers, store. Bounded by [`limits::SHUTDOWN`]. Later calls are refused.
+    /// Ends everything: sessions, workers, store. Bounded by [`limits::SHUTDOWN`], and while shells start by
+    /// [`limits::LONGEST_SHUTDOWN`]. Later calls are refused.
     pub async fn shutdown(&self) {
         self.inner.ending.cancel();
         let Some(inputs) = self.inner.inputs.get() else { return };
+        let begun = clock::now().moment;
         let (done, ended) = oneshot::channel();
-        if inputs.send(DispatcherInput::Shutdown(done)).await.is_ok() {
-            let _ = ended.await;
-        }
+        let all = async {
+            if inputs.send(DispatcherInput::Shutdown(done)).await.is_ok() {
+                let _ = ended.await;
+            }
+        };
+        let is_down = timeout(limits::LONGEST_SHUTDOWN, all).await.is_ok();
         self.inner.tasks.close();
-        self.inner.tasks.wait().await;
+        let latest = begun.after(limits::SHUTDOWN).max(clock::now().moment.after(LAST_TASKS));
+        let are_over = timeout_at(clock::instant(latest).into(), self.inner.tasks.wait()).await.is_ok();
+        if !(is_down && are_over) {
+            tracing::warn!("the shutdown was not complete in time");
+        }
     }
 
     /// Sees an operation through to its end, also when nobody waits for it any more.
@@ -321,6 +336,11 @@ impl Orchestrator {
     async fn access(&self, selector: &str) -> Result<Access> {
         self.read(|reply| Read::Access(selector.to_owned(), reply)).await?
     }
+}
+
+/// Whether a server could open the store in `directory`, if there is one; the error's hint is how to mend it.
+pub fn check_store(directory: &Path) -> Result<()> {
+    Store::check(directory)
 }
 
 fn shutting_down() -> Error {

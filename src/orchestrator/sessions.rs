@@ -17,11 +17,13 @@ use crate::engine::{Reply, Request};
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::SessionId;
 use crate::limits;
-use crate::model::{CommandState, Dialect, Event, Session, SessionKind, Status};
+use crate::model::{Dialect, Event, Session, SessionKind, Status};
 use crate::pty;
 
 /// How long a program other than a shell is given to fail at once.
 const PLAIN_START: Duration = Duration::from_millis(100);
+/// Ctrl-C, as it is typed.
+const INTERRUPT: u8 = 3;
 
 impl Orchestrator {
     /// Creates a session and waits for its first prompt (at most [`limits::READY_WAIT`]).
@@ -160,7 +162,12 @@ impl Orchestrator {
             )
             .with_hint("use a session of type worker"));
         }
-        order(&access, |reply| Order::Input(input, reply)).await?
+        let interrupts = input.bytes.contains(&INTERRUPT);
+        let typed = order(&access, |reply| Order::Input(input, reply)).await?;
+        if interrupts && let Some(command) = access.between_tries {
+            self.cancel_command(command).await?;
+        }
+        typed
     }
 
     /// Sends a signal to a session's foreground job, never to its shell. Returns what it went to. A command
@@ -168,13 +175,10 @@ impl Orchestrator {
     pub async fn signal(&self, selector: &str, signal: pty::Signal) -> Result<String> {
         let access = self.access(selector).await?;
         let sent = order(&access, |reply| Order::Signal(signal, reply)).await?;
-        let waiting = access.last_command.filter(|command| {
-            command.state == CommandState::Running && command.retries.is_some() && signal.ends()
-        });
-        match (sent, waiting) {
+        match (sent, access.between_tries.filter(|_| signal.ends())) {
             (Err(error), Some(command)) if error.code == ErrorCode::CommandNotRunning => {
-                let target = format!("command {}, which is not tried again", command.id);
-                self.cancel_command(command.id).await?;
+                let target = format!("command {command}, which is not tried again");
+                self.cancel_command(command).await?;
                 Ok(target)
             }
             (sent, _) => sent,

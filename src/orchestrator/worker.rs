@@ -45,6 +45,7 @@ use crate::term::marks::Mark;
 use crate::term::screen::QueryScanner;
 use asking::Asking;
 use closing::Closing;
+pub(super) use closing::PLEASE;
 use confining::Confined;
 pub(super) use environment::{Exports, environment};
 use keyboard::Keyboard;
@@ -119,6 +120,8 @@ pub(super) struct Wiring {
     pub(super) events: mpsc::Sender<DispatcherInput>,
     pub(super) orders: mpsc::Receiver<Order>,
     pub(super) close: watch::Receiver<Option<CloseOrder>>,
+    /// Set once the shell has read its start-up files; dropped with the worker.
+    pub(super) started: watch::Sender<bool>,
     pub(super) stopping: CancellationToken,
 }
 
@@ -269,6 +272,8 @@ impl Running {
         for (text, shown) in handover::messages(&parts.directory, dialect) {
             redactor.replace(&text, shown);
         }
+        // What is no shell is taken as it comes.
+        wiring.started.send_replace(dialect == Dialect::Plain);
         let stream = Stream::new(&parts.nonce, Arc::clone(&wiring.output), redactor);
         Self {
             wiring,
@@ -377,6 +382,7 @@ impl Running {
             return;
         }
         self.prompt = Prompt::Here { dirty: false };
+        self.wiring.started.send_replace(true);
         self.clearings = 0;
         self.returning_since = None;
         if self.waiting.is_some() {

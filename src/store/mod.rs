@@ -8,6 +8,7 @@
 
 mod archive;
 mod bus;
+mod check;
 mod context;
 mod events;
 mod pools;
@@ -237,6 +238,8 @@ enum Failure {
     Io(#[from] io::Error),
     #[error("a record does not parse: {0}")]
     Record(#[from] serde_json::Error),
+    #[error("it is damaged: {0}")]
+    Damaged(String),
     #[error("it was written by a newer version (schema {found}, this one knows {known})")]
     Newer { found: i64, known: i64 },
 }

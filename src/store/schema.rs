@@ -105,6 +105,12 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Refuses what a newer version wrote.
+pub(super) fn check_version(connection: &Connection) -> Result<(), Failure> {
+    let (found, known) = (version(connection)?, i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX));
+    if found > known { Err(Failure::Newer { found, known }) } else { Ok(()) }
+}
+
 fn version(connection: &Connection) -> Result<i64, Failure> {
     Ok(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)
 }

@@ -78,6 +78,15 @@ fn the_doctor_says_what_is_there() {
     }
     let (fine, out, _) = run(&home, &["doctor", "--state-dir", "/proc/self/nowhere"]);
     assert!(!fine && out.contains("fail") && out.contains("--state-dir"), "{out}");
+    let state = home.path().join("state");
+    let directory = state.to_str().expect("a path");
+    let (fine, _, errors) = run(&home, &["call", "--state-dir", directory, "session_list"]);
+    assert!(fine, "{errors}");
+    let (fine, out, errors) = run(&home, &["doctor", "--state-dir", directory]);
+    assert!(fine && out.contains("state in"), "{out} {errors}");
+    std::fs::write(state.join("shellherd.db"), "garbage".repeat(200)).expect("a file");
+    let (fine, out, _) = run(&home, &["doctor", "--state-dir", directory]);
+    assert!(!fine && out.contains("not a database") && out.contains("move it away"), "{out}");
     let (fine, out, _) = run(&home, &["doctor", "--shell", "no-such-shell"]);
     assert!(!fine && out.contains("no-such-shell"), "{out}");
     assert!(!home.path().join(".local").exists(), "looking changes nothing");

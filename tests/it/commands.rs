@@ -194,6 +194,36 @@ fn a_failing_command_is_tried_again() {
 }
 
 #[test]
+fn a_command_that_waits_for_its_next_try_can_be_stopped() {
+    let (mut client, session) = bash();
+    for (tool, how) in [
+        ("command_signal", json!({"sessionId": session, "signal": "INT"})),
+        ("command_signal", json!({"sessionId": session, "signal": "KILL"})),
+        ("session_input", json!({"sessionId": session, "keys": ["ctrl-c"]})),
+    ] {
+        let retries = json!({"max": 5, "delay": 60_000});
+        let started = client.ok(
+            "command_execute",
+            json!({"sessionId": session, "command": "false", "retries": retries, "background": true}),
+        );
+        let id = started["commandId"].as_str().expect("an id").to_owned();
+        let failed = format!("command {id} failed");
+        crate::support::until("it waits for its next try", || {
+            client.ok("session_logs", json!({"sessionId": session})).to_string().contains(&failed)
+        });
+        let nudged = client.call("command_signal", json!({"sessionId": session, "signal": "WINCH"}));
+        assert_eq!(nudged.code(), "command_not_running", "{nudged:?}");
+        let told = client.ok(tool, how);
+        assert!(
+            tool != "command_signal" || told["target"] == format!("command {id}, which is not tried again")
+        );
+        let ended = client.ended(&id);
+        assert_eq!((ended.exit(), ended.structured.get("attempt")), (Some(1), None), "{ended:?}");
+        client.until_status(&session, "idle");
+    }
+}
+
+#[test]
 fn a_batch_stops_on_errors_if_told() {
     let scratch = Scratch::new("batch");
     let (mut client, session) = bash();

@@ -16,6 +16,8 @@ fn a_session_is_started_when_it_is_told_to() {
     for (tool, arguments) in [
         ("command_execute", json!({"sessionId": "later", "command": "true"})),
         ("session_input", json!({"sessionId": "later", "text": "true"})),
+        ("session_reset", json!({"sessionId": "later"})),
+        ("error_recover", json!({"sessionId": "later", "strategy": "restart"})),
     ] {
         let refused = client.call(tool, arguments);
         assert_eq!(refused.code(), "session_closed", "{refused:?}");
@@ -45,6 +47,37 @@ fn a_session_is_started_when_it_is_told_to() {
     assert_eq!(shown["lastCommand"]["command"], "echo first", "{shown}");
     let again = client.call("session_start", json!({"sessionId": "later"}));
     assert_eq!(again.code(), "illegal_transition", "{again:?}");
+}
+
+#[test]
+fn a_session_that_was_not_started_is_brought_back_as_it_was() {
+    let state = Scratch::new("unstarted");
+    let mut client = Client::start_in(state.path());
+    let new = json!({"shell": "/bin/bash", "profile": "clean", "autoStart": false, "command": "echo first"});
+    let session = client.ok("session_create", new)["sessionId"].as_str().expect("an id").to_owned();
+    let taken = client.ok("session_snapshot", json!({"sessionId": session}));
+    let kept = &taken["state"];
+    assert_eq!((&kept["autoStart"], &kept["command"]), (&json!(false), &json!("echo first")), "{taken}");
+    let clone = client.ok("session_clone", json!({"sessionId": session}));
+    let by_state = client.ok("session_restore", json!({"state": kept}));
+    let check = |client: &mut Client, made: &Value| {
+        let id = made["sessionId"].as_str().expect("an id");
+        assert_eq!(client.status(id).get("pid"), None, "{made}");
+        client.ok("session_start", json!({"sessionId": id}));
+        client.until_status(id, "idle");
+        assert_eq!(client.status(id)["lastCommand"]["command"], "echo first");
+        let output = client.ok("session_output", json!({"sessionId": id}));
+        assert!(output["output"].as_str().is_some_and(|output| output.contains("\nfirst\n")), "{output}");
+    };
+    check(&mut client, &clone);
+    check(&mut client, &by_state);
+    client.signal(rustix::process::Signal::KILL);
+    client.until_exit();
+    let mut client = Client::start_in(state.path());
+    let by_id = client.ok("session_restore", json!({"sessionId": session}));
+    check(&mut client, &by_id);
+    let by_snapshot = client.ok("session_restore", json!({"snapshotId": taken["snapshotId"]}));
+    check(&mut client, &by_snapshot);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use crate::recovery::stop_shell;
 use crate::support::{Client, Flag, Scratch};
 
 #[test]
@@ -70,6 +71,27 @@ fn a_broken_member_is_replaced() {
     client.ok("session_close", json!({"sessionId": member["sessionId"]}));
     let ran = client.call("pool_execute", json!({"pool": "one", "command": "echo again"}));
     assert_eq!(ran.structured["output"], "again\n", "{ran:?}");
+}
+
+#[test]
+fn a_stopped_member_costs_no_command() {
+    let mut client = Client::start();
+    client.ok(
+        "pool_create",
+        json!({"name": "two", "size": 2, "config": {"shell": "/bin/bash", "profile": "clean"}}),
+    );
+    for _ in 0..2 {
+        let members = client.ok("session_list", json!({"metadata": {"pool": "two"}, "status": "idle"}));
+        let member = members["sessions"][0]["sessionId"].as_str().expect("a member");
+        stop_shell(&mut client, member);
+        for _ in 0..3 {
+            let ran = client.call("pool_execute", json!({"pool": "two", "command": "echo fine"}));
+            assert_eq!((ran.is_error, ran.output()), (false, "fine\n"), "{ran:?}");
+        }
+        crate::support::until("another takes its place", || {
+            client.ok("pool_status", json!({"name": "two"}))["pools"][0]["ready"] == 2
+        });
+    }
 }
 
 #[test]
@@ -226,6 +248,11 @@ fn a_pool_outlives_its_server() {
     client.until_exit();
     let mut client = Client::start_in(state.path());
     check(&mut client);
+    let all = client.ok("session_list", json!({}));
+    assert_eq!(
+        all["total"], 7,
+        "two for each server and that of the other pool, none made while one ended: {all}"
+    );
     client.ok("pool_delete", json!({"name": "build"}));
     client.hang_up();
     client.until_exit();

@@ -44,6 +44,17 @@ fn what_sessions_and_runs_show_is_read_by_address() {
     assert_eq!((&shown["runId"], &shown["status"]), (&json!(run), &json!("completed")), "{shown}");
     assert_eq!(shown["tasks"][0]["output"], "did it\n", "{shown}");
 
+    let tasks = json!([{"id": "well", "command": "true"}, {"id": "ill", "command": "false"}]);
+    let run_of_two = client.ok("task_distribute", json!({"tasks": tasks}))["runId"].clone();
+    client.ok("task_status", json!({"runId": run_of_two, "wait": "50s"}));
+    let shown = text(&mut client, &format!("run://{}", run_of_two.as_str().expect("an id")));
+    let shown: Value = serde_json::from_str(&shown).expect("JSON");
+    assert_eq!(
+        (&shown["tasks"][0]["id"], &shown["tasks"][1]["id"]),
+        (&json!("ill"), &json!("well")),
+        "{shown}"
+    );
+
     let listed = client.request("resources/list", json!({}));
     let uris: Vec<String> = listed["result"]["resources"]
         .as_array()

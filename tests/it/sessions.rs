@@ -255,7 +255,7 @@ fn a_reset_puts_a_fresh_shell_under_the_same_id() {
         let lost = client.ended(&running);
         assert_eq!(lost.structured["reason"], "session_lost", "{shell}: {lost:?}");
         assert_eq!(client.run(&session, "echo $FROM").output(), "creation\n", "{shell}");
-        assert_eq!(client.status(&session)["retryCount"], 1, "{shell}");
+        assert_eq!(client.status(&session).get("retryCount"), None, "{shell}: no recovery was tried");
     }
 }
 

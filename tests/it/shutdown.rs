@@ -125,6 +125,81 @@ fn check(how: &str, is_orderly: bool, end: impl Fn(&mut Client)) {
     until("the private directory is gone", || !private.exists());
 }
 
+/// Each tells its name when it is asked to end.
+fn check_order(end: impl Fn(&mut Client)) {
+    let scratch = Scratch::new("order");
+    let mut client = Client::start();
+    let (ready, order) = (scratch.path().join("ready"), scratch.path().join("order"));
+    let kinds = ["director", "department", "worker", "director", "department"];
+    for kind in kinds {
+        let session = client.session(json!({"type": kind, "shell": "/bin/bash", "profile": "clean"}));
+        let trap = format!("trap 'echo {kind} >> {}; exit' TERM", order.display());
+        let script = format!("{trap}; trap '' HUP; echo >> {}; while :; do sleep .02; done", ready.display());
+        client.start_command(&session, &format!("bash -c \"{script}\""));
+    }
+    let lines = |path: &PathBuf| std::fs::read_to_string(path).map_or(0, |text| text.lines().count());
+    until("all are there", || lines(&ready) == kinds.len());
+    end(&mut client);
+    client.until_exit();
+    let order = std::fs::read_to_string(&order).unwrap_or_default();
+    let order: Vec<&str> = order.lines().collect();
+    // One that has no time left is killed and tells nothing.
+    let first_director = order.iter().position(|kind| *kind == "director").unwrap_or(order.len());
+    assert!(order[first_director..].iter().all(|kind| *kind == "director"), "{order:?}");
+}
+
+#[test]
+fn departments_end_before_their_directors_however_the_server_ends() {
+    check_order(Client::hang_up);
+    check_order(|client| client.signal(Signal::TERM));
+    check_order(|client| client.signal(Signal::INT));
+}
+
+/// A home whose shells hold a lock while they read their start-up files, until there is a file `go`.
+fn slow_home(scratch: &Scratch) -> (serde_json::Value, PathBuf, PathBuf) {
+    let (lock, go) = (scratch.path().join("lock"), scratch.path().join("go"));
+    let (held, awaited) = (lock.display(), go.display());
+    let rc = format!(": > {held}; until [ -e {awaited} ]; do sleep .01; done; rm {held}\n");
+    std::fs::write(scratch.path().join(".bashrc"), rc).expect("a start-up file");
+    let new =
+        json!({"name": "slow", "shell": "/bin/bash", "profile": "user", "env": {"HOME": scratch.path()}});
+    (new, lock, go)
+}
+
+#[test]
+fn a_shell_in_its_start_up_files_comes_to_its_prompt_before_the_server_ends() {
+    let scratch = Scratch::new("starting");
+    let (new, lock, go) = slow_home(&scratch);
+    let mut client = Client::start();
+    let other = client.clean("/bin/bash");
+    let ready = scratch.path().join("ready");
+    // It lets the start go on when it is asked to end: that comes first.
+    let script = format!("trap ': > {}; exit' TERM; trap '' HUP; : > {}", go.display(), ready.display());
+    client.start_command(&other, &format!("bash -c \"{script}; while :; do sleep .02; done\""));
+    client.send_call("session_create", new);
+    until("one starts and one waits", || lock.exists() && ready.exists());
+    client.signal(Signal::TERM);
+    client.until_exit();
+    assert!(go.exists() && !lock.exists(), "the lock was let go");
+}
+
+#[test]
+fn a_shell_in_its_start_up_files_comes_to_its_prompt_before_it_is_closed() {
+    let scratch = Scratch::new("closing");
+    let (new, lock, go) = slow_home(&scratch);
+    let mut client = Client::start();
+    let created = client.send_call("session_create", new);
+    until("it starts", || lock.exists());
+    let closed = client.ok("session_close", json!({"sessionId": "slow", "wait": 0}));
+    assert_eq!(closed["success"], false, "{closed}");
+    std::fs::write(&go, "").expect("a file");
+    client.outcome(created);
+    until("it has ended", || {
+        client.ok("session_status", json!({"sessionId": "slow"}))["status"] == "terminated"
+    });
+    assert!(!lock.exists(), "the lock was let go");
+}
+
 #[test]
 fn the_end_of_input_leaves_nothing() {
     check("end of input", true, Client::hang_up);

@@ -220,8 +220,13 @@ fn capability_spares_the_able_sessions_and_requirements_are_waited_for() {
     let waiting =
         accepted(&mut client, json!({"tasks": [{"id": "rare", "command": "true", "requirements": ["tpu"]}]}));
     until_shown(&mut client, "rare", |task| task["detail"] == "no_capable_session");
+    let hint = client.ok("task_status", json!({"taskIds": ["rare"]}))["hint"].clone();
+    assert!(hint.as_str().is_some_and(|hint| hint.contains("agent_register")), "{hint}");
+    let none = client.ok("progress_aggregate", json!({"pattern": "zz*"}));
+    assert!(none["hint"].as_str().is_some_and(|hint| hint.contains("no task fits")), "{none}");
     let rare = client.session(json!({"shell": "/bin/bash", "profile": "clean", "capabilities": ["tpu"]}));
     assert_eq!(session_of(&over(&mut client, &waiting), "rare"), rare);
+    assert_eq!(client.ok("task_status", json!({"taskIds": ["rare"]})).get("hint"), None);
 }
 
 /// A machine that is busier than the run allows gives it one task at a time, and no more.

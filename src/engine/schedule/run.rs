@@ -76,6 +76,8 @@ struct Node {
     kin: Option<u32>,
     /// Whether earlier runs tell how long it takes.
     is_known: bool,
+    /// Attempts that never began.
+    withdrawn: u8,
 }
 
 /// A run with its tasks.
@@ -133,6 +135,7 @@ impl RunEntry {
                 lane,
                 kin: None,
                 is_known: costs[number as usize].is_some(),
+                withdrawn: 0,
             }
         });
         let nodes: Vec<Node> = nodes.collect();

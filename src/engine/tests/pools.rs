@@ -1,10 +1,12 @@
 //! Pools keep their size, and what stands in for a session is well.
 
+use super::worlds::workplace;
 use super::*;
+use crate::engine::pool_capability;
 use crate::engine::report::PoolView;
-use crate::engine::request::{NewAffinity, NewPool};
+use crate::engine::request::{NewAffinity, NewPool, NewRun, TaskQuery};
 use crate::error::ErrorCode;
-use crate::model::AffinityStrategy;
+use crate::model::{AffinityStrategy, Task, TaskReason, fixtures};
 
 fn pool(play: &mut Play, name: &str, size: usize) -> Result<PoolView> {
     let uuid = play.uuid();
@@ -61,6 +63,61 @@ fn a_pool_has_its_size_whatever_becomes_of_its_members() {
     play.gone(&members[1], Exit::Signal(9));
     elapse(&mut play);
     assert_eq!((view(&play).members.len(), view(&play).replaced), (3, 2));
+}
+
+#[test]
+fn a_command_that_never_began_in_its_member_goes_to_another() {
+    let mut play = Play::new();
+    pool(&mut play, "p", 1).expect("a pool");
+    let task = Task { requirements: vec![pool_capability("p")], ..fixtures::task("t") };
+    let new = Box::new(NewRun { tasks: vec![task], ..NewRun::default() });
+    let uuid = play.uuid();
+    play.request(Request::Distribute { uuid, new, workplace: workplace() }).expect("a run");
+    // It is given to the next member that comes to its prompt.
+    let begins = |play: &mut Play| {
+        elapse(play);
+        let member = view(play).members[0].clone();
+        at_prompt(play, &member);
+        elapse(play);
+        let command = play.session(&member).last_command.clone().expect("the task's");
+        (member, command)
+    };
+    let task = |play: &Play| {
+        play.engine.report(play.now(), &TaskQuery::default(), 1).expect("a task").tasks.remove(0)
+    };
+    for _ in 0..crate::limits::WITHDRAWN {
+        let (member, _) = begins(&mut play);
+        assert_eq!(task(&play).attempt, 1);
+        play.event(&member, WorkerEventKind::Stopped(true));
+        play.gone(&member, Exit::Signal(9));
+        assert_eq!((task(&play).attempt, task(&play).session), (0, None), "that was no attempt");
+    }
+    // Something is wrong with the command if it never begins.
+    let (member, _) = begins(&mut play);
+    play.gone(&member, Exit::Signal(9));
+    assert_eq!(task(&play).reason, Some(TaskReason::SessionLost));
+}
+
+#[test]
+fn a_command_that_began_in_its_member_runs_once() {
+    let mut play = Play::new();
+    pool(&mut play, "p", 2).expect("a pool");
+    elapse(&mut play);
+    let members = view(&play).members;
+    for id in &members {
+        at_prompt(&mut play, id);
+    }
+    let task = Task { requirements: vec![pool_capability("p")], ..fixtures::task("t") };
+    let new = Box::new(NewRun { tasks: vec![task], ..NewRun::default() });
+    let uuid = play.uuid();
+    play.request(Request::Distribute { uuid, new, workplace: workplace() }).expect("a run");
+    elapse(&mut play);
+    let member = members.iter().find(|id| play.session(id).last_command.is_some()).expect("it has the task");
+    let command = play.session(member).last_command.clone().expect("the task's");
+    play.event(member, WorkerEventKind::Begun { command });
+    play.gone(member, Exit::Signal(9));
+    let task = play.engine.report(play.now(), &TaskQuery::default(), 1).expect("a task").tasks.remove(0);
+    assert_eq!((task.attempt, task.reason), (1, Some(TaskReason::SessionLost)));
 }
 
 #[test]
@@ -142,7 +199,7 @@ fn a_pool_is_not_filled_while_the_server_ends() {
     for id in &members {
         at_prompt(&mut play, id);
     }
-    play.engine.freeze_runs();
+    play.engine.freeze();
     for id in &members {
         play.close(id, CloseMode::Emergency);
         play.gone(id, Exit::Signal(9));

@@ -171,7 +171,7 @@ fn a_reset_session_begins_anew() {
     assert_eq!((spawn.generation, &spawn.env, spawn.size.rows), (2, &env, 9));
     assert_eq!(spawn.directory, PathBuf::from("/start"));
     let session = play.session(&id);
-    assert_eq!((session.retry_count, session.generation, session.status), (1, 2, Status::Recovering));
+    assert_eq!((session.retry_count, session.generation, session.status), (0, 2, Status::Recovering));
     assert_eq!((session.exit_code, &session.ended_at, &session.end_reason), (None, &None, &None));
     // The environment has it already.
     play.event(&id, WorkerEventKind::Prompt { directory: None });

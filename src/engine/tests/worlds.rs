@@ -402,7 +402,7 @@ impl World {
     pub(super) fn shut_down(&mut self) {
         let (now, mut step) = (self.play.now(), Step::default());
         let engine = &mut self.play.engine;
-        engine.freeze_runs();
+        engine.freeze();
         let sessions: Vec<SessionId> = self.workers.keys().cloned().collect();
         let close = Request::Close {
             sessions: sessions.clone(),

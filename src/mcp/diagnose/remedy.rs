@@ -180,6 +180,16 @@ fn of_failure(category: Category, told: Option<&Diagnosis>, place: &Place<'_>) -
                 .map_or_else(|| troubles(place), |search| look("look for the package", search)),
         ],
         Category::MissingModule => {
+            // Python names a module with its package only when it found the package: it is a file that is missing.
+            if told.and_then(|told| told.ecosystem) == Some(Ecosystem::Python)
+                && let Some((package, _)) = name.and_then(|name| name.split_once('.'))
+            {
+                let find = format!("import importlib.util as u; print(u.find_spec(\"{package}\"))");
+                return vec![look(
+                    "show where its package comes from",
+                    format!("{} -c '{find}'", python(first_word(place.text).unwrap_or_default())),
+                )];
+            }
             let install = name
                 .zip(told.and_then(|told| told.ecosystem))
                 .and_then(|(name, ecosystem)| installer(ecosystem, name, place.text));
@@ -354,6 +364,12 @@ fn package_search(text: &str) -> impl Fn(&str) -> String {
     }
 }
 
+/// The Python that a command runs.
+fn python(program: &str) -> &str {
+    let is_python = program.rsplit('/').next().is_some_and(|name| name.starts_with("python"));
+    if is_python { program } else { "python3" }
+}
+
 /// What installs the package that has a module.
 fn installer(ecosystem: Ecosystem, module: &str, text: &str) -> Option<String> {
     let program = first_word(text).unwrap_or_default();
@@ -370,8 +386,7 @@ fn installer(ecosystem: Ecosystem, module: &str, text: &str) -> Option<String> {
                 "dateutil" => "python-dateutil",
                 other => other,
             };
-            let is_python = program.rsplit('/').next().is_some_and(|name| name.starts_with("python"));
-            Some(format!("{} -m pip install {package}", if is_python { program } else { "python3" }))
+            Some(format!("{} -m pip install {package}", python(program)))
         }
         Ecosystem::Node => {
             if module.starts_with(['.', '/']) || module.contains(':') {

@@ -173,6 +173,11 @@ fn remedies_name_what_the_failure_names() {
             "ModuleNotFoundError: No module named 'yaml'",
             "venv/bin/python -m pip install PyYAML",
         ),
+        (
+            "python3.12 a.py",
+            "ModuleNotFoundError: No module named 'myapp.utils'",
+            "python3.12 -c 'import importlib.util as u; print(u.find_spec(\"myapp\"))'",
+        ),
         ("node a.js", "Error: Cannot find module '@acme/core/x'", "npm install @acme/core"),
         ("pnpm dev", "Error: Cannot find module 'express'", "pnpm add express"),
         ("rustc m.rs", "error[E0432]: unresolved import `serde`", "cargo add serde"),

@@ -91,9 +91,7 @@ impl Door {
         }
         surface.close();
         closing.cancel();
-        if timeout(limits::SHUTDOWN, surface.orchestrator().shutdown()).await.is_err() {
-            tracing::warn!("the shutdown was not complete in time");
-        }
+        surface.orchestrator().shutdown().await;
         tasks.close();
         // The calls that were cut off say so; streams that only wait for news end after them.
         let _ = timeout(LAST_WORDS, tasks.wait()).await;

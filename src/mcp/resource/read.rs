@@ -26,14 +26,16 @@ pub(crate) async fn read(call: &Call, uri: &str, address: &Address) -> Result<Re
     Ok(ReadResourceResult::new(vec![contents]))
 }
 
-/// The run's state, and its tasks.
+/// The run's state, and its tasks: what failed and what runs first.
 async fn run(call: &Call, selector: &str) -> Result<Value> {
     let view = call.orchestrator.run(selector).await?;
     let run_id = view.run.to_string();
-    let listed = (task::status::TOOL.run)(call, json!({"runId": run_id})).await?;
-    let Value::Object(listed) = listed.structured else {
+    let listed = task::status::of_run(call, &run_id).await?;
+    let Value::Object(mut listed) = listed.structured else {
         return Err(Error::new(ErrorCode::Internal, "a list of tasks is no object"));
     };
+    // A resource takes none.
+    listed.remove("cursor");
     let mut run = Map::new();
     run.insert("runId".to_owned(), run_id.into());
     run.insert("status".to_owned(), view.status.as_str().into());

@@ -55,7 +55,12 @@ pub(super) const SIZE: &str = "size";
 pub(super) const RESOURCES: &str = "resources";
 
 /// A session in the form in which `session_create` takes it. Values that are secrets are left out.
-fn state(session: &Session, role: Option<&Value>, last: Option<&Command>) -> Map<String, Value> {
+fn state(
+    session: &Session,
+    role: Option<&Value>,
+    first: Option<&str>,
+    last: Option<&Command>,
+) -> Map<String, Value> {
     let variables = session.env.iter().chain(&session.exported);
     let env: Map<String, Value> = variables
         .filter(|(name, value)| !value.contains(secret::REDACTED) && !session.unset.contains(*name))
@@ -100,6 +105,8 @@ fn state(session: &Session, role: Option<&Value>, last: Option<&Command>) -> Map
         "outputBufferSize": session.output_bytes,
         // Others than session_create takes are kept by the session's agent alone.
         "agentRole": role.and_then(Value::as_str).filter(|role| word("agentRole", role).is_ok()),
+        "autoStart": session.is_unstarted().then_some(false),
+        "command": first,
         UNSET: session.unset,
         RESOURCES: given(json!({
             "cpu": session.needs.cpu_percent.map(|percent| (f64::from(percent) / 100.0).to_string()),
@@ -126,7 +133,8 @@ async fn snapshot(call: &Call, arguments: Arguments) -> Result<Answer> {
     let last = call.orchestrator.observe(session.id.as_str()).await?.last_command;
     let agents = call.orchestrator.agents_of(&session.id).await?;
     let role = agents.first().and_then(|agent| agent.role.as_ref());
-    let state = state(&session, role, last.as_ref());
+    let first = call.orchestrator.first_command(&session).await;
+    let state = state(&session, role, first.as_deref(), last.as_ref());
     let taken = call.orchestrator.keep_snapshot(session.id.clone(), state).await?;
     let mut room = call.room();
     loop {
@@ -150,6 +158,7 @@ async fn snapshot(call: &Call, arguments: Arguments) -> Result<Answer> {
 mod tests {
     use super::*;
     use crate::mcp::template;
+    use crate::model::Status;
     use crate::model::fixtures::session;
 
     #[test]
@@ -160,7 +169,10 @@ mod tests {
         subject.exported = [("A".to_owned(), "2".to_owned()), ("B".to_owned(), "3".to_owned())].into();
         subject.limits.memory_bytes = Some(1 << 30);
         subject.idle_timeout_ms = Some(1_000);
-        let mut state = state(&subject, None, None);
+        subject.generation = 0;
+        subject.status = Status::Initializing;
+        let mut state = state(&subject, None, Some("make"), None);
+        assert_eq!((&state["autoStart"], &state["command"]), (&json!(false), &json!("make")));
         assert_eq!(state["env"], json!({"A": "2", "B": "3"}));
         assert_eq!(state.remove(SIZE), Some(json!({"rows": 40, "cols": 120})));
         let read = template::read("state", state.clone()).unwrap();

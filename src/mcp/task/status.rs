@@ -18,7 +18,7 @@ use crate::mcp::call::{Call, Watched, standing};
 use crate::mcp::command::parsed::{Parsed, parsed, recognised};
 use crate::mcp::schema::{self, Condensing, Milliseconds};
 use crate::mcp::tool::{Effect, Tool};
-use crate::model::{TaskReason, TaskStatus};
+use crate::model::{TaskDetail, TaskReason, TaskStatus};
 use crate::orchestrator::OutputQuery;
 use crate::orchestrator::tasks::TasksUntil;
 use crate::term::condense::Condense;
@@ -97,7 +97,13 @@ struct Listing {
     /// Pass it as since to see them.
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<usize>,
+    #[serde(skip_serializing_if = "is_default")]
+    hint: &'static str,
 }
+
+/// What to do about tasks that no session can do.
+const NO_CAPABLE_SESSION: &str = "no session has what these tasks require: make one with session_create {capabilities} or give \
+    one more with session_update or agent_register; or end them with task_cancel";
 
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -262,6 +268,19 @@ async fn status(call: &Call, arguments: Arguments) -> Result<Answer> {
     answer(call, &report, arguments.since, names_run, condense).await
 }
 
+/// The tasks of a run for who can see no more than fits: those that failed, those that run, and the rest.
+pub(crate) async fn of_run(call: &Call, run: &str) -> Result<Answer> {
+    let query = TaskQuery { run: Some(run.to_owned()), ..TaskQuery::default() };
+    let mut report = call.orchestrator.tasks(&query, limits::TASKS).await?;
+    report.tasks.sort_by_key(|view| match view.status {
+        TaskStatus::Failed => 0,
+        TaskStatus::Running => 1,
+        TaskStatus::Queued => 2,
+        TaskStatus::Completed => 3,
+    });
+    answer(call, &report, 0, true, Condensing::or_when_cut(None)).await
+}
+
 async fn answer(
     call: &Call,
     report: &TaskReport,
@@ -287,11 +306,16 @@ async fn answer(
         for item in &shown {
             let _ = write!(text, "\n{}", item.line());
         }
+        let is_starved = |view: &TaskView| view.detail == Some(TaskDetail::NoCapableSession);
+        let hint = if report.tasks.iter().any(is_starved) { NO_CAPABLE_SESSION } else { "" };
+        if !hint.is_empty() {
+            let _ = write!(text, "\n({hint})");
+        }
         let cursor = (omitted_tasks > 0).then_some(since + fits);
         if let Some(cursor) = cursor {
             let _ = write!(text, "\n({omitted_tasks} more tasks left out: pass since: {cursor}, or status)");
         }
-        let listing = Listing { tasks: shown, summary: report.counts.into(), omitted_tasks, cursor };
+        let listing = Listing { tasks: shown, summary: report.counts.into(), omitted_tasks, cursor, hint };
         let answer = Answer::new(text, &listing)?;
         if room.holds(&answer) {
             return Ok(answer);

@@ -87,6 +87,8 @@ pub(in crate::orchestrator) struct Access {
     /// To its worker, while there is one.
     pub(in crate::orchestrator) orders: Option<mpsc::Sender<Order>>,
     pub(in crate::orchestrator) last_command: Option<Command>,
+    /// Waits for its next try.
+    pub(in crate::orchestrator) between_tries: Option<CommandId>,
 }
 
 impl Dispatcher {
@@ -233,6 +235,7 @@ impl Dispatcher {
         let queued = self.engine.queued(id);
         let last_command = session.last_command.as_ref().and_then(|id| self.engine.command(id));
         let last_command = last_command.map(|command| self.told_command(command));
+        let between_tries = self.engine.between_tries(id).cloned();
         let live = self.live_entry(&session);
         Ok(Access {
             watch: live.watch.subscribe(),
@@ -241,6 +244,7 @@ impl Dispatcher {
             queued,
             orders: live.worker.as_ref().map(|worker| worker.orders.clone()),
             last_command,
+            between_tries,
             session,
         })
     }

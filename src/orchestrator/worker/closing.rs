@@ -9,6 +9,7 @@ use super::{CloseOrder, Running};
 use crate::clock::{self, Moment};
 use crate::engine::request::CloseMode;
 use crate::engine::{Exit, WorkerEventKind};
+use crate::limits;
 use crate::pty::{Asked, Signal};
 
 /// What a shell that ended by itself leaves behind gets this long to end as well.
@@ -23,7 +24,7 @@ pub(super) const KILL_TIME: Duration = Duration::from_secs(2);
 const DRAIN_TIME: Duration = Duration::from_millis(500);
 
 /// What asks a process to end.
-const PLEASE: [Signal; 3] = [Signal::HUP, Signal::TERM, Signal::CONT];
+pub(in crate::orchestrator) const PLEASE: [Signal; 3] = [Signal::HUP, Signal::TERM, Signal::CONT];
 
 /// How far the end has come.
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub(super) struct Closing {
     pause: Duration,
     pub(super) exit: Option<Exit>,
     forced: bool,
+    /// Until then nothing is asked to end while the shell reads its start-up files.
+    patient_until: Moment,
     /// Nothing but the shell's exit is awaited.
     only_shell: bool,
     /// Nothing of the session is left.
@@ -53,6 +56,7 @@ impl Closing {
             pause: FIRST_PAUSE,
             exit: None,
             forced: false,
+            patient_until: clock::now().moment,
             only_shell: false,
             empty: false,
             asked: Asked::default(),
@@ -87,6 +91,10 @@ impl Running {
         let mut closing = Closing::until(now.after(order.grace));
         closing.exit = exit;
         match order.mode {
+            // What is cut short there may leave locks behind that hold up every shell after it.
+            CloseMode::Graceful if exit.is_none() && !*self.wiring.started.borrow() => {
+                closing.patient_until = now.after(limits::START_GRACE.min(order.grace / 2));
+            }
             CloseMode::Graceful | CloseMode::Force => closing.asked = self.ask_to_end().await,
             CloseMode::Emergency => closing.next_check = Some(now),
         }
@@ -134,7 +142,9 @@ impl Running {
             closing.forced = true;
             closing.deadline = None;
             closing.hung_after = Some(now.after(KILL_TIME));
-        } else if closing.deadline.is_some() {
+        } else if closing.deadline.is_some()
+            && (now >= closing.patient_until || *self.wiring.started.borrow())
+        {
             self.wiring.slot.signal_newcomers(&left, &mut closing.asked, &PLEASE);
         }
         if let Some(hung_after) = closing.hung_after {

@@ -1,9 +1,29 @@
 //! A session's place in a run is taken by another.
 
 use super::{Change, Place, RunEntry};
+use crate::clock::Now;
 use crate::id::{CommandId, SessionId};
+use crate::limits;
+use crate::model::TaskStatus;
 
 impl RunEntry {
+    /// An attempt never began: the task waits for a session as if there had been none. Returns false when
+    /// that has happened too often, or when the task is to end.
+    pub(in crate::engine) fn withdraw(&mut self, now: Now, number: u32) -> bool {
+        let node = &mut self.nodes[number as usize];
+        let Place::Running { slots } = node.place else { return false };
+        if node.withdrawn >= limits::WITHDRAWN || node.state.reason.is_some() {
+            return false;
+        }
+        self.taken -= slots;
+        node.withdrawn += 1;
+        node.state.attempt -= 1;
+        (node.state.session, node.state.command, node.state.started_at) = (None, None, None);
+        self.set_status(number, TaskStatus::Queued);
+        self.make_ready(now, number);
+        true
+    }
+
     /// Puts `to` in the place of `from`, for tasks to come and for those attempts that `moved`. Returns
     /// whether the run had anything to do with it.
     pub(in crate::engine) fn move_session(
