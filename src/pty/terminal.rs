@@ -23,6 +23,7 @@ use super::procfs;
 use super::signal::Signal;
 use super::spawn::{self, Opened};
 use crate::model::session::TerminalSize;
+use crate::term::prompt::Reading;
 
 /// How the program on the terminal ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -230,12 +231,21 @@ impl Terminal {
         waits(pgid) || procfs::group(pgid).into_iter().filter(|pid| *pid != pgid).any(waits)
     }
 
+    /// How the program in the foreground has the terminal read what is typed.
+    pub fn reading(&self) -> Option<Reading> {
+        let modes = tcgetattr(self.master.get_ref()).ok()?.local_modes;
+        Some(match (modes.contains(LocalModes::ICANON), modes.contains(LocalModes::ECHO)) {
+            (true, true) => Reading::Lines,
+            (true, false) => Reading::HiddenLines,
+            (false, true) => Reading::Keys,
+            (false, false) => Reading::Itself,
+        })
+    }
+
     /// Whether a line is being read without showing it, as for a password. Programs that take single
     /// keys, and line editors, show what is typed themselves and don't count.
     pub fn echo_is_off(&self) -> bool {
-        tcgetattr(self.master.get_ref()).is_ok_and(|modes| {
-            modes.local_modes.contains(LocalModes::ICANON) && !modes.local_modes.contains(LocalModes::ECHO)
-        })
+        self.reading() == Some(Reading::HiddenLines)
     }
 
     /// The modes, unless a line editor has changed them for itself. To be set again only for a shell

@@ -20,6 +20,10 @@ use crate::limits;
 pub struct Screen {
     /// Its rows from the top, without trailing blanks; empty rows at the bottom are left out.
     pub lines: Vec<String>,
+    /// Which of them go on in the next row because they were full.
+    pub wrapped: Vec<bool>,
+    /// Whether there was something above the first row, or may be: a full-screen program tells nobody.
+    pub is_cut: bool,
     /// How many rows it has, empty ones too.
     pub rows: usize,
     /// The cursor's row, from 0.
@@ -39,7 +43,7 @@ pub fn replay(bytes: &[u8], rows: u16, cols: u16) -> Screen {
         columns: usize::from(cols.clamp(term::MIN_COLUMNS.try_into().unwrap_or(2), limits::TERMINAL_SIDE)),
     };
     let titles = Titles::default();
-    let mut terminal = Term::new(Config { scrolling_history: 0, ..Config::default() }, &size, titles.clone());
+    let mut terminal = Term::new(Config { scrolling_history: 1, ..Config::default() }, &size, titles.clone());
     let mut processor = Processor::<StdSyncHandler>::new();
     processor.advance(&mut terminal, bytes);
     // An update that the program has not finished is shown as far as it is.
@@ -52,14 +56,19 @@ pub fn replay(bytes: &[u8], rows: u16, cols: u16) -> Screen {
         .collect();
     let used = lines.iter().rposition(|line| !line.is_empty()).map_or(0, |last| last + 1);
     lines.truncate(used);
+    let last = Column(size.columns - 1);
+    let wrapped = (0..used).map(|row| row_of(row)[last].flags.contains(Flags::WRAPLINE)).collect();
     let cursor = grid.cursor.point;
+    let alternate = terminal.mode().contains(TermMode::ALT_SCREEN);
     Screen {
         lines,
+        wrapped,
+        is_cut: alternate || grid.history_size() > 0,
         rows: size.rows,
         cursor_row: usize::try_from(cursor.line.0).unwrap_or(0),
         cursor_col: cursor.column.0,
         title: titles.0.take(),
-        alternate: terminal.mode().contains(TermMode::ALT_SCREEN),
+        alternate,
     }
 }
 
@@ -216,6 +225,8 @@ mod tests {
             screen,
             Screen {
                 lines: vec!["one".into(), "two".into(), "thr".into()],
+                wrapped: vec![false; 3],
+                is_cut: false,
                 cursor_row: 2,
                 cursor_col: 3,
                 title: Some("my title".into()),
@@ -224,6 +235,18 @@ mod tests {
             }
         );
         assert!(replay(b"x\x1b[?1049h\x1b[2;2Hvim", 10, 20).alternate);
+    }
+
+    #[test]
+    fn a_screen_tells_what_goes_on_in_the_next_row_and_what_is_gone() {
+        let wrapped = |text: &[u8]| replay(text, 3, 5).wrapped;
+        assert_eq!(wrapped(b"12345678"), [true, false]);
+        assert_eq!(wrapped(b"12345\r\n678"), [false, false], "it was full, and no more");
+        let is_cut = |text: &[u8]| replay(text, 3, 5).is_cut;
+        assert!(!is_cut(b"1\r\n2\r\n3"));
+        assert!(is_cut(b"1\r\n2\r\n3\r\n"));
+        assert!(is_cut(b"12345678901234567"));
+        assert!(is_cut(b"\x1b[?1049h"));
         assert_eq!(replay("日本\ta".as_bytes(), 2, 20).lines, ["日本    a"]);
     }
 

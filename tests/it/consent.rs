@@ -88,11 +88,12 @@ fn every_shell_has_its_prompts_answered() {
         let event = &decided(&mut client, &session, 2)[1];
         assert_eq!((&event["risk"], &event["answer"]), (&json!(5), &json!("y")), "{name}: {event}");
 
-        if name == "fish" {
-            // Its own read takes single keys: it is given the letter, and the Enter is left to the caller.
-            continue;
-        }
         let read = match name {
+            // It edits the line itself, as `read -e` of bash does.
+            "fish" => {
+                is_left_to_the_caller(&mut client, &session, "read -P 'Go? [y/N] ' x; echo \"got $x\"");
+                continue;
+            }
             "zsh" => "read 'x?Go? [y/N] '; echo \"got $x\"",
             "bash" => "read -p 'Go? [y/N] ' x; echo \"got $x\"",
             _ => "printf 'Go? [y/N] '; read x; echo \"got $x\"",
@@ -100,7 +101,23 @@ fn every_shell_has_its_prompts_answered() {
         let answered = client.run(&session, read);
         assert!(answered.output().contains("got y"), "{name}: {answered:?}");
         assert_eq!(decided(&mut client, &session, 3).len(), 3, "{name}: each was decided once");
+        if name == "bash" {
+            let answered = client.run(&session, "read -n1 -p 'Go? [y/N] ' x; echo; echo \"got $x\"");
+            assert!(answered.output().contains("got y"), "{name}: {answered:?}");
+            is_left_to_the_caller(&mut client, &session, "read -e -p 'Go? [y/N] ' x; echo \"got $x\"");
+        }
     }
+}
+
+/// What edits a line looks to the terminal like what takes single keys: no letter is typed, with an Enter or without.
+fn is_left_to_the_caller(client: &mut Client, session: &str, read: &str) {
+    let before = decisions(client, session).len();
+    let command = client.start_command(session, read);
+    client.until_shown(session, "a pending prompt", |shown| shown["lastCommand"]["awaitingInput"] == true);
+    client.ok("session_input", json!({"sessionId": session, "text": "mine", "enter": true}));
+    let read = over(client, &command);
+    assert!(read.output().contains("got mine"), "{read:?}");
+    assert_eq!(decisions(client, session).len(), before);
 }
 
 #[test]

@@ -16,17 +16,17 @@
 //! | 1, 2 | it only looks, inside or outside of the session's directory |
 //! | 3 | it writes inside |
 //! | 5 | nothing tells what it does |
-//! | 6 | it deletes; goes to the network; brings in code of others |
-//! | 7 | it changes what lies outside; hides what it runs (`$(…)`, `sh -c`); discards work; grants trust for good |
-//! | 8 | it deletes directories; acts as another user or on the machine; changes what others see; trusts a host |
+//! | 6 | it deletes; may write over what it does not name; goes to the network; brings in code of others |
+//! | 7 | it changes what lies outside; discards work; grants trust for good |
+//! | 8 | it hides what it runs (`$(…)`, `sh -c`, `-exec`); deletes directories; acts as another user or on the machine; changes what others see; trusts a host |
 //! | 9 | it changes directories of the machine; touches keys and passwords |
 //! | 10 | it cannot be undone; touches what is protected; asks for a secret |
 //!
 //! Inside is the directory that the session was created in, or moved to by `session_migrate`, wherever its shell
 //! has gone since; what was made after another session keeps that one's. A system directory is inside only if
-//! the session was created in it. The answer is yes if the risk is at most the session's threshold, and in three cases never:
-//! where a protected pattern is touched (also by what deletes whole directories, which may hold it), where a secret
-//! is asked for, and where the same question comes again and again or too many come in a minute.
+//! the session was created in it. The answer is yes if the risk is at most the session's threshold, and in four cases never:
+//! where a protected pattern is touched (also by what may take it along unnamed), where a secret is asked for, where
+//! the question may begin above the screen, and where the same one comes again and again or too many come in a minute.
 //!
 //! Names are all that is judged: no file is looked at and nothing is run, so a script is unknown and a link is
 //! where it stands. What a program shows can lie; the threshold says how far it is believed.
@@ -141,6 +141,9 @@ impl Consent {
         if let Some(what) = &assessment.protected {
             return leave(format!("protected: {what}"));
         }
+        if assessment.is_cut {
+            return leave("what is asked may begin above the screen".to_owned());
+        }
         let threshold = settings.risk_threshold;
         if assessment.risk > threshold {
             return leave(format!("risk {} is above the threshold {threshold}", assessment.risk));
@@ -229,7 +232,7 @@ mod tests {
     }
 
     fn assessment(risk: u8) -> Assessment {
-        Assessment { risk, rules: Vec::new(), protected: None }
+        Assessment { risk, rules: Vec::new(), protected: None, is_cut: false }
     }
 
     fn at(seconds: u64) -> Moment {

@@ -21,6 +21,26 @@ const SYSTEM: &[&str] =
     &["/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/opt", "/proc", "/sbin", "/sys", "/usr", "/var"];
 /// A directory that nothing is inside of: that of a command behind a `cd` to who knows where.
 pub(super) const NOWHERE: &str = "~";
+/// Files, and directories of them, that programs read to know what to run, in lower case.
+const RUN_LATER: &[&str] = &[
+    ".git",
+    ".gitconfig",
+    ".bashrc",
+    ".bash_profile",
+    ".bash_login",
+    ".bash_aliases",
+    ".profile",
+    ".zshrc",
+    ".zshenv",
+    ".zprofile",
+    ".zlogin",
+    "config.fish",
+    ".envrc",
+    ".inputrc",
+    ".vimrc",
+    ".tmux.conf",
+    "autostart",
+];
 /// What can be written to without a trace.
 const SINKS: &[&str] = &["/dev/null", "/dev/stdout", "/dev/stderr", "/dev/tty"];
 /// Names of files and directories that hold keys or passwords, in lower case.
@@ -42,16 +62,22 @@ const CREDENTIALS: &[&str] = &[
     "credentials",
     "credentials.json",
     "shadow",
+    "environ",
+    ".bash_history",
+    ".zsh_history",
 ];
 const CREDENTIAL_ENDINGS: &[&str] = &[".pem", ".key", ".p12", ".pfx", ".keystore", ".env"];
 
 impl Places<'_> {
-    /// Whether it lies in the session's directory. A home directory is not known here, so none is inside; and a
-    /// directory of the machine is inside only where the session was created in it.
+    /// Whether it lies in the session's directory. A home directory is not known here, so none is inside, and neither
+    /// is what a shell makes of a `$` or of braces, nor of `.*`, which is `..`, too; and a directory of the machine is
+    /// inside only where the session was created in it.
     pub(super) fn is_inside(&self, path: &str) -> bool {
+        let leads_up = |part: &str| part.starts_with('.') && part.contains(['*', '?', '[']);
         SINKS.contains(&path)
             || !path.starts_with('~')
-                && !path.contains('$')
+                && !path.contains(['$', '{'])
+                && !path.split('/').any(leads_up)
                 && self.absolute(path).starts_with(resolved(self.root))
                 && self.machine(path).is_none_or(|system| resolved(self.root).starts_with(system))
     }
@@ -68,9 +94,11 @@ impl Places<'_> {
         SYSTEM.iter().copied().find(|system| absolute.starts_with(system))
     }
 
-    /// Whether git keeps its configuration or its hooks there, which name programs that it runs.
-    pub(super) fn is_of_git(&self, path: &str) -> bool {
-        self.absolute(path).components().any(|part| part.as_os_str().eq_ignore_ascii_case(".git"))
+    /// Whether what stands there names programs that are run later: git's hooks, what a shell begins with.
+    pub(super) fn runs_later(&self, path: &str) -> bool {
+        let is_one =
+            |part: Component<'_>| RUN_LATER.iter().any(|name| part.as_os_str().eq_ignore_ascii_case(name));
+        self.absolute(path).components().any(is_one)
     }
 
     /// The first pattern that something named in `text` fits, with its name.
@@ -110,13 +138,24 @@ impl Places<'_> {
     }
 }
 
-/// Whether it is named like something that holds keys or passwords.
+/// Whether it is named like something that holds keys or passwords, or may stand for such a name.
 pub(super) fn is_credential(path: &str) -> bool {
     let lower = path.to_lowercase();
     lower.split('/').any(|part| {
-        CREDENTIALS.contains(&part)
+        // What a shell makes something else of may be anything from there on; a bracket is one character.
+        let end = part.find(['{', '$']).unwrap_or(part.len());
+        let mut glob = part[..end].to_owned();
+        while let Some((open, close)) = glob.find('[').and_then(|at| Some((at, at + glob[at..].find(']')?))) {
+            glob.replace_range(open..=close, "?");
+        }
+        if end < part.len() {
+            glob.push('*');
+        }
+        let fits = |name: &&str| glob::matches(&glob, name) && !glob.trim_matches(['*', '?']).is_empty();
+        let ends = |ending: &&str| part.len() > ending.len() && part.ends_with(*ending);
+        CREDENTIALS.iter().any(|name| fits(name))
             || part.starts_with(".env.")
-            || CREDENTIAL_ENDINGS.iter().any(|ending| part.len() > ending.len() && part.ends_with(ending))
+            || CREDENTIAL_ENDINGS.iter().any(|ending| ends(ending))
     })
 }
 
@@ -190,7 +229,10 @@ mod tests {
             assert!(places.is_system(path), "{path}");
         }
         assert!(!places.is_system("/home/u/q") && !places.is_system("a"));
-        assert!(!places.is_inside("a/$X"), "X may lead anywhere");
+        for path in ["a/$X", "{../x,y}", "a/.*/x", ".?/x", ".?/[.]"] {
+            assert!(!places.is_inside(path), "{path} may lead anywhere");
+        }
+        assert!(places.is_inside("a/*.rs") && places.is_inside("?"));
     }
 
     #[test]
@@ -245,7 +287,12 @@ mod tests {
         {
             assert!(is_credential(path), "{path}");
         }
-        for path in ["environment", "key", "ssh", "monkey.rs", ".envrc"] {
+        for path in
+            [".en*", ".e[n]v", "~/.ss*/*", ".{env,x}", ".e$X", "/proc/self/environ", "cred*", "id_?sa"]
+        {
+            assert!(is_credential(path), "{path}");
+        }
+        for path in ["environment", "key", "ssh", "monkey.rs", ".envrc", "*", "*.rs", "$X", "src/*"] {
             assert!(!is_credential(path), "{path}");
         }
     }

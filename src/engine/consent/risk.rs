@@ -19,6 +19,8 @@ pub(super) struct Assessment {
     pub(super) rules: Vec<String>,
     /// What is touched that is protected.
     pub(super) protected: Option<String>,
+    /// Whether not all of what is asked was seen.
+    pub(super) is_cut: bool,
 }
 
 /// Words of a question that goes on with something, and what they tell of it, in any of their forms.
@@ -82,7 +84,7 @@ pub(super) fn assess(question: &Question, commands: &[&str], places: &Places<'_>
         let detail: String = detail.chars().take(DETAIL).collect();
         format!("{} {}: {detail}", rule.as_str(), rule.score())
     });
-    Assessment { risk, rules: listed.collect(), protected }
+    Assessment { risk, rules: listed.collect(), protected, is_cut: question.is_cut }
 }
 
 fn by_subject(
@@ -111,8 +113,8 @@ fn by_subject(
     if subject.about != About::Commands || !subject.is_headed {
         found.extend(by_words(question, &shown(question, subject, commands), places));
     }
-    if question.is_cut && !is_of_file_tool(question, commands) {
-        found.push((Rule::Hidden, "what is asked begins above what is shown".to_owned()));
+    if question.is_cut {
+        found.push((Rule::Hidden, "what is asked may begin above the screen".to_owned()));
     }
     for file in &subject.files {
         program::path(file, subject.about == About::Reading, places, &mut found);
@@ -267,13 +269,7 @@ mod tests {
                 9,
                 "credentials 9: ssh-keygen key",
             ),
-            (
-                &["The authenticity of host 'x'"],
-                "Continue (yes/no)?",
-                "ssh x",
-                8,
-                "host key 8: Continue (yes/no)?",
-            ),
+            (&["The authenticity of host 'x'"], "Continue (yes/no)?", "ssh x", 8, "remote 8: ssh x"),
             (
                 &["Bash command", "ls -la", "List all files"],
                 "Do you want to proceed?",
@@ -361,7 +357,8 @@ mod tests {
         assert_eq!(risk(&["rm -rf x", "ls"], aider, false, "aider"), 8);
         let cut =
             Question { is_cut: true, ..asked(&["Bash command", "ls"], "Do you want to proceed?", true) };
-        assert_eq!(assessed(&cut, &["claude"], &[]).risk, 7);
+        let found = assessed(&cut, &["claude"], &[]);
+        assert!(found.is_cut && found.risk == 8, "{found:?}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ pub struct Question {
     pub shown: Vec<String>,
     /// Every filled line above it that the screen shows of the running command.
     pub above: Vec<String>,
-    /// Whether `shown` may begin further above than can be seen.
+    /// Whether it may begin further above than can be seen.
     pub is_cut: bool,
     /// Whether its answers stand in a menu below it.
     pub is_menu: bool,
@@ -121,6 +121,46 @@ const ASKING_HEADS: &[(&str, About)] = &[
     ("would you like to make the following edits?", About::Writing),
 ];
 
+/// What sentences on a command begin with; a program `List` would be another one than `list`.
+const TELLING: &[&str] = &[
+    "List",
+    "Lists",
+    "Show",
+    "Shows",
+    "Check",
+    "Display",
+    "View",
+    "Search",
+    "Count",
+    "Verify",
+    "Inspect",
+    "Examine",
+    "Explore",
+    "Create",
+    "Update",
+    "Compile",
+    "Delete",
+    "Rename",
+    "Lint",
+    "Compare",
+    "Determine",
+    "Confirm",
+    "Navigate",
+    "Commit",
+    "Stage",
+    "Push",
+    "Pull",
+    "Switch",
+    "See",
+    "Preview",
+    "Review",
+    "Analyze",
+    "Query",
+    "Identify",
+    "Run",
+    "Build",
+];
+
 /// What a question is about.
 pub(super) fn of(question: &Question) -> Subject {
     let lower = question.text.to_lowercase();
@@ -217,10 +257,10 @@ fn commands(question: &Question, head: &str) -> Vec<String> {
     commands
 }
 
-/// A sentence: no command begins with a capital letter and consists of nothing but words.
+/// A sentence of an agent on what its command does: it begins with a word that no program is called by, and has no
+/// sign in it that means something to a shell.
 fn is_prose(line: &str) -> bool {
-    line.starts_with(|c: char| c.is_uppercase())
-        && line.contains(' ')
+    line.split_once(' ').is_some_and(|(first, _)| TELLING.contains(&first))
         && line.chars().all(|c| c.is_alphanumeric() || " ,.'-()/:".contains(c))
 }
 

@@ -9,7 +9,7 @@ use crate::engine::WorkerEventKind;
 use crate::engine::consent::{Asked, Question};
 use crate::limits;
 use crate::orchestrator::reading::read_all;
-use crate::term::prompt;
+use crate::term::prompt::{self, Reading};
 use crate::term::screen;
 
 /// See the module.
@@ -20,13 +20,15 @@ pub(super) struct Asking {
     pause: Duration,
     /// Where the output stood when the screen was last looked at, if nobody has typed since.
     seen: Option<u64>,
+    /// How the terminal read then.
+    reading: Option<Reading>,
     /// When a caller last typed.
     typed_at: Option<Moment>,
 }
 
 impl Asking {
     fn new(now: Moment) -> Self {
-        Self { look_at: Some(now), pause: limits::PROMPT_SETTLE, seen: None, typed_at: None }
+        Self { look_at: Some(now), pause: limits::PROMPT_SETTLE, seen: None, reading: None, typed_at: None }
     }
 
     /// Something was printed: what is asked shows when it is quiet.
@@ -87,11 +89,13 @@ impl Running {
         }
         self.let_go(now);
         let end = self.wiring.output.end();
+        let reading = self.terminal.reading();
         if let Some(asking) = &mut self.asking {
             asking.seen = Some(end);
+            asking.reading = reading;
             asking.look_at = None;
         }
-        if let Some(question) = self.question(end) {
+        if let Some(question) = reading.and_then(|reading| self.question(end, reading)) {
             let is_shell = self.terminal.is_shell_foreground();
             let program = self.terminal.foreground().filter(|_| !is_shell);
             let asked = Asked {
@@ -104,23 +108,18 @@ impl Running {
     }
 
     /// What the screen asks, of what was printed since the running command began.
-    fn question(&mut self, end: u64) -> Option<Question> {
+    fn question(&self, end: u64, reading: Reading) -> Option<Question> {
         let output = &self.wiring.output;
         let begun = self.current.as_ref().and_then(|current| current.begun.as_ref());
-        let from = begun.map_or(0, |begun| begun.cursor).max(end.saturating_sub(limits::OUTPUT_RING as u64));
+        let begun = begun.map_or(0, |begun| begun.cursor);
+        let from = begun.max(end.saturating_sub(limits::OUTPUT_RING as u64));
         let bytes = read_all(output, from, end);
         let size = output.size();
-        let shown = screen::replay(&bytes[screen::replay_start(&bytes)..], size.rows, size.cols);
-        let prompt = prompt::recognise(&shown, size.cols, self.terminal.echo_is_off())?;
-        let prompt = if self.takes_lines() { prompt } else { prompt.for_single_keys()? };
-        let prompt::Prompt { question: text, shown, above, is_cut, is_menu, yes } = prompt;
+        let mut shown = screen::replay(&bytes[screen::replay_start(&bytes)..], size.rows, size.cols);
+        shown.is_cut |= from > begun;
+        let prompt::Prompt { question: text, shown, above, is_cut, is_menu, yes } =
+            prompt::recognise(&shown, reading)?;
         Some(Question { text, shown, above, is_cut, is_menu, yes })
-    }
-
-    /// Whether the terminal reads what is typed up to its Enter. A program that reads for itself may take
-    /// single keys.
-    fn takes_lines(&self) -> bool {
-        self.terminal.line_modes().is_some()
     }
 
     /// Types an answer, if the question still stands there as it was when it was told of.
@@ -130,8 +129,8 @@ impl Running {
             && end == at
             && self.closing.is_none()
             && self.keyboard.is_empty()
-            // A letter with its Enter is two keys for a program that reads single ones.
-            && (keys.len() == 1 || self.takes_lines())
+            // What is typed was chosen by how it is read.
+            && self.terminal.reading() == self.asking.as_ref().and_then(|asking| asking.reading)
             && self.terminal.awaiting_input();
         if !stands {
             if let Some(asking) = &mut self.asking {

@@ -1,10 +1,8 @@
 //! Questions in a line: the cursor stands behind them, and a key or a word is typed there.
 
 use super::super::screen::Screen;
-use super::{Prompt, SHOWN, filled, is_full, trimmed};
+use super::{ENTER, Prompt, Y, YES, filled, trimmed};
 
-/// Rows that one wrapped question can take.
-const ROWS: usize = 6;
 /// Choices in one pair of brackets, such as git's `[y,n,q,a,d,j,J,g,/,e,p,?]`.
 const CHOICES: usize = 20;
 
@@ -37,12 +35,9 @@ const SECRETS: &[&str] = &[
     "two-factor",
     "2fa",
 ];
-const ENTER: &str = "\r";
-pub(super) const Y: &str = "y\r";
-pub(super) const YES: &str = "yes\r";
 
 /// The question in the line that the cursor stands behind.
-pub(super) fn recognise(screen: &Screen, cols: u16, is_hidden: bool) -> Option<Prompt> {
+pub(super) fn recognise(screen: &Screen, is_hidden: bool) -> Option<Prompt> {
     let row = screen.cursor_row;
     if screen.lines.len() > row + 1 {
         return None;
@@ -51,42 +46,36 @@ pub(super) fn recognise(screen: &Screen, cols: u16, is_hidden: bool) -> Option<P
     if screen.cursor_col < last.chars().count() || (last.is_empty() && !is_hidden) {
         return None;
     }
-    let full = usize::from(cols);
-    let is_wrapped =
-        |above: &usize| screen.lines.get(*above).is_some_and(|line| line.chars().count() >= full);
-    let above = row.saturating_sub(ROWS)..row;
-    let first = row - above.rev().take_while(is_wrapped).count();
+    let first = row - (0..row).rev().take_while(|above| screen.wrapped.get(*above) == Some(&true)).count();
     let question = screen.lines.get(first..).unwrap_or_default().concat().trim().to_owned();
     let before = &screen.lines[..first.min(screen.lines.len())];
     let lower = question.to_lowercase();
-    let (shown, is_cut) = block_above(before, is_full(screen));
+    let shown = block_above(before);
     let above = filled(before.iter().map(String::as_str));
-    let prompt = |yes, shown, is_cut| Prompt {
+    let prompt = |yes, shown| Prompt {
         question: question.clone(),
         shown,
         above: above.clone(),
-        is_cut,
+        is_cut: screen.is_cut,
         is_menu: false,
         yes,
     };
-    let bare = |yes| Some(prompt(yes, Vec::new(), false));
+    let bare = |yes| Some(prompt(yes, Vec::new()));
     if is_hidden {
         return bare(None);
     }
     if is_about_a_file(&lower) {
-        return bare(Some(Y));
-    }
-    // What fills the row above need not be its beginning.
-    if is_about_a_file(&last.trim().to_lowercase()) {
-        return bare(Some(Y)).map(|prompt| Prompt { question: last.trim().to_owned(), ..prompt });
+        // It says all itself, if its first row is here.
+        let is_cut = screen.is_cut && first == 0;
+        return bare(Some(Y)).map(|prompt| Prompt { is_cut, ..prompt });
     }
     if let Some(yes) = yes_of(&lower) {
-        return Some(prompt(Some(yes), shown, is_cut));
+        return Some(prompt(Some(yes), shown));
     }
     if asks_for_secret(&lower) {
         return bare(None);
     }
-    typed_out(&lower, &shown).map(|yes| prompt(Some(yes), shown, is_cut))
+    typed_out(&lower, &shown).map(|yes| prompt(Some(yes), shown))
 }
 
 /// `rm: remove regular file 'a'?`
@@ -202,16 +191,15 @@ fn asks_for_secret(question: &str) -> bool {
 }
 
 /// The lines above that belong to a question: up to a blank line or an earlier question, whichever is nearer.
-/// Where a blank line stands directly above it, those above that. Says too whether they may begin further above.
-fn block_above(before: &[String], is_full: bool) -> (Vec<String>, bool) {
+/// Where a blank line stands directly above it, those above that.
+fn block_above(before: &[String]) -> Vec<String> {
     let mut end = before.len();
     while end > 0 && before[end - 1].trim().is_empty() {
         end -= 1;
     }
     let is_part = |line: &&String| !line.trim().is_empty() && !is_answered(line);
-    let count = before[..end].iter().rev().take(SHOWN).take_while(is_part).count();
-    let is_cut = count == SHOWN || is_full && count > 0 && count == end;
-    (trimmed(&before[end - count..end]).to_vec(), is_cut)
+    let count = before[..end].iter().rev().take_while(is_part).count();
+    trimmed(&before[end - count..end]).to_vec()
 }
 
 /// Whether a line is a question that has been answered.

@@ -6,7 +6,7 @@
 //! that, and is given the Enter then.
 
 use super::super::screen::Screen;
-use super::{Prompt, SHOWN, filled, is_full, trimmed};
+use super::{Prompt, filled, trimmed};
 
 /// What marks the chosen answer.
 const MARKS: &[char] = &['❯', '›', '●', '▶', '▸', '→', '◉', '➤', '>'];
@@ -43,12 +43,19 @@ pub(super) fn recognise(screen: &Screen) -> Option<Prompt> {
     let yes = yes_among(&choices)?;
     let keys = if yes.is_marked { "\r" } else { DIGITS.get(yes.number?.checked_sub(1)?).copied()? };
     let first = choices.first()?.row;
-    let (shown, is_cut) = above(lines, first, is_full(screen));
+    let (shown, is_cut) = above(lines, first);
     let is_question = |line: &&String| line.trim_end().ends_with('?');
     let question = shown.iter().rev().find(is_question).or_else(|| shown.last())?.trim();
     let question = question.trim_start_matches(['?', '◆', '◇', ' ']).to_owned();
     let rows = lines[..first].iter().map(|line| inside(line)).filter(|text| !is_edge(text));
-    Some(Prompt { question, shown, above: filled(rows), is_cut, is_menu: true, yes: Some(keys) })
+    Some(Prompt {
+        question,
+        shown,
+        above: filled(rows),
+        is_cut: is_cut && screen.is_cut,
+        is_menu: true,
+        yes: Some(keys),
+    })
 }
 
 /// A line without the sides of a frame.
@@ -230,17 +237,19 @@ fn is_no(label: &str) -> bool {
 }
 
 /// What belongs to the menu whose first answer is in the row `first`: up to the top of its frame or to a rule.
-/// Where there is neither, the paragraph that asks, and what stands between it and the menu. Says too whether it
-/// may begin further above.
-fn above(lines: &[String], first: usize, is_full: bool) -> (Vec<String>, bool) {
-    let start = first.saturating_sub(SHOWN);
-    let is_framed = lines[first].trim_start().starts_with(SIDES);
+/// Where there is neither, the paragraph that asks, and what stands between it and the menu; that may begin further
+/// above, which is said too.
+fn above(lines: &[String], first: usize) -> (Vec<String>, bool) {
+    let is_side = |line: &String| line.trim_start().starts_with(SIDES);
+    let is_framed = is_side(&lines[first]);
+    // What is asked about is shown indented: a rule in it is none of the program's.
     let is_top = |line: &String| {
-        let text = line.trim();
-        let is_corner = text.starts_with(['╭', '┌', '╔']);
-        is_edge(text) && text.chars().count() >= EDGE && (is_corner || (!is_framed && !text.starts_with('╌')))
+        let is_corner = line.trim_start().starts_with(['╭', '┌', '╔']);
+        let is_rule = !is_framed && !line.starts_with(['╌', ' ']);
+        is_edge(line) && line.trim().chars().count() >= EDGE && (is_corner || is_rule)
     };
-    let top = lines[start..first].iter().rposition(is_top).map(|at| start + at + 1);
+    let top = lines[..first].iter().rposition(is_top).map(|at| at + 1);
+    let top = top.filter(|top| !is_framed || lines[*top..first].iter().all(is_side));
     let clean = |from: usize| -> Vec<String> {
         let lines: Vec<String> = lines[from..first]
             .iter()
@@ -254,7 +263,7 @@ fn above(lines: &[String], first: usize, is_full: bool) -> (Vec<String>, bool) {
         return (clean(top), false);
     }
     let is_question = |line: &String| inside(line).trim_end().ends_with('?');
-    let asked = lines[start..first].iter().rposition(is_question).map_or(start, |at| start + at);
-    let blank = lines[start..asked].iter().rposition(|line| inside(line).trim().is_empty());
-    (clean(blank.map_or(start, |at| start + at + 1)), blank.is_none() && (start > 0 || is_full))
+    let asked = lines[..first].iter().rposition(is_question).unwrap_or(0);
+    let blank = lines[..asked].iter().rposition(|line| inside(line).trim().is_empty());
+    (clean(blank.map_or(0, |at| at + 1)), true)
 }

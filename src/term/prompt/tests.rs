@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 
 use super::super::screen::{Screen, replay, replay_start};
-use super::{Prompt, recognise};
+use super::{Prompt, Reading, recognise};
 
 const COLS: u16 = 120;
 
@@ -21,16 +21,21 @@ fn shown(bytes: &[u8]) -> Screen {
 
 fn recorded(name: &str) -> Option<Prompt> {
     let bytes = fs::read(folder().join(format!("{name}.ansi"))).expect("a recording");
-    recognise(&shown(&bytes), COLS, false)
+    asked(&shown(&bytes))
 }
 
 fn made(name: &str) -> Option<Prompt> {
     let text = fs::read_to_string(folder().join("made").join(format!("{name}.txt"))).expect("a screen");
-    recognise(&shown(text.replace('\n', "\r\n").as_bytes()), COLS, false)
+    asked(&shown(text.replace('\n', "\r\n").as_bytes()))
 }
 
 fn in_line(text: &str) -> Option<Prompt> {
-    recognise(&shown(text.as_bytes()), COLS, false)
+    asked(&shown(text.as_bytes()))
+}
+
+/// What a screen asks of a program that reads lines, or else of one that has a menu.
+fn asked(screen: &Screen) -> Option<Prompt> {
+    recognise(screen, Reading::Lines).or_else(|| recognise(screen, Reading::Itself))
 }
 
 #[test]
@@ -79,7 +84,7 @@ fn a_secret_is_recognised_and_has_no_yes() {
     for prompt in [recorded("ssh-keygen-passphrase"), recorded("python-getpass"), in_line("Enter PIN: ")] {
         assert_eq!(prompt.expect("a prompt").yes, None);
     }
-    let hidden = recognise(&shown(b"Continue? [y/N] "), COLS, true).expect("a prompt");
+    let hidden = recognise(&shown(b"Continue? [y/N] "), Reading::HiddenLines).expect("a prompt");
     assert_eq!(hidden.yes, None, "a terminal that hides what is typed is asked for a secret");
     assert_eq!(in_line("Opinion: "), None, "a word within a word is no secret");
 }
@@ -144,15 +149,21 @@ fn lines_of_agents_and_others_are_recognised() {
 }
 
 #[test]
-fn a_program_that_reads_single_keys_is_given_one() {
-    let keys = |text: &str| in_line(text).expect("a prompt").for_single_keys().map(|prompt| prompt.yes);
-    assert_eq!(keys("Continue? [y/N] "), Some(Some("y")));
-    assert_eq!(keys("Press any key to continue..."), Some(Some("\r")));
-    assert_eq!(keys("Continue? (yes/no) "), None, "three keys answer three questions");
-    assert_eq!(
-        made("claude-bash").and_then(Prompt::for_single_keys).map(|prompt| prompt.yes),
-        Some(Some("\r"))
-    );
+fn how_it_is_read_decides_what_is_typed() {
+    let keys =
+        |text: &str, reading| recognise(&shown(text.as_bytes()), reading).and_then(|prompt| prompt.yes);
+    let menu = "Go?\r\n❯ 1. Yes\r\n  2. No";
+    for (text, in_lines, as_keys, by_itself) in [
+        ("Continue? [y/N] ", Some("y\r"), Some("y"), None),
+        ("rm: remove regular file 'a'? ", Some("y\r"), Some("y"), None),
+        ("Press any key to continue...", Some("\r"), Some("\r"), Some("\r")),
+        ("Continue? (yes/no) ", Some("yes\r"), None, None),
+        (menu, None, None, Some("\r")),
+    ] {
+        let found =
+            [Reading::Lines, Reading::Keys, Reading::Itself, Reading::HiddenLines].map(|way| keys(text, way));
+        assert_eq!(found, [in_lines, as_keys, by_itself, None], "{text}");
+    }
 }
 
 #[test]
@@ -186,9 +197,18 @@ fn only_a_plain_yes_of_a_menu_is_meant() {
 }
 
 #[test]
-fn a_full_row_above_is_no_part_of_what_says_all_itself() {
-    let text = format!("{}\r\nrm: remove regular file 'x'? ", "=".repeat(usize::from(COLS)));
-    assert_eq!(in_line(&text).expect("a prompt").question, "rm: remove regular file 'x'?");
+fn a_question_begins_where_its_line_does() {
+    let full = "=".repeat(usize::from(COLS));
+    let question = "rm: remove regular file 'x'?";
+    assert_eq!(in_line(&format!("{full}\r\n{question} ")).expect("a prompt").question, question);
+    assert_eq!(in_line(&format!("{full}{question} ")), None, "a file of the name that this ends with");
+    let is_cut = |above: &str, rows| {
+        let name = "x".repeat(usize::from(COLS) * rows);
+        in_line(&format!("{above}rm: remove regular file '{name}'? ")).expect("a prompt").is_cut
+    };
+    assert!(!is_cut("", 39), "it fills the screen");
+    assert!(!is_cut("x\r\n\r\n", 38), "a row above it is gone");
+    assert!(is_cut("x\r\n", 39), "it may begin in the row that is gone");
 }
 
 #[test]
@@ -198,10 +218,22 @@ fn all_that_stands_above_is_told_and_whether_it_begins_there() {
         (prompt.shown, prompt.above, prompt.is_cut),
         (vec!["two".into()], vec!["one".into(), "two".into()], false)
     );
-    let long = format!("{}Continue? [y/N] ", "line\r\n".repeat(50));
-    assert!(in_line(&long).expect("a prompt").is_cut);
-    let menu = format!("{}Go?\r\n❯ 1. Yes\r\n  2. No", "line\r\n".repeat(50));
-    assert!(in_line(&menu).expect("a prompt").is_cut);
+    let is_cut = |text: String| in_line(&text).expect("a prompt").is_cut;
+    let fifty = "line\r\n".repeat(50);
+    assert!(is_cut(format!("{fifty}Continue? [y/N] ")));
+    assert!(is_cut(format!("will delete:\r\n{fifty}\r\nContinue? [y/N] ")));
+    assert!(is_cut(format!("{fifty}Go?\r\n❯ 1. Yes\r\n  2. No")));
+    assert!(is_cut(format!("{fifty}\r\nGo?\r\n❯ 1. Yes\r\n  2. No")));
+    assert!(!is_cut(format!("{fifty}rm: remove regular file 'a'? ")), "it says all itself");
+    let box_of =
+        |line: &str| format!("╭────────╮\r\n│ Go?    │\r\n{line}│ ❯ 1. Yes │\r\n│   2. No │\r\n╰────────╯");
+    assert!(!is_cut(format!("{fifty}{}", box_of(""))));
+    assert!(is_cut(format!("{fifty}{}", box_of("no side\r\n"))));
+    let ruled = |rule: &str| {
+        format!("{fifty}{rule}\r\n Bash command\r\n\r\n   ls\r\n\r\n Go?\r\n ❯ 1. Yes\r\n   2. No")
+    };
+    assert!(!is_cut(ruled("──────────")));
+    assert!(is_cut(ruled("   ──────────")), "it stands in what is shown");
 }
 
 #[test]
@@ -232,11 +264,14 @@ fn what_only_looks_like_a_prompt_is_none() {
 proptest! {
     #[test]
     fn any_screen_can_be_looked_at(
-        text in "[a-zA-Z0-9 ?:()\\[\\]/,'\"❯●│╭─\r\n.]{0,300}", cols in 2_u16..200, is_hidden in any::<bool>()
+        text in "[a-zA-Z0-9 ?:()\\[\\]/,'\"❯●│╭─\r\n.]{0,300}", cols in 2_u16..200,
     ) {
         let screen = replay(text.as_bytes(), 40, cols);
-        if let Some(prompt) = recognise(&screen, cols, is_hidden) {
-            prop_assert!(!is_hidden || prompt.yes.is_none());
+        prop_assert!(recognise(&screen, Reading::HiddenLines).is_none_or(|prompt| prompt.yes.is_none()));
+        for (reading, line) in [(Reading::Lines, false), (Reading::Keys, true), (Reading::Itself, true)] {
+            if let Some(yes) = recognise(&screen, reading).and_then(|prompt| prompt.yes) {
+                prop_assert!(!line || yes.len() == 1, "{yes:?} is more than a key");
+            }
         }
     }
 
@@ -245,7 +280,7 @@ proptest! {
     fn a_prompt_with_a_line_behind_it_is_none(line in "[a-z]{1,20}") {
         for prompt in ["Continue? [y/N] ", "rm: remove regular file 'a'? ", "Go?\r\n❯ 1. Yes\r\n  2. No"] {
             let screen = shown(format!("{prompt}\r\n{line}").as_bytes());
-            prop_assert_eq!(recognise(&screen, COLS, false), None);
+            prop_assert_eq!(asked(&screen), None);
         }
     }
 }
