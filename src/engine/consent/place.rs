@@ -153,9 +153,9 @@ pub(super) fn is_credential(path: &str) -> bool {
         }
         let fits = |name: &&str| glob::matches(&glob, name) && !glob.trim_matches(['*', '?']).is_empty();
         let ends = |ending: &&str| part.len() > ending.len() && part.ends_with(*ending);
-        CREDENTIALS.iter().any(|name| fits(name))
+        CREDENTIALS.iter().any(fits)
             || part.starts_with(".env.")
-            || CREDENTIAL_ENDINGS.iter().any(|ending| ends(ending))
+            || CREDENTIAL_ENDINGS.iter().any(ends)
     })
 }
 
