@@ -20,8 +20,8 @@ use crate::limits;
 pub struct Screen {
     /// Its rows from the top, without trailing blanks; empty rows at the bottom are left out.
     pub lines: Vec<String>,
-    /// Which of them go on in the next row because they were full.
-    pub wrapped: Vec<bool>,
+    /// For each that goes on in the next row, since it was full, with how many blanks it ends.
+    pub wrapped: Vec<Option<usize>>,
     /// Whether there was something above the first row, or may be: a full-screen program tells nobody.
     pub is_cut: bool,
     /// How many rows it has, empty ones too.
@@ -57,7 +57,17 @@ pub fn replay(bytes: &[u8], rows: u16, cols: u16) -> Screen {
     let used = lines.iter().rposition(|line| !line.is_empty()).map_or(0, |last| last + 1);
     lines.truncate(used);
     let last = Column(size.columns - 1);
-    let wrapped = (0..used).map(|row| row_of(row)[last].flags.contains(Flags::WRAPLINE)).collect();
+    let blanks = |row: usize| {
+        let cells = (0..size.columns).rev().map(|column| &row_of(row)[Column(column)]);
+        cells
+            .take_while(|cell| {
+                cell.c == ' '
+                    && !cell.flags.intersects(Flags::WIDE_CHAR_SPACER | Flags::LEADING_WIDE_CHAR_SPACER)
+            })
+            .count()
+    };
+    let goes_on = |row: usize| row_of(row)[last].flags.contains(Flags::WRAPLINE).then(|| blanks(row));
+    let wrapped = (0..used).map(goes_on).collect();
     let cursor = grid.cursor.point;
     let alternate = terminal.mode().contains(TermMode::ALT_SCREEN);
     Screen {
@@ -225,7 +235,7 @@ mod tests {
             screen,
             Screen {
                 lines: vec!["one".into(), "two".into(), "thr".into()],
-                wrapped: vec![false; 3],
+                wrapped: vec![None; 3],
                 is_cut: false,
                 cursor_row: 2,
                 cursor_col: 3,
@@ -240,8 +250,11 @@ mod tests {
     #[test]
     fn a_screen_tells_what_goes_on_in_the_next_row_and_what_is_gone() {
         let wrapped = |text: &[u8]| replay(text, 3, 5).wrapped;
-        assert_eq!(wrapped(b"12345678"), [true, false]);
-        assert_eq!(wrapped(b"12345\r\n678"), [false, false], "it was full, and no more");
+        assert_eq!(wrapped(b"12345678"), [Some(0), None]);
+        assert_eq!(wrapped(b"123  678"), [Some(2), None]);
+        assert_eq!(wrapped("1234日".as_bytes()), [Some(0), None]);
+        assert_eq!(wrapped("123日x".as_bytes()), [Some(0), None]);
+        assert_eq!(wrapped(b"12345\r\n678"), [None, None], "it was full, and no more");
         let is_cut = |text: &[u8]| replay(text, 3, 5).is_cut;
         assert!(!is_cut(b"1\r\n2\r\n3"));
         assert!(is_cut(b"1\r\n2\r\n3\r\n"));

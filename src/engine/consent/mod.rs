@@ -196,7 +196,7 @@ impl Engine {
             }
             Decision::Leave(why) => (None, Some(why)),
         };
-        let question = asked.question.text.chars().take(QUESTION).collect();
+        let question = asked.question.in_words().chars().take(QUESTION).collect();
         let Assessment { risk, rules, .. } = assessment;
         self.note(now, id, EventKind::Prompt { question, risk, rules, answer, left }, step);
     }

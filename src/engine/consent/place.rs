@@ -40,6 +40,10 @@ const RUN_LATER: &[&str] = &[
     ".vimrc",
     ".tmux.conf",
     "autostart",
+    ".claude",
+    ".husky",
+    ".vscode",
+    ".github",
 ];
 /// What can be written to without a trace.
 const SINKS: &[&str] = &["/dev/null", "/dev/stdout", "/dev/stderr", "/dev/tty"];
@@ -113,9 +117,12 @@ impl Places<'_> {
     }
 
     fn fits(&self, pattern: &str, name: &str) -> bool {
-        let pattern = pattern.to_lowercase();
+        // A `**/` is no directory at all, too.
+        let pattern = pattern.trim().to_lowercase().replace("**/", "*");
+        let parts = resolved(Path::new(&pattern));
+        let pattern = parts.to_string_lossy();
         let pattern = pattern.trim_start_matches("./").trim_end_matches('/');
-        let name = name.to_lowercase();
+        let name = as_glob(&name.to_lowercase());
         let name = name.trim_start_matches("./").trim_end_matches('/');
         let absolute = self.absolute(name).to_string_lossy().to_lowercase();
         // A glob in a command takes what is protected along.
@@ -127,8 +134,19 @@ impl Places<'_> {
             return true;
         }
         if pattern.contains('/') {
-            return name.match_indices('/').any(|(at, _)| meets(&name[at + 1..]))
-                || absolute.match_indices('/').any(|(at, _)| glob::matches(pattern, &absolute[at + 1..]));
+            // What lies in a directory is protected with it.
+            let ends = |path: &str| {
+                path.match_indices('/').map(|(at, _)| at).chain([path.len()]).collect::<Vec<_>>()
+            };
+            let starts =
+                |path: &str| path.match_indices('/').map(|(at, _)| at + 1).chain([0]).collect::<Vec<_>>();
+            let any = |path: &str, fits: &dyn Fn(&str) -> bool| {
+                let ends = ends(path);
+                starts(path)
+                    .into_iter()
+                    .any(|start| ends.iter().any(|end| *end > start && fits(&path[start..*end])))
+            };
+            return any(name, &meets) || any(&absolute, &|part| glob::matches(pattern, part));
         }
         name.split('/').any(meets)
     }
@@ -138,24 +156,28 @@ impl Places<'_> {
     }
 }
 
+/// What a shell makes something else of, as a glob: from a brace or a variable on it may be anything, and a bracket is
+/// one character.
+fn as_glob(name: &str) -> String {
+    let end = name.find(['{', '$']).unwrap_or(name.len());
+    let mut glob = name[..end].to_owned();
+    while let Some((open, close)) = glob.find('[').and_then(|at| Some((at, at + glob[at..].find(']')?))) {
+        glob.replace_range(open..=close, "?");
+    }
+    if end < name.len() {
+        glob.push('*');
+    }
+    glob
+}
+
 /// Whether it is named like something that holds keys or passwords, or may stand for such a name.
 pub(super) fn is_credential(path: &str) -> bool {
     let lower = path.to_lowercase();
     lower.split('/').any(|part| {
-        // What a shell makes something else of may be anything from there on; a bracket is one character.
-        let end = part.find(['{', '$']).unwrap_or(part.len());
-        let mut glob = part[..end].to_owned();
-        while let Some((open, close)) = glob.find('[').and_then(|at| Some((at, at + glob[at..].find(']')?))) {
-            glob.replace_range(open..=close, "?");
-        }
-        if end < part.len() {
-            glob.push('*');
-        }
+        let glob = as_glob(part);
         let fits = |name: &&str| glob::matches(&glob, name) && !glob.trim_matches(['*', '?']).is_empty();
         let ends = |ending: &&str| part.len() > ending.len() && part.ends_with(*ending);
-        CREDENTIALS.iter().any(fits)
-            || part.starts_with(".env.")
-            || CREDENTIAL_ENDINGS.iter().any(ends)
+        CREDENTIALS.iter().any(fits) || part.starts_with(".env.") || CREDENTIAL_ENDINGS.iter().any(ends)
     })
 }
 
@@ -266,6 +288,12 @@ mod tests {
             ("package.json", "--output=package.json"),
             ("package.json", "sort -opackage.json x"),
             ("package.json", "It writes package.json."),
+            ("config/secrets", "rm config/secrets/a"),
+            ("config/secrets/", "rm config/secrets/deep/a"),
+            ("/home/u/p/src/x", "rm x/a"),
+            ("src/../package.json", "rm package.json"),
+            ("package.json ", "rm package.json"),
+            ("config/**/a", "rm config/a"),
         ] {
             assert!(check(pattern, text), "{pattern} in {text}");
         }

@@ -23,8 +23,16 @@ const LETTERS: usize = 8;
 /// Directories that the commands of a line may run in; where there are more, they may run anywhere.
 const DIRECTORIES: usize = 8;
 
-/// Programs that make the files which they name, or change them.
-const WRITERS: &str = "touch mkdir cp mv ln tee chmod";
+/// Programs that make the files which they name, or change them, with the options that leave it at those.
+const WRITERS: &[(&str, &str)] = &[
+    ("touch", "acm"),
+    ("mkdir", "pv"),
+    ("cp", "ivnfup"),
+    ("mv", "ivnfu"),
+    ("ln", "sfivn"),
+    ("tee", "ai"),
+    ("chmod", "vfcrwxugoa"),
+];
 /// Programs that write files which their line does not name: those of an archive, of a patch.
 const UNPACKERS: &str =
     "patch unzip gzip gunzip cpio pax 7z 7za unrar bsdtar unxz xz bunzip2 bzip2 zstd unzstd ar";
@@ -85,7 +93,11 @@ const HIDERS: &str = "eval source . xargs parallel awk gawk mawk nawk trap alias
     complete compgen mapfile readarray declare typeset busybox watch flock entr script expect tmux screen unshare nsenter \
     systemd-run strace ltrace gdb socat sqlite3 vim vi nvim emacs ed ex";
 /// Builtins of shells that set the variables which are among their words.
-const SETTERS: &str = "export read printf for set local unset getopts";
+const SETTERS: &str = "export read for set local unset getopts";
+/// Others, which with `-v` look into a variable, or set it.
+const VARIED: &str = "printf test [";
+/// Variables in capital letters that decide nothing.
+const HARMLESS: &str = "LC_ALL LANG TZ CI DEBUG NO_COLOR FORCE_COLOR RUST_BACKTRACE NODE_ENV";
 /// Programs that build what a file tells, which with this verb goes to the machine.
 const BUILDERS: &str = "make gmake ninja meson cmake just rake scons";
 const BUILT: &[&str] = &["install", "--install", "uninstall"];
@@ -141,8 +153,13 @@ fn moved(words: &[String], directories: &mut Vec<PathBuf>) {
 fn simple(command: &Simple, words: &[String], places: &Places<'_>, found: &mut Vec<Finding>) {
     let is_assignment = |word: &&String| word.split_once('=').is_some_and(|(name, _)| is_name(name));
     let (assigned, words) = words.split_at(words.iter().take_while(is_assignment).count());
-    let sets = words.first().is_some_and(|first| is_among(SETTERS, first));
-    let set = words.iter().skip(1).filter(|_| sets);
+    let varies = words.iter().any(|word| word.starts_with("-v"));
+    let sets =
+        words.first().is_some_and(|first| is_among(SETTERS, first) || varies && is_among(VARIED, first));
+    // What a `read` prompts with names none.
+    let is_prompt = |at: usize| words[at - 1].starts_with('-') && words[at - 1].ends_with(['p', 'P']);
+    let set =
+        words.iter().enumerate().skip(1).filter(|(at, _)| sets && !is_prompt(*at)).map(|(_, word)| word);
     found.extend(
         assigned.iter().chain(set).filter(|word| decides(word)).map(|word| (Rule::Hidden, word.clone())),
     );
@@ -233,15 +250,15 @@ fn values(word: &str) -> Vec<&str> {
     taken.chain(after).collect()
 }
 
-/// Whether a variable that a word sets, or just names, decides what a program runs.
+/// Whether a variable that a word sets, or just names, may decide what a program runs: those in capital letters are the
+/// shell's and the programs' own, but for a few.
 fn decides(word: &str) -> bool {
-    let name = word.split(['=', '+', '[']).next().unwrap_or_default();
-    let begins = ["LD_", "DYLD_", "GIT_", "LESS", "PS", "BASH"].iter().any(|prefix| name.starts_with(prefix));
-    let ends = [
-        "PATH", "PAGER", "EDITOR", "VISUAL", "SHELL", "ENV", "OPTIONS", "OPTS", "OPT", "COMMAND", "STARTUP",
-        "HOME", "LIB", "DIR", "CONFIG", "FILE", "WRAPPER", "BROWSER", "ARGS", "FLAGS",
-    ];
-    begins || ends.iter().any(|suffix| name.ends_with(suffix)) || name == "IFS"
+    let name = word.split(['=', '+', '[', '?']).next().unwrap_or_default();
+    let is_own = name.bytes().all(|byte| !byte.is_ascii_uppercase())
+        && !name.contains("path")
+        && !name.starts_with("fish_");
+    let is_element = is_name(name) && word[name.len()..].starts_with('[');
+    is_name(name) && !is_own && !is_among(HARMLESS, name) || is_element
 }
 
 fn is_interpreter(name: &str) -> bool {
@@ -352,10 +369,6 @@ fn program(name: &str, rest: &[String], is_piped: bool, found: &mut Vec<Finding>
         "mv" if rest.iter().any(|word| word.starts_with("/dev/")) => add(Rule::Deletes),
         "tar" => add(reader::tar(rest)),
         "sed" => add(reader::sed(rest)),
-        "cp" if flag(&['r', 'R', 'a', 'd']) || rest.iter().any(|word| word.starts_with("--")) => {
-            add(Rule::Unnamed);
-        }
-        "chmod" if flag(&['R']) || has("--recursive") => add(Rule::Unnamed),
         "chmod" if verb.contains('s') || verb.len() > 3 && verb.bytes().all(|byte| byte.is_ascii_digit()) => {
             add(Rule::Privilege);
         }
@@ -387,7 +400,15 @@ fn program(name: &str, rest: &[String], is_piped: bool, found: &mut Vec<Finding>
         // Code that is given as text, or by another program.
         _ if is_interpreter(name) && (!rest.is_empty() || is_piped) => add(Rule::Hidden),
         _ if is_among(UNPACKERS, name) => add(Rule::Unnamed),
-        _ if is_among(WRITERS, name) => add(Rule::Writes),
+        _ if WRITERS.iter().any(|(writer, _)| *writer == name) => {
+            add(Rule::Writes);
+            let is_known = |word: &String| {
+                WRITERS.iter().any(|(writer, letters)| *writer == name && is_harmless(word, letters, ""))
+            };
+            if !rest.iter().all(is_known) {
+                add(Rule::Unnamed);
+            }
+        }
         _ if is_among(PRIVILEGED, name) => add(Rule::Privilege),
         _ => {
             remote::program(name, rest, &mut add);
@@ -408,6 +429,28 @@ fn package(rest: &[String], add: &mut impl FnMut(Rule)) {
     } else if has(&|word| is_among(INSTALLING, word)) {
         add(Rule::Installs);
     }
+}
+
+/// Whether a text has the builtin that asks what its words say.
+pub(super) fn asks(text: &str) -> bool {
+    shell::read(text).commands.iter().any(|command| command.words.first().is_some_and(|word| word == "read"))
+}
+
+/// All that the words in a text may name, without their quotes: also what stands behind a letter of an option.
+pub(super) fn named(text: &str) -> Vec<String> {
+    let words = shell::read(text)
+        .commands
+        .into_iter()
+        .flat_map(|command| command.words.into_iter().chain(command.writes));
+    let parts = |word: String| {
+        let behind = word.strip_prefix('-').map(|letters| {
+            let starts = letters.char_indices().skip(1).take(LETTERS);
+            starts.map(|(at, _)| letters[at..].to_owned()).collect::<Vec<_>>()
+        });
+        let value = word.split_once('=').map(|(_, value)| value.to_owned());
+        behind.unwrap_or_default().into_iter().chain(value).chain([word])
+    };
+    words.flat_map(parts).collect()
 }
 
 /// Files that the programs in a text change without naming them.

@@ -49,7 +49,13 @@ const WORDS: &[(&[&str], Rule)] = &[
     (&["discard", "revert", "reset"], Rule::Discards),
     (&["deploy", "deployment", "publish", "push", "production", "terraform"], Rule::Remote),
     (&["sudo", "administrator", "reboot", "shutdown"], Rule::Privilege),
+    (&["permission", "import", "mcp"], Rule::Trusts),
+    (&["password", "passphrase", "credential", "token"], Rule::Credentials),
+    // A yes to these is a no.
+    (&["abort", "cancel"], Rule::Discards),
 ];
+/// Words of a question that runs what it does not show.
+const RUNNING: &[&str] = &["run", "execute", "launch", "command"];
 
 /// Whether it is the word with an ending: `deletes`, `deleting`, `dropped`.
 fn is_form(found: &str, word: &str) -> bool {
@@ -97,21 +103,36 @@ fn by_subject(
     let mut found = Vec::new();
     match subject.about {
         About::Commands => {
-            found.extend(subject.commands.iter().flat_map(|command| judge(command, places)));
+            // A row may go on with the one above.
+            let shown = subject.commands.iter().chain(&subject.joined);
+            found.extend(shown.flat_map(|command| judge(command, places)));
+            if subject.commands.is_empty() {
+                found.push((Rule::Hidden, "the command is not shown".to_owned()));
+            }
         }
         About::Deleting => found.push((Rule::Deletes, question.text.clone())),
         About::Writing => found.extend(subject.files.iter().map(|file| (Rule::Writes, file.clone()))),
-        About::Reading => found.push((Rule::Reads, question.text.clone())),
+        About::Reading => {
+            found.push((if subject.is_more { Rule::Unknown } else { Rule::Reads }, question.text.clone()))
+        }
         About::Fetching => found.push((Rule::Network, question.text.clone())),
         About::Trusting => found.push((Rule::Trusts, question.text.clone())),
         About::HostKey => {
             found.push((Rule::HostKey, question.text.clone()));
             found.push((Rule::Network, question.text.clone()));
         }
-        About::GoingOn => {}
+        About::GoingOn => {
+            let lower = question.text.to_lowercase();
+            let word = words(&lower).find(|word| RUNNING.iter().any(|known| is_form(word, known)));
+            found.extend(word.map(|word| (Rule::Hidden, word.to_owned())));
+        }
     }
-    if subject.about != About::Commands || !subject.is_headed {
-        found.extend(by_words(question, &shown(question, subject, commands), places));
+    let is_command = subject.about == About::Commands && subject.is_headed;
+    let context = if is_command { Vec::new() } else { shown(question, subject, commands) };
+    found.extend(by_words(question, &context, places));
+    let does_not_show = |c: char| matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    if question.shown.iter().chain([&question.text]).any(|line| line.contains(does_not_show)) {
+        found.push((Rule::Hidden, "it has characters that do not show".to_owned()));
     }
     if question.is_cut {
         found.push((Rule::Hidden, "what is asked may begin above the screen".to_owned()));
@@ -121,6 +142,12 @@ fn by_subject(
     }
     if depends_on_command(question, subject, commands) {
         found.extend(running());
+        // A program of a known name that never asks is another one of that name.
+        if file_tool(question, commands).is_none()
+            && !commands.last().is_some_and(|command| program::asks(command))
+        {
+            found.push((Rule::Unknown, "what asks is not known to".to_owned()));
+        }
     } else {
         found.extend(running().filter(|(rule, _)| *rule == Rule::Privilege));
     }
@@ -130,27 +157,35 @@ fn by_subject(
 /// Whether the command that asks tells what it is about, since the question itself does not tell all.
 fn depends_on_command(question: &Question, subject: &Subject, commands: &[&str]) -> bool {
     let is_unnamed = matches!(subject.about, About::Writing | About::Reading) && subject.files.is_empty();
-    (!subject.is_headed || is_unnamed) && !is_of_file_tool(question, commands)
+    (!subject.is_headed || is_unnamed) && !names_all(question, commands)
 }
 
-/// Whether `rm` or the like asks about the one file that it names: `rm: remove regular file 'a'?`.
-fn is_of_file_tool(question: &Question, commands: &[&str]) -> bool {
+/// Whether the question names all that a yes touches: with `rm` it does, while `mv` takes something away, too.
+fn names_all(question: &Question, commands: &[&str]) -> bool {
+    file_tool(question, commands).is_some_and(|tool| ["rm", "rmdir", "unlink"].contains(&tool.as_str()))
+}
+
+/// The program that asks about the one file which the question names: `rm: remove regular file 'a'?`
+fn file_tool(question: &Question, commands: &[&str]) -> Option<String> {
     let name = |text: &str| text.rsplit('/').next().unwrap_or_default().to_owned();
     let runs = commands.last().and_then(|command| command.split_whitespace().next()).map(name);
     let asks = question.text.split_once(": ").map(|(program, _)| name(program));
     let is_tool =
         |name: &String| ["rm", "rmdir", "unlink", "cp", "mv", "ln", "install"].contains(&name.as_str());
-    !question.is_menu
-        && asks == runs
-        && asks.as_ref().is_some_and(is_tool)
-        && !place::quoted(&question.text).is_empty()
+    let names_file = !question.is_menu && !place::quoted(&question.text).is_empty();
+    asks.filter(|asks| names_file && runs.as_ref() == Some(asks) && is_tool(asks))
+}
+
+/// The words of a line, those of a name with `_`, too.
+fn words(lower: &str) -> impl Iterator<Item = &str> {
+    lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty())
 }
 
 /// The lines that may say what it is about.
 fn shown<'q>(question: &'q Question, subject: &Subject, commands: &[&str]) -> Vec<&'q str> {
     // Of a file that is to be written what an agent shows is what will stand in it.
     let is_content = subject.is_headed && subject.about == About::Writing && !subject.files.is_empty();
-    if is_content || is_of_file_tool(question, commands) {
+    if is_content || names_all(question, commands) {
         return Vec::new();
     }
     let above = question.above.iter().filter(|_| !subject.is_headed);
@@ -161,14 +196,16 @@ fn by_words(question: &Question, shown: &[&str], places: &Places<'_>) -> Vec<Fin
     let mut found = Vec::new();
     for line in shown.iter().copied().chain([question.text.as_str()]) {
         let lower = line.to_lowercase();
-        for word in names(&lower) {
+        for word in words(&lower) {
             let fired = WORDS.iter().filter(|(words, _)| words.iter().any(|known| is_form(word, known)));
             found.extend(fired.map(|(_, rule)| (*rule, word.to_owned())));
         }
     }
-    for word in names(&question.text).filter(|word| is_path(word) && word.len() > 1) {
+    let lines = shown.iter().copied().filter(|line| question.shown.iter().any(|shown| shown == line));
+    let named = lines.chain([question.text.as_str()]).flat_map(names);
+    for word in named.filter(|word| is_path(word) && word.len() > 1) {
         // The choices are none: y/n
-        if word.starts_with(['/', '~', '.']) {
+        if word.starts_with(['/', '~', '.']) && !word.starts_with("//") {
             program::path(word, false, places, &mut found);
         }
     }
@@ -186,16 +223,19 @@ fn protected(
         return None;
     }
     let running: &[&str] = if depends_on_command(question, subject, commands) { commands } else { &[] };
-    let lines = subject.commands.iter().map(String::as_str).chain(running.iter().copied());
-    let unnamed = lines.clone().flat_map(program::unnamed);
-    // A name may have blanks.
-    let files: Vec<String> = subject.files.iter().map(|file| format!("`{file}`")).collect();
+    let shown_commands = subject.commands.iter().chain(&subject.joined).map(String::as_str);
+    let lines: Vec<&str> = shown_commands.chain(running.iter().copied()).collect();
+    // A name may have blanks, or be quoted in a way of its own.
+    let named = lines.iter().flat_map(|line| program::named(line)).chain(subject.files.iter().cloned());
+    let named: Vec<String> = named.map(|name| format!("`{name}`")).collect();
     let mut texts = vec![question.text.as_str()];
-    texts.extend(
-        shown(question, subject, commands).into_iter().chain(files.iter().map(String::as_str)).chain(lines),
-    );
-    for files in unnamed {
-        texts.push(files);
+    texts.extend(shown(question, subject, commands));
+    texts.extend(named.iter().map(String::as_str));
+    for line in lines {
+        texts.push(line);
+        for files in program::unnamed(line) {
+            texts.push(files);
+        }
     }
     let (name, pattern) = texts.into_iter().find_map(|text| places.protected(text))?;
     Some(if name == pattern { name.to_owned() } else { format!("{name} by {pattern}") })
@@ -209,12 +249,19 @@ mod tests {
 
     use super::*;
 
-    fn question(shown: &[&str], text: &str) -> Question {
+    fn line(shown: &[&str], text: &str) -> Question {
         let shown: Vec<String> = shown.iter().map(|line| (*line).to_owned()).collect();
-        let is_menu = shown
-            .first()
-            .is_some_and(|head: &String| head.starts_with(char::is_uppercase) && !text.ends_with([')', ':']));
-        Question { text: text.to_owned(), shown, is_menu, yes: Some("y\r"), ..Question::default() }
+        Question {
+            text: text.to_owned(),
+            above: shown.clone(),
+            shown,
+            yes: Some("y\r"),
+            ..Question::default()
+        }
+    }
+
+    fn menu(shown: &[&str], text: &str) -> Question {
+        Question { is_menu: true, yes: Some("\r"), ..line(shown, text) }
     }
 
     fn assessed(question: &Question, commands: &[&str], protected: &[String]) -> Assessment {
@@ -224,38 +271,49 @@ mod tests {
 
     #[test]
     fn a_risk_is_explained() {
-        let check = |shown: &[&str], text: &str, command: &str| {
-            let Assessment { risk, rules, .. } = assessed(&question(shown, text), &[command], &[]);
+        type Made = fn(&[&str], &str) -> Question;
+        let check = |made: Made, shown: &[&str], text: &str, command: &str| {
+            let Assessment { risk, rules, .. } = assessed(&made(shown, text), &[command], &[]);
             (risk, rules.first().cloned().unwrap_or_default())
         };
-        for (shown, text, command, risk, first) in [
+        for (made, shown, text, command, risk, first) in [
             (
+                line as Made,
                 &[][..],
                 "rm: remove regular file 'a'?",
                 "rm -i a",
                 6,
                 "deletes 6: rm: remove regular file 'a'?",
             ),
-            (&[], "rm: remove regular file '../a'?", "rm -i ../a", 7, "outside 7: ../a"),
-            (&[], "rm: remove regular file '/etc/a'?", "x", 9, "system 9: /etc/a"),
-            (&[], "cp: overwrite 'a'?", "cp -i b a", 3, "writes inside 3: a"),
-            (&[], "cp: overwrite 'a'?", "sudo cp -i b a", 8, "privilege 8: sudo"),
-            (&[], "cp: overwrite '.env'?", "cp -i b .env", 9, "credentials 9: .env"),
-            (&[], "Continue? [y/N]", "./x.sh", 5, "unknown 5: ./x.sh"),
-            (&[], "Continue? [y/N]", "", 5, "unknown 5: nothing tells what it does"),
-            (&[], "Continue? [y/N]", "read -p 'Continue? [y/N] ' x", 1, "reads 1: read"),
-            (&[], "Delete everything? [y/N]", "read x", 6, "deletes 6: Delete everything? [y/N]"),
-            (&[], "Write to /etc/hosts? [y/N]", "./x.sh", 9, "system 9: /etc/hosts"),
-            (&["Would remove:", "  /x"], "Proceed (Y/n)?", "pip uninstall x", 6, "deletes 6: remove"),
+            (line, &[], "rm: remove regular file '../a'?", "rm -i ../a", 7, "outside 7: ../a"),
+            (line, &[], "rm: remove regular file '/etc/a'?", "x", 9, "system 9: /etc/a"),
+            (line, &[], "cp: overwrite 'a'?", "cp -i b a", 3, "writes inside 3: a"),
+            (line, &[], "cp: overwrite 'a'?", "sudo cp -i b a", 8, "privilege 8: sudo"),
+            (line, &[], "cp: overwrite '.env'?", "cp -i b .env", 9, "credentials 9: .env"),
+            (line, &[], "Continue? [y/N]", "./x.sh", 5, "unknown 5: ./x.sh"),
+            (line, &[], "Continue? [y/N]", "", 5, "unknown 5: nothing tells what it does"),
+            (line, &[], "Continue? [y/N]", "read -p 'Continue? [y/N] ' x", 1, "reads 1: read"),
+            (line, &[], "Delete everything? [y/N]", "read x", 6, "deletes 6: Delete everything? [y/N]"),
+            (line, &[], "Write to /etc/hosts? [y/N]", "./x.sh", 9, "system 9: /etc/hosts"),
+            (line, &["Would remove:", "  /x"], "Proceed (Y/n)?", "pip uninstall x", 6, "deletes 6: remove"),
             (
+                line,
                 &["Need to install the following packages:", "cowsay"],
                 "Ok to proceed? (y)",
                 "npx cowsay",
                 6,
                 "installs 6: install",
             ),
-            (&[], "Do you want to continue? [Y/n]", "apt-get install x", 8, "privilege 8: apt-get install"),
             (
+                line,
+                &[],
+                "Do you want to continue? [Y/n]",
+                "apt-get install x",
+                8,
+                "privilege 8: apt-get install",
+            ),
+            (
+                line,
                 &["Only 'yes' will be accepted"],
                 "Enter a value:",
                 "terraform apply",
@@ -263,14 +321,16 @@ mod tests {
                 "remote 8: terraform apply",
             ),
             (
+                line,
                 &["key already exists."],
                 "Overwrite (y/n)?",
                 "ssh-keygen -f key",
                 9,
                 "credentials 9: ssh-keygen key",
             ),
-            (&["The authenticity of host 'x'"], "Continue (yes/no)?", "ssh x", 8, "remote 8: ssh x"),
+            (line, &["The authenticity of host 'x'"], "Continue (yes/no)?", "ssh x", 8, "remote 8: ssh x"),
             (
+                menu,
                 &["Bash command", "ls -la", "List all files"],
                 "Do you want to proceed?",
                 "claude",
@@ -278,6 +338,7 @@ mod tests {
                 "reads 1: ls",
             ),
             (
+                menu,
                 &["Bash command", "rm -rf x"],
                 "Do you want to proceed?",
                 "claude",
@@ -285,16 +346,31 @@ mod tests {
                 "deletes recursively 8: rm x",
             ),
             (
+                menu,
                 &["Read file", "/etc/hosts"],
                 "Do you want to proceed?",
                 "claude",
                 2,
                 "reads outside 2: /etc/hosts",
             ),
-            (&["Fetch", "https://x.y"], "Fetch this content?", "claude", 6, "network 6: Fetch this content?"),
-            (&[], "Do you trust the files here?", "claude", 7, "trusts 7: Do you trust the files here?"),
+            (
+                menu,
+                &["Fetch", "https://x.y"],
+                "Fetch this content?",
+                "claude",
+                6,
+                "network 6: Fetch this content?",
+            ),
+            (
+                menu,
+                &[],
+                "Do you trust the files here?",
+                "claude",
+                7,
+                "trusts 7: Do you trust the files here?",
+            ),
         ] {
-            assert_eq!(check(shown, text, command), (risk, first.to_owned()), "{text}");
+            assert_eq!(check(made, shown, text, command), (risk, first.to_owned()), "{text}");
         }
     }
 
@@ -302,7 +378,9 @@ mod tests {
     fn what_is_protected_is_of_the_highest_risk() {
         let check = |shown: &[&str], text: &str, command: &str| {
             let patterns = ["package.json".to_owned(), "*.env".to_owned()];
-            let found = assessed(&question(shown, text), &[command], &patterns);
+            let is_menu = command == "claude";
+            let question = if is_menu { menu(shown, text) } else { line(shown, text) };
+            let found = assessed(&question, &[command], &patterns);
             assert_eq!(found.protected.is_some(), found.risk == 10, "{found:?}");
             found.protected
         };
@@ -325,8 +403,7 @@ mod tests {
     }
 
     fn asked(shown: &[&str], text: &str, is_menu: bool) -> Question {
-        let above = shown.iter().map(|line| (*line).to_owned()).collect();
-        Question { above, is_menu, ..question(shown, text) }
+        if is_menu { menu(shown, text) } else { line(shown, text) }
     }
 
     #[test]
@@ -371,12 +448,86 @@ mod tests {
         assert!(is_found(&asked(&keygen, "Overwrite (y/n)?", false), "ssh-keygen -f x"));
         assert!(is_found(&asked(&keygen[..1], "Overwrite (y/n)?", false), "ssh-keygen -f deploy_key"));
         let far =
-            Question { above: vec!["uses deploy_key".to_owned()], ..question(&["then"], "Continue? [y/N]") };
+            Question { above: vec!["uses deploy_key".to_owned()], ..line(&["then"], "Continue? [y/N]") };
         assert!(is_found(&far, "./x.sh"));
         let edit = asked(&["Edit file", "my notes.txt", "1 + x"], "Do you want to make this edit?", true);
         assert!(is_found(&edit, "claude"));
-        assert!(!is_found(&question(&[], "rm: remove regular file 'a'?"), "rm -i a deploy_key"));
-        assert!(is_found(&question(&[], "rm: remove regular file 'a'?"), "./x.sh deploy_key"), "not by rm");
+        assert!(!is_found(&line(&[], "rm: remove regular file 'a'?"), "rm -i a deploy_key"));
+        assert!(is_found(&line(&[], "rm: remove regular file 'a'?"), "./x.sh deploy_key"), "not by rm");
+    }
+
+    #[test]
+    fn what_leads_to_a_wrong_yes_does_not() {
+        let patterns = ["package.json".to_owned(), "*.env".to_owned()];
+        let risk = |question: &Question, command: &str| assessed(question, &[command], &[]).risk;
+        let is_found = |question: &Question, command: &str| {
+            assessed(question, &[command], &patterns).protected.is_some()
+        };
+        let bash = |rows: &[&str]| menu(&[&["Bash command"], rows].concat(), "Do you want to proceed?");
+        // What is moved or copied belongs to the question.
+        for (command, least) in [("mv -i ../x b", 7), ("cp -i .ssh/id_rsa b", 9), ("mv -i * b", 6)] {
+            assert!(risk(&line(&[], "mv: overwrite 'b'?"), command) >= least, "{command}");
+        }
+        assert!(is_found(&line(&[], "mv: overwrite 'b'?"), "mv -i package.json b"));
+        assert!(risk(&line(&[], "cp: overwrite 'b'?"), "cp -i .ssh/id_rsa b") >= 9);
+        // No quoting hides a name.
+        for command in [
+            "cp x pack\\age.json",
+            "cp x pack'age'.json",
+            "echo > 'pack'age.json",
+            "cp x \"pack\"\"age.json\"",
+            "sort -uopackage.json x",
+            "cat .e[n]v",
+            "cat .e{n,}v",
+            "tar xf a.tgz",
+            "unzip -o a.zip",
+            "patch -p1 < x",
+            "git apply x",
+            "git checkout main",
+        ] {
+            assert!(is_found(&bash(&[command]), "claude"), "{command}");
+        }
+        // A row may go on with the one above, and be no prose.
+        for (rows, least) in [
+            (&["cp ./packages/x", "Makefile /etc/x"][..], 9),
+            (&["cp ./packages/x", "Update /etc/x"], 9),
+            (&["git -C ./packages/x", "push --force origin main"], 10),
+            (&["find ./x -newer ./sta", "-name test -delete"], 8),
+            (&["cat ./x >", "ls/../../../../out"], 7),
+            (&["ls", "Rscript -e evil"], 5),
+        ] {
+            assert!(risk(&bash(rows), "claude") >= least, "{rows:?}");
+        }
+        assert_eq!(risk(&bash(&["git status --short", "Show what's changed"]), "claude"), 1);
+        // The words of every question count, and those of names.
+        let ask = "Do you want to proceed and wipe everything?";
+        assert!(risk(&menu(&["Bash command", "ls"], ask), "claude") >= 6);
+        assert!(risk(&menu(&["x - delete_repository(repo: y)"], "Proceed?"), "claude") >= 6);
+        assert!(risk(&line(&[], "De\u{200b}lete everything? [y/N]"), "./x.sh") >= 8);
+        assert!(risk(&line(&[], "Execute `rm -rf src`? [y/N]"), "./x.sh") >= 8);
+        assert!(risk(&menu(&[" $ rm -rf src"], "Run this?"), "claude") >= 8);
+        assert!(risk(&menu(&["Shell rm -rf x (clean)"], "Allow execution of: 'rm'?"), "gemini") >= 8);
+        assert!(risk(&line(&["About to write /etc/hosts"], "Continue? [y/N]"), "./x.sh") >= 9);
+        assert!(risk(&menu(&["New MCP server found"], "Allow it?"), "claude") >= 7);
+        assert!(risk(&line(&[], "Abort? [Y/n]"), "./x.sh") >= 7);
+        // What only looks does not ask.
+        assert_eq!(risk(&line(&[], "Continue? [y/N]"), "ls"), 5);
+        assert_eq!(risk(&line(&[], "Wreak havoc? [y/N]"), "tail -f /dev/null"), 5);
+        // A file stands in brackets, too, and nothing but it is read.
+        for (shown, least) in [
+            (&["Search(pattern: \"KEY\", path: \"/home/u/.ssh\")"][..], 9),
+            (&["Read file", "Read(/etc/hosts)"], 2),
+            (&["Read file", "Read(~/.ssh/id_rsa)"], 9),
+            (&["Read(a.txt)", "rm -rf src", "x"], 5),
+        ] {
+            assert!(risk(&menu(shown, "Do you want to proceed?"), "claude") >= least, "{shown:?}");
+        }
+        for file in [".claude/settings.json", ".husky/pre-commit", ".envrc"] {
+            assert!(
+                risk(&menu(&["Edit file", file], "Do you want to make this edit?"), "claude") >= 8,
+                "{file}"
+            );
+        }
     }
 
     proptest! {
@@ -386,7 +537,7 @@ mod tests {
             text in "[a-z /.'?~-]{0,40}", shown in "[a-z /.'-]{0,30}", command in "[a-z /.;|-]{0,40}",
             patterns in prop::collection::vec("[a-z*./]{1,8}", 0..4), more in "[a-z*./]{1,8}",
         ) {
-            let question = question(&[&shown], &text);
+            let question = line(&[&shown], &text);
             let fewer = assessed(&question, &[&command], &patterns);
             let all: Vec<String> = patterns.iter().cloned().chain([more]).collect();
             let more = assessed(&question, &[&command], &all);

@@ -1,7 +1,8 @@
 //! Reads a command line as far as it can be read without running it: the simple commands in it with their
 //! words. What a shell would only know by running it (`$(…)`, here documents, quotes that do not end) is hidden. So is
 //! what looks like it in single quotes, since builtins run it there (`[ -v 'a[$(x)]' ]`, `${x@P}`), and an expansion
-//! that is more than a name.
+//! that is more than a name; whatever else is not plain words, quotes, separators and redirections: braces, a `(` that
+//! begins no group, and comments, which not every shell knows.
 
 /// Bytes of a command line that are read; a longer one hides the rest.
 const MOST: usize = 16 << 10;
@@ -74,10 +75,20 @@ impl Reader {
                 Some('\n') | None => {}
                 next => self.push(next),
             },
-            '#' if self.word.is_none() => while rest.next_if(|c| *c != '\n').is_some() {},
+            // Not every shell takes it for a comment.
+            '#' if self.word.is_none() => {
+                self.is_hidden = true;
+                while rest.next_if(|c| *c != '\n').is_some() {}
+            }
             // Within a word, and before one, it is an expansion: a{b,c}
             '{' if self.word.is_some() || rest.peek().is_some_and(|c| !c.is_whitespace()) => {
+                self.is_hidden = true;
                 self.push(Some(c));
+            }
+            // A function, a pattern of zsh, arithmetic.
+            '(' if self.word.is_some() || rest.peek().is_some_and(|c| matches!(c, '(' | ')')) => {
+                self.is_hidden = true;
+                self.end_command(false);
             }
             '}' if self.word.is_some() => self.push(Some(c)),
             '\n' | ';' | '(' | ')' | '{' | '}' => self.end_command(false),
@@ -200,6 +211,9 @@ mod tests {
     #[test]
     fn what_only_running_it_tells_is_hidden() {
         for text in ["echo $(x)", "echo \"$(x)\"", "echo `x`", "cat <<E", "diff <(a) b", "echo 'a"] {
+            assert!(read(text).is_hidden, "{text}");
+        }
+        for text in ["ls(){ x; }", "ls () { x; }", "ls *(e:x:)", "((x))", "a{b,c}", "{a,b}", "ls # x"] {
             assert!(read(text).is_hidden, "{text}");
         }
         for text in [

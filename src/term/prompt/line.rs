@@ -6,6 +6,23 @@ use super::{ENTER, Prompt, Y, YES, filled, trimmed};
 /// Choices in one pair of brackets, such as git's `[y,n,q,a,d,j,J,g,/,e,p,?]`.
 const CHOICES: usize = 20;
 
+/// Choices that are words.
+const WORDS: &[&str] = &[
+    "yes",
+    "no",
+    "all",
+    "none",
+    "always",
+    "never",
+    "quit",
+    "cancel",
+    "skip",
+    "abort",
+    "help",
+    "edit",
+    "fingerprint",
+];
+
 /// Programs that ask about one file at a time, with no word on how to answer.
 const FILE_TOOLS: &[&str] = &["rm", "rmdir", "unlink", "cp", "mv", "ln", "install"];
 /// What they ask.
@@ -46,8 +63,14 @@ pub(super) fn recognise(screen: &Screen, is_hidden: bool) -> Option<Prompt> {
     if screen.cursor_col < last.chars().count() || (last.is_empty() && !is_hidden) {
         return None;
     }
-    let first = row - (0..row).rev().take_while(|above| screen.wrapped.get(*above) == Some(&true)).count();
-    let question = screen.lines.get(first..).unwrap_or_default().concat().trim().to_owned();
+    let blanks = |row: usize| screen.wrapped.get(row).copied().flatten();
+    let first = row - (0..row).rev().take_while(|above| blanks(*above).is_some()).count();
+    let mut whole = String::new();
+    for (row, line) in screen.lines.iter().enumerate().skip(first) {
+        whole.push_str(line);
+        whole.push_str(&" ".repeat(blanks(row).unwrap_or(0)));
+    }
+    let question = whole.trim().to_owned();
     let before = &screen.lines[..first.min(screen.lines.len())];
     let lower = question.to_lowercase();
     let shown = block_above(before);
@@ -69,13 +92,11 @@ pub(super) fn recognise(screen: &Screen, is_hidden: bool) -> Option<Prompt> {
         let is_cut = screen.is_cut && first == 0;
         return bare(Some(Y)).map(|prompt| Prompt { is_cut, ..prompt });
     }
-    if let Some(yes) = yes_of(&lower) {
-        return Some(prompt(Some(yes), shown));
-    }
-    if asks_for_secret(&lower) {
+    let yes = yes_of(&lower).or_else(|| typed_out(&lower, &shown));
+    if names_secret(&lower) && (yes.is_some() || lower.ends_with([':', '?'])) {
         return bare(None);
     }
-    typed_out(&lower, &shown).map(|yes| prompt(Some(yes), shown))
+    yes.map(|yes| prompt(Some(yes), shown))
 }
 
 /// `rm: remove regular file 'a'?`
@@ -102,11 +123,13 @@ fn yes_of(question: &str) -> Option<&'static str> {
     match choices.as_slice() {
         [only @ ("y" | "yes" | "n" | "no" | "default=y" | "default=n" | "default=yes" | "default=no")] => {
             // What is taken when nothing is typed stands behind the choices, or alone.
+            let is_asked = before.trim_end().ends_with('?');
             let before = before.trim_end_matches([' ', ':', '?']);
             let named = last_brackets(before).and_then(|(_, choices)| yes_among(&choices));
+            // What is asked for may be a text, with this as its default.
             let alone = match *only {
-                "y" => Some(Y),
-                "yes" => Some(YES),
+                "y" if is_asked => Some(Y),
+                "yes" if is_asked => Some(YES),
                 _ => None,
             };
             named.or_else(|| slashed(before)).or(alone)
@@ -129,7 +152,9 @@ fn slashed(question: &str) -> Option<&'static str> {
 
 fn yes_among(choices: &[&str]) -> Option<&'static str> {
     let has = |word: &str| choices.contains(&word);
-    if choices.len() > CHOICES || !(has("n") || has("no")) {
+    // Other words in brackets are prose.
+    let is_choice = |choice: &&str| choice.chars().count() == 1 || WORDS.contains(choice);
+    if choices.len() > CHOICES || !(has("n") || has("no")) || !choices.iter().all(is_choice) {
         return None;
     }
     if has("y") {
@@ -179,7 +204,7 @@ fn typed_out(question: &str, shown: &[String]) -> Option<&'static str> {
     (question.ends_with([':', '?', '>']) && says(question)).then_some(YES)
 }
 
-fn asks_for_secret(question: &str) -> bool {
+fn names_secret(question: &str) -> bool {
     let words = |secret: &&str| {
         question.match_indices(*secret).any(|(at, found)| {
             let is_letter = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
@@ -187,7 +212,7 @@ fn asks_for_secret(question: &str) -> bool {
                 && !is_letter(question[at + found.len()..].chars().next())
         })
     };
-    question.ends_with([':', '?']) && SECRETS.iter().any(words)
+    SECRETS.iter().any(words)
 }
 
 /// The lines above that belong to a question: up to a blank line or an earlier question, whichever is nearer.

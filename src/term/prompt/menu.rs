@@ -40,7 +40,9 @@ pub(super) fn recognise(screen: &Screen) -> Option<Prompt> {
     {
         return None;
     }
-    let yes = yes_among(&choices)?;
+    // A program that marks its no has its reason.
+    let yes = yes_among(&choices)
+        .filter(|_| !choices.iter().any(|choice| choice.is_marked && is_no(&choice.label)))?;
     let keys = if yes.is_marked { "\r" } else { DIGITS.get(yes.number?.checked_sub(1)?).copied()? };
     let first = choices.first()?.row;
     let (shown, is_cut) = above(lines, first);
@@ -48,14 +50,8 @@ pub(super) fn recognise(screen: &Screen) -> Option<Prompt> {
     let question = shown.iter().rev().find(is_question).or_else(|| shown.last())?.trim();
     let question = question.trim_start_matches(['?', '◆', '◇', ' ']).to_owned();
     let rows = lines[..first].iter().map(|line| inside(line)).filter(|text| !is_edge(text));
-    Some(Prompt {
-        question,
-        shown,
-        above: filled(rows),
-        is_cut: is_cut && screen.is_cut,
-        is_menu: true,
-        yes: Some(keys),
-    })
+    let is_cut = is_cut && screen.is_cut || shown.iter().any(|line| is_elided(line));
+    Some(Prompt { question, shown, above: filled(rows), is_cut, is_menu: true, yes: Some(keys) })
 }
 
 /// A line without the sides of a frame.
@@ -93,12 +89,21 @@ fn is_edge(text: &str) -> bool {
         })
 }
 
+/// Whether it stands for lines that are not shown: `… +12 lines (ctrl+o to expand)`.
+fn is_elided(line: &str) -> bool {
+    let line = line.trim().to_lowercase();
+    line.starts_with(['…', '.', '+']) && line.contains("line") && line.contains(|c: char| c.is_ascii_digit())
+}
+
 fn is_hint(text: &str) -> bool {
     let lower = text.trim().to_lowercase();
-    let begins = ["esc", "enter", "press ", "tab", "use ", "ctrl", "↑", "↵", "(use", "shift"];
+    let begins =
+        ["esc", "enter to ", "enter confirm", "press ", "tab", "use ", "ctrl", "↑", "↵", "(use", "shift"];
     let says =
         [" to cancel", " to confirm", " to select", " to navigate", " to go back", " to submit", " to move"];
-    begins.iter().any(|begin| lower.starts_with(begin)) && says.iter().any(|word| lower.contains(word))
+    !lower.ends_with([':', '?', '>'])
+        && begins.iter().any(|begin| lower.starts_with(begin))
+        && says.iter().any(|word| lower.contains(word))
 }
 
 /// Behind the last line of the menu.
@@ -190,44 +195,32 @@ fn yes_among(choices: &[Choice]) -> Option<&Choice> {
         .or_else(|| only(|label| is_yes(label) && words(label).iter().any(|word| word == "once")))
 }
 
+/// Bytes of a key behind an answer, with its brackets: ` (esc)`.
+const KEY: usize = 6;
+
 /// The words of an answer, without what its end says of keys: `Yes, proceed (y)`.
 fn words(label: &str) -> Vec<String> {
     let lower = label.to_lowercase();
-    let text = lower.rfind(" (").filter(|_| lower.ends_with(')')).map_or(lower.as_str(), |at| &lower[..at]);
+    let is_key = |at: &usize| lower.ends_with(')') && lower.len() - at <= KEY;
+    let text = lower.rfind(" (").filter(is_key).map_or(lower.as_str(), |at| &lower[..at]);
     let is_between = |c: char| !c.is_alphanumeric() && c != '\'' && c != '’';
     text.split(is_between).filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
+
+/// What may stand behind a yes without making it one to more than the question.
+const PLAIN: &[&str] = &[
+    "proceed", "continue", "allow", "approve", "run", "it", "once", "just", "only", "this", "time", "i'm",
+    "i", "am", "sure", "go", "ahead", "execute",
+];
 
 /// A yes to this one question.
 fn is_yes(label: &str) -> bool {
     let words = words(label);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let for_good = [
-        "all",
-        "always",
-        "any",
-        "again",
-        "auto",
-        "automatically",
-        "directory",
-        "every",
-        "everything",
-        "folder",
-        "forever",
-        "future",
-        "never",
-        "now",
-        "permanently",
-        "project",
-        "remember",
-        "repository",
-        "session",
-        "workspace",
-    ];
-    let is_whole = matches!(words.as_slice(), ["yes", ..])
+    let is_more = |word: &&str| PLAIN.contains(word);
+    matches!(words.as_slice(), ["yes", more @ ..] if more.iter().all(is_more))
         || matches!(words.as_slice(), ["allow" | "approve" | "accept" | "proceed" | "run"])
-        || matches!(words.as_slice(), ["allow" | "approve" | "accept" | "run", "once"]);
-    is_whole && !words.iter().any(|word| for_good.contains(word))
+        || matches!(words.as_slice(), ["allow" | "approve" | "accept" | "run", "once"])
 }
 
 fn is_no(label: &str) -> bool {

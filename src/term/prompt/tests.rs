@@ -168,6 +168,14 @@ fn how_it_is_read_decides_what_is_typed() {
 
 #[test]
 fn what_may_be_a_secret_is_one() {
+    for text in [
+        "Password for user [y/n]: ",
+        "Passphrase (yes)? ",
+        "Press Enter to continue, or type your password ",
+        "Enter the admin password (or no to skip, yes for default): ",
+    ] {
+        assert_eq!(in_line(text).unwrap_or_else(|| panic!("{text}")).yes, None, "{text}");
+    }
     assert_eq!(in_line("Enter 'yes' or your password: ").expect("a prompt").yes, None);
 }
 
@@ -191,6 +199,10 @@ fn only_a_plain_yes_of_a_menu_is_meant() {
         &["Yes, one", "Yes, two", "No"],
         &["Yesterday", "Now"],
         &["Yes", "Yes", "Nothing"],
+        &["Yes, discard my work", "No"],
+        &["Yes, and bypass permissions", "No, keep planning"],
+        &["No (recommended)", "Yes"],
+        &["No, exit", "Yes, I accept"],
     ] {
         assert_eq!(yes(none), None, "{none:?}");
     }
@@ -229,6 +241,11 @@ fn all_that_stands_above_is_told_and_whether_it_begins_there() {
         |line: &str| format!("╭────────╮\r\n│ Go?    │\r\n{line}│ ❯ 1. Yes │\r\n│   2. No │\r\n╰────────╯");
     assert!(!is_cut(format!("{fifty}{}", box_of(""))));
     assert!(is_cut(format!("{fifty}{}", box_of("no side\r\n"))));
+    assert!(
+        in_line("Bash command\r\n… +12 lines (ctrl+o to expand)\r\nGo?\r\n❯ 1. Yes\r\n  2. No")
+            .expect("a menu")
+            .is_cut
+    );
     let ruled = |rule: &str| {
         format!("{fifty}{rule}\r\n Bash command\r\n\r\n   ls\r\n\r\n Go?\r\n ❯ 1. Yes\r\n   2. No")
     };
@@ -240,6 +257,8 @@ fn all_that_stands_above_is_told_and_whether_it_begins_there() {
 fn a_question_that_wraps_is_one() {
     let text = format!("rm: remove regular file '{}'? ", "x".repeat(200));
     assert_eq!(in_line(&text).expect("a prompt").question, text.trim_end());
+    let text = format!("{} /etc/hosts? [y/N]", "x".repeat(usize::from(COLS) - 1));
+    assert_eq!(in_line(&format!("{text} ")).expect("a prompt").question, text, "a blank ends the row");
 }
 
 #[test]
@@ -254,6 +273,13 @@ fn what_only_looks_like_a_prompt_is_none() {
     assert!(negatives.len() > 10, "{negatives:?}");
     for name in negatives {
         assert_eq!(made(name), None, "{name}");
+    }
+    for text in [
+        "To delete the database prod, type its name (no spaces, not yes): ",
+        "Name of the new branch (y): ",
+        "Go on?\r\n❯ 1. Yes\r\n  2. No\r\n\r\nEnter the database name to confirm: ",
+    ] {
+        assert_eq!(in_line(text), None, "{text}");
     }
     // The cursor stands within the line: somebody edits it, or something draws there.
     assert_eq!(in_line("Continue? [y/N] \r"), None);

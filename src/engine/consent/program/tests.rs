@@ -15,7 +15,7 @@ fn commands_are_judged_by_what_they_do() {
         ("ls -la", 1),
         ("git status --short && git diff | head -50", 1),
         ("if test -f x; then cat x; fi", 1),
-        ("FOO=1 grep -r x src 2>/dev/null", 1),
+        ("LC_ALL=C grep -r x src 2>/dev/null", 1),
         ("cat /etc/hosts", 2),
         ("touch a && git add a", 3),
         ("echo x > notes.md", 3),
@@ -127,6 +127,7 @@ fn what_overwrites_files_that_it_does_not_name_is_more_than_a_write() {
         "git reset HEAD~1",
         "rsync -a a/ b/",
         "cp -r a/. b",
+        "cp --backup a b",
         "chmod -R 777 .",
         "touch *",
         "echo x > $X",
@@ -212,6 +213,11 @@ fn what_runs_any_code_or_changes_what_others_see_is_of_a_high_risk() {
         "HOME=x git status",
         "echo x >> .bashrc",
         "make | python3.11",
+        "[ -v 'a[b]' ]",
+        "read 'a[b]' < x",
+        "FOO=1 ls",
+        "ls() { x; }",
+        "path=x; ls",
     ] {
         assert!(score(text) >= 8, "{text}: {}", score(text));
     }
