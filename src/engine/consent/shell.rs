@@ -82,7 +82,7 @@ impl Reader {
             }
             // Within a word, and before one, it is an expansion: a{b,c}
             '{' if self.word.is_some() || rest.peek().is_some_and(|c| !c.is_whitespace()) => {
-                self.is_hidden = true;
+                self.is_hidden |= !self.word.as_ref().is_some_and(|word| word.ends_with('$'));
                 self.push(Some(c));
             }
             // A function, a pattern of zsh, arithmetic.
