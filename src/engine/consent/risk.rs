@@ -295,7 +295,7 @@ mod tests {
             (line, &[], "Continue? [y/N]", "read -p 'Continue? [y/N] ' x", 1, "reads 1: read"),
             (line, &[], "Delete everything? [y/N]", "read x", 6, "deletes 6: Delete everything? [y/N]"),
             (line, &[], "Write to /etc/hosts? [y/N]", "./x.sh", 9, "system 9: /etc/hosts"),
-            (line, &["Would remove:", "  /x"], "Proceed (Y/n)?", "pip uninstall x", 6, "deletes 6: remove"),
+            (line, &["Would remove:", "  /x"], "Proceed (Y/n)?", "pip uninstall x", 7, "outside 7: /x"),
             (
                 line,
                 &["Need to install the following packages:", "cowsay"],
