@@ -201,7 +201,10 @@ fn by_words(question: &Question, shown: &[&str], places: &Places<'_>) -> Vec<Fin
             found.extend(fired.map(|(_, rule)| (*rule, word.to_owned())));
         }
     }
-    let lines = shown.iter().copied().filter(|line| question.shown.iter().any(|shown| shown == line));
+    let lines = shown
+        .iter()
+        .copied()
+        .filter(|line| !question.is_menu && question.shown.iter().any(|shown| shown == line));
     let named = lines.chain([question.text.as_str()]).flat_map(names);
     for word in named.filter(|word| is_path(word) && word.len() > 1) {
         // The choices are none: y/n
