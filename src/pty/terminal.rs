@@ -47,6 +47,13 @@ impl Exit {
     }
 }
 
+/// Where two looks find the same, nothing in the foreground has run in between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Runs {
+    group: u32,
+    switches: u64,
+}
+
 /// What runs in the terminal's foreground.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Foreground {
@@ -229,6 +236,20 @@ impl Terminal {
             Sight::Hidden => self.echo_is_off() && procfs::stat(pid).is_some_and(|stat| stat.state == b'S'),
         };
         waits(pgid) || procfs::group(pgid).into_iter().filter(|pid| *pid != pgid).any(waits)
+    }
+
+    /// Whether something was printed that nobody has read yet.
+    pub fn has_unread(&self) -> bool {
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let mut descriptors = [PollFd::new(self.master.get_ref(), PollFlags::IN)];
+        poll(&mut descriptors, Some(&now)).is_ok_and(|ready| ready > 0)
+    }
+
+    /// How often what is in the foreground was set running so far. None where that cannot be told.
+    pub fn foreground_runs(&self) -> Option<Runs> {
+        let group = self.foreground_group()?;
+        let switches: Option<u64> = procfs::group(group).into_iter().map(procfs::switches).sum();
+        Some(Runs { group: id(group), switches: switches? })
     }
 
     /// How the program in the foreground has the terminal read what is typed.

@@ -113,7 +113,7 @@ fn by_subject(
         About::Deleting => found.push((Rule::Deletes, question.text.clone())),
         About::Writing => found.extend(subject.files.iter().map(|file| (Rule::Writes, file.clone()))),
         About::Reading => {
-            found.push((if subject.is_more { Rule::Unknown } else { Rule::Reads }, question.text.clone()))
+            found.push((if subject.is_more { Rule::Unknown } else { Rule::Reads }, question.text.clone()));
         }
         About::Fetching => found.push((Rule::Network, question.text.clone())),
         About::Trusting => found.push((Rule::Trusts, question.text.clone())),

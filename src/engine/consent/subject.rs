@@ -28,19 +28,28 @@ impl Question {
         [self.text.as_str()].into_iter().chain(shown).collect::<Vec<_>>().join(" | ")
     }
 
-    /// What is the same when it is asked again, or drawn again with another count of seconds. The text of a line
-    /// is all that counts, since what stands above it changes by itself; in a menu that is what is asked about.
+    /// What is the same when it is drawn again, with another count of seconds or of attempts.
     pub(super) fn identity(&self) -> String {
-        let shown = self.shown.iter().filter(|_| self.is_menu);
-        let lines: Vec<&str> = shown.chain([&self.text]).map(String::as_str).collect();
-        let mut text = format!("{} {}", if self.yes.is_none() { "secret" } else { "yes" }, lines.join("\n"));
-        let mut is_digit = false;
-        text.retain(|c| {
-            let was = std::mem::replace(&mut is_digit, c.is_ascii_digit());
-            !(was && is_digit)
-        });
-        text.replace(|c: char| c.is_ascii_digit(), "0")
+        without_numbers(&self.words())
     }
+
+    /// What is the same when it is asked again about the same thing: of what is shown above a line the numbers may
+    /// differ, which change by themselves.
+    pub(super) fn words(&self) -> String {
+        let shown = self.shown.join("\n");
+        let shown = if self.is_menu { shown } else { without_numbers(&shown) };
+        format!("{} {shown}\n{}", if self.yes.is_none() { "secret" } else { "yes" }, self.text)
+    }
+}
+
+/// With one 0 for each number.
+fn without_numbers(text: &str) -> String {
+    let mut is_digit = false;
+    let kept = text.chars().filter(|c| {
+        let was = std::mem::replace(&mut is_digit, c.is_ascii_digit());
+        !(was && is_digit)
+    });
+    kept.map(|c| if c.is_ascii_digit() { '0' } else { c }).collect()
 }
 
 /// What a yes would allow.

@@ -40,7 +40,15 @@ const SECRETS: &[&str] = &[
     "password",
     "passphrase",
     "passwd",
+    "passwort",
+    "kennwort",
+    "mot de passe",
+    "contraseña",
+    "wachtwoord",
     "passcode",
+    "credential",
+    "credentials",
+    "private key",
     "pin",
     "secret",
     "token",
@@ -63,15 +71,8 @@ pub(super) fn recognise(screen: &Screen, is_hidden: bool) -> Option<Prompt> {
     if screen.cursor_col < last.chars().count() || (last.is_empty() && !is_hidden) {
         return None;
     }
-    let blanks = |row: usize| screen.wrapped.get(row).copied().flatten();
-    let first = row - (0..row).rev().take_while(|above| blanks(*above).is_some()).count();
-    let mut whole = String::new();
-    for (row, line) in screen.lines.iter().enumerate().skip(first) {
-        whole.push_str(line);
-        whole.push_str(&" ".repeat(blanks(row).unwrap_or(0)));
-    }
-    let question = whole.trim().to_owned();
-    let before = &screen.lines[..first.min(screen.lines.len())];
+    let question = last.trim().to_owned();
+    let before = &screen.lines[..row.min(screen.lines.len())];
     let lower = question.to_lowercase();
     let shown = block_above(before);
     let above = filled(before.iter().map(String::as_str));
@@ -89,7 +90,7 @@ pub(super) fn recognise(screen: &Screen, is_hidden: bool) -> Option<Prompt> {
     }
     if is_about_a_file(&lower) {
         // It says all itself, if its first row is here.
-        let is_cut = screen.is_cut && first == 0;
+        let is_cut = screen.is_cut && row == 0;
         return bare(Some(Y)).map(|prompt| Prompt { is_cut, ..prompt });
     }
     let yes = yes_of(&lower).or_else(|| typed_out(&lower, &shown));

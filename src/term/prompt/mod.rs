@@ -64,6 +64,8 @@ const YES: &str = "yes\r";
 
 /// What a screen asks; nothing where the answer could not be typed.
 pub fn recognise(screen: &Screen, reading: Reading) -> Option<Prompt> {
+    // What the terminal wrapped is one line to whoever reads it.
+    let screen = &screen.unwrapped();
     let by_line =
         if screen.alternate { None } else { line::recognise(screen, reading == Reading::HiddenLines) };
     if let Some(prompt) = by_line {

@@ -10,6 +10,8 @@ use super::super::screen::{Screen, replay, replay_start};
 use super::{Prompt, Reading, recognise};
 
 const COLS: u16 = 120;
+/// Programs hide the cursor while they show a menu.
+const HIDDEN: &str = "\x1b[?25l";
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/prompts")
@@ -26,7 +28,7 @@ fn recorded(name: &str) -> Option<Prompt> {
 
 fn made(name: &str) -> Option<Prompt> {
     let text = fs::read_to_string(folder().join("made").join(format!("{name}.txt"))).expect("a screen");
-    asked(&shown(text.replace('\n', "\r\n").as_bytes()))
+    asked(&shown(format!("{HIDDEN}{}", text.replace('\n', "\r\n")).as_bytes()))
 }
 
 fn in_line(text: &str) -> Option<Prompt> {
@@ -186,7 +188,8 @@ fn only_a_plain_yes_of_a_menu_is_meant() {
             .iter()
             .enumerate()
             .map(|(at, choice)| format!("{} {}. {choice}", if at == 0 { "❯" } else { " " }, at + 1));
-        in_line(&format!("Go?\r\n{}", rows.collect::<Vec<_>>().join("\r\n"))).and_then(|prompt| prompt.yes)
+        in_line(&format!("{HIDDEN}Go?\r\n{}", rows.collect::<Vec<_>>().join("\r\n")))
+            .and_then(|prompt| prompt.yes)
     };
     assert_eq!(yes(&["Yes", "No"]), Some("\r"));
     assert_eq!(yes(&["Yes to all", "Yes", "No"]), Some("2"));
@@ -203,6 +206,7 @@ fn only_a_plain_yes_of_a_menu_is_meant() {
         &["Yes, and bypass permissions", "No, keep planning"],
         &["No (recommended)", "Yes"],
         &["No, exit", "Yes, I accept"],
+        &["Yes (overwrite package.json)", "No"],
     ] {
         assert_eq!(yes(none), None, "{none:?}");
     }
@@ -251,6 +255,64 @@ fn all_that_stands_above_is_told_and_whether_it_begins_there() {
     };
     assert!(!is_cut(ruled("──────────")));
     assert!(is_cut(ruled("   ──────────")), "it stands in what is shown");
+}
+
+/// Who makes up the command that is shown may draw a top and a head of its own.
+#[test]
+fn a_top_within_a_menu_hides_nothing() {
+    let is_cut = |text: &str| in_line(&text.replace('\n', "\r\n")).expect("a menu").is_cut;
+    let rule = "──────────────────────────────";
+    let asked = "Bash command\n\n   ls\n\n Do you want to proceed?\n ❯ 1. Yes\n   2. No";
+    assert!(!is_cut(&format!("{rule}\n {asked}")));
+    assert!(is_cut(&format!("{rule}\n Bash command\n\n rm -rf src #\n{rule}\n {asked}")));
+    let boxed = "│ Bash command │\n│ ls           │\n│ Go?          │\n│ ❯ 1. Yes     │\n│   2. No      │\n╰──────────────╯";
+    let top = "╭──────────────╮\n";
+    assert!(!is_cut(&format!("{top}{boxed}")));
+    assert!(!is_cut(&format!("{top}│ done         │\n╰──────────────╯\n{top}{boxed}")), "another box");
+    assert!(is_cut(&format!("{top}│ rm -rf src # │\n{top}{boxed}")));
+    assert!(is_cut(&format!("{top}rm -rf src\n{boxed}")));
+}
+
+#[test]
+fn what_an_agent_wrapped_is_given_as_one_line_too() {
+    let top = "╭────────────────────╮";
+    let row = |text: &str| format!("│ {text:<18} │\r\n");
+    let rows: String =
+        ["Bash command", "  cp ./packages/x", "  Makefile /etc/x", "", "Go?", "❯ 1. Yes", "  2. No"]
+            .map(row)
+            .concat();
+    let shown = in_line(&format!("{top}\r\n{rows}╰────────────────────╯")).expect("a menu").shown;
+    assert!(shown.contains(&"cp ./packages/x Makefile /etc/x".to_owned()), "{shown:?}");
+    assert!(shown.contains(&"cp ./packages/xMakefile /etc/x".to_owned()), "{shown:?}");
+    assert!(!shown.iter().any(|line| line.contains("Makefile /etc/x Go")), "{shown:?}");
+}
+
+/// Text is typed behind a line, also where a menu was shown before; and a number only into a menu.
+#[test]
+fn a_menu_that_is_history_is_none() {
+    let menu = "Go?\r\n❯ 1. Yes\r\n  2. No\r\n";
+    for below in
+        ["\r\nEnter the database name to confirm: ", "\r\nEnter name to confirm", "\r\nesc to cancel"]
+    {
+        assert_eq!(recognise(&shown(format!("{menu}{below}").as_bytes()), Reading::Itself), None, "{below}");
+    }
+    let other = "Go?\r\n❯ 1. Yes to all\r\n  2. Yes\r\n  3. No\r\n";
+    assert_eq!(recognise(&shown(other.as_bytes()), Reading::Itself), None);
+    let hidden = recognise(&shown(format!("{HIDDEN}{other}").as_bytes()), Reading::Itself);
+    assert_eq!(hidden.and_then(|prompt| prompt.yes), Some("2"));
+}
+
+#[test]
+fn what_stands_below_a_menu_may_be_hints_and_states() {
+    let menu = "Go?\r\n❯ 1. Yes\r\n  2. No\r\n\r\n";
+    for below in [
+        "↑↓ navigate  Enter select  ESC reject",
+        "Confirm with number keys or ↑↓ keys and Enter, Cancel with Esc",
+        "⠏ Waiting for user confirmation...\r\n\r\n Using: 1 MCP server\r\n~/p (main*)   no sandbox   gemini-2.5-pro",
+    ] {
+        let found = in_line(&format!("{HIDDEN}{menu}{below}")).and_then(|prompt| prompt.yes);
+        assert_eq!(found, Some("\r"), "{below}");
+    }
 }
 
 #[test]
