@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use super::consent::Asked;
+use super::consent::{Asked, Mishap};
 use crate::id::{CommandId, SessionId};
 use crate::model::{Breach, FailureCategory};
 
@@ -87,8 +87,8 @@ pub enum WorkerEventKind {
     },
     /// A program waits for a yes or a no.
     Asks(Box<Asked>),
-    /// An answer came too late to be typed.
-    AnswerWithheld,
+    /// An answer was not typed, or not to the question that it was for.
+    AnswerFailed(Mishap),
     /// The command ended; its output ends at the event's cursor.
     Ended {
         /// Which one.

@@ -404,7 +404,7 @@ impl Engine {
                 self.awaiting(&command, line, step);
             }
             WorkerEventKind::Asks(asked) => self.asked(now, &session, &asked, step),
-            WorkerEventKind::AnswerWithheld => self.answer_withheld(now, &session, step),
+            WorkerEventKind::AnswerFailed(mishap) => self.answer_failed(now, &session, mishap, step),
             WorkerEventKind::Ended { command, status, from, duration_us, directory } => {
                 let end = commands::End { status, from, to: cursor, duration_us, directory };
                 self.ended(now, &command, &end, step);

@@ -16,7 +16,8 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::id::SessionId;
 use crate::limits;
 use crate::model::{
-    Command, CommandState, Dialect, EndReason, EventKind, FailureCategory, Session, Status, secret,
+    AutoAccept, Command, CommandState, Dialect, EndReason, EventKind, FailureCategory, Session, Status,
+    secret,
 };
 
 /// What a fresh shell begins with.
@@ -104,7 +105,12 @@ impl Engine {
         let brought_back =
             new.heir_of.filter(|heritage| heritage.output && heritage.variables == Inherited::All);
         self.order.push(id.clone());
+        let answering = Some(&session.auto_accept).filter(|given| given.enabled).map(AutoAccept::in_words);
         self.sessions.insert(id.clone(), Entry::new(session, env, exported, now));
+        if let Some(answering) = answering {
+            let reason = format!("autoAccept: {answering}");
+            self.note(now, &id, EventKind::Decision { reason }, step);
+        }
         if !new.is_deferred {
             self.spawn(&id, Fresh::AsCreated, step);
         }

@@ -8,7 +8,7 @@ use super::{EffectKind, Engine, Step};
 use crate::clock::Now;
 use crate::error::{Error, ErrorCode, Result};
 use crate::limits;
-use crate::model::{Session, SessionKind, Status, TerminalSize, merge, secret};
+use crate::model::{EventKind, Session, SessionKind, Status, TerminalSize, merge, secret};
 
 impl Engine {
     pub(super) fn update_session(
@@ -79,6 +79,7 @@ impl Engine {
                 step.effect(&id, EffectKind::Bound(bounds));
             }
         }
+        let mut answering = None;
         let auto_accept = change.auto_accept.applied_to(&session.auto_accept);
         if auto_accept != session.auto_accept {
             // A question that is pending is decided anew.
@@ -86,6 +87,7 @@ impl Engine {
                 step.effect(&id, EffectKind::WatchPrompts(auto_accept.enabled));
             }
             session.auto_accept = auto_accept;
+            answering = Some(format!("autoAccept: {}", session.auto_accept.in_words()));
         }
         if let Some(directory) = change.directory {
             session.created_directory = directory;
@@ -104,6 +106,9 @@ impl Engine {
             if entry.has_worker {
                 step.effect(&id, EffectKind::Resize(size));
             }
+        }
+        if let Some(reason) = answering {
+            self.note(now, &id, EventKind::Decision { reason }, step);
         }
         if let Some(new) = new_status {
             self.close(now, &id, new, CloseMode::Graceful, None, "set by session_update", step);

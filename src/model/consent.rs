@@ -20,6 +20,12 @@ impl AutoAccept {
     /// The threshold that holds unless a caller sets one: looking, and writing in the session's directory.
     pub const THRESHOLD: u8 = 3;
 
+    /// For an event: `on, up to risk 3, 2 protected patterns`.
+    pub fn in_words(&self) -> String {
+        let (switch, threshold) = (if self.enabled { "on" } else { "off" }, self.risk_threshold);
+        format!("{switch}, up to risk {threshold}, {} protected patterns", self.protected_patterns.len())
+    }
+
     /// Whether it is as in every new session.
     pub fn is_unset(&self) -> bool {
         *self == Self::default()

@@ -16,7 +16,7 @@ use crate::engine::request::{Heritage, Inherited, NewCommand, NewSession, Sessio
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::{SessionId, SnapshotId};
 use crate::limits;
-use crate::model::{Command, OnTimeout, Session, Snapshot, secret};
+use crate::model::{AutoAccept, Command, OnTimeout, Session, Snapshot, secret};
 use crate::pty;
 
 /// How a clone differs from its original.
@@ -210,7 +210,8 @@ fn like(session: &Session, heritage: Heritage) -> NewSession {
         limits: session.limits,
         needs: session.needs,
         monitor: session.monitor,
-        auto_accept: session.auto_accept.clone(),
+        // What answers in a caller's place is turned on by the caller alone.
+        auto_accept: AutoAccept { enabled: false, ..session.auto_accept.clone() },
         command_timeout: Some(Duration::from_millis(session.command_timeout_ms)),
         idle_timeout: session.idle_timeout_ms.map(Duration::from_millis),
         output_bytes: Some(session.output_bytes),

@@ -36,7 +36,7 @@ pub use brand::{Brand, Slot, Which};
 pub use guard::Guard;
 pub use signal::Signal;
 pub use signalling::Asked;
-pub use terminal::{Exit, Foreground, Modes, Target, Terminal};
+pub use terminal::{Exit, Foreground, Modes, Runs, Target, Terminal};
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::session::{Dialect, Profile, TerminalSize};

@@ -111,6 +111,17 @@ pub(super) fn command_line(pid: Pid) -> Option<String> {
     (!arguments.is_empty()).then(|| String::from_utf8_lossy(arguments).replace('\0', " "))
 }
 
+/// How often the threads of `pid` were taken off a processor, of their own will or not.
+pub(super) fn switches(pid: Pid) -> Option<u64> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+    let of_thread = |thread: std::fs::DirEntry| {
+        let status = std::fs::read_to_string(thread.path().join("status")).ok()?;
+        let counts = status.lines().filter_map(|line| line.split_once("ctxt_switches:"));
+        counts.map(|(_, count)| count.trim().parse::<u64>().ok()).sum::<Option<u64>>()
+    };
+    threads.flatten().map(of_thread).sum()
+}
+
 /// The working directory of `pid`, as it can be told: a name that is not UTF-8 becomes that of no directory.
 pub(super) fn working_directory(pid: Pid) -> Option<PathBuf> {
     let link = format!("/proc/{pid}/cwd");

@@ -23,6 +23,7 @@ use super::procfs;
 use super::signal::Signal;
 use super::spawn::{self, Opened};
 use crate::model::session::TerminalSize;
+use crate::term::prompt::Reading;
 
 /// How the program on the terminal ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +45,13 @@ impl Exit {
             Exit::Unknown => None,
         }
     }
+}
+
+/// Where two looks find the same, nothing in the foreground has run in between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Runs {
+    group: u32,
+    switches: u64,
 }
 
 /// What runs in the terminal's foreground.
@@ -232,18 +240,35 @@ impl Terminal {
         any_waits && !self.has_unread()
     }
 
-    /// Whether there is output that nobody has read yet.
-    fn has_unread(&self) -> bool {
-        let mut fds = [PollFd::new(self.master.get_ref(), PollFlags::IN)];
-        poll(&mut fds, Some(&Timespec::default())).is_ok() && fds[0].revents().contains(PollFlags::IN)
+    /// Whether something was printed that nobody has read yet.
+    pub fn has_unread(&self) -> bool {
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let mut descriptors = [PollFd::new(self.master.get_ref(), PollFlags::IN)];
+        poll(&mut descriptors, Some(&now)).is_ok_and(|ready| ready > 0)
+    }
+
+    /// How often what is in the foreground was set running so far. None where that cannot be told.
+    pub fn foreground_runs(&self) -> Option<Runs> {
+        let group = self.foreground_group()?;
+        let switches: Option<u64> = procfs::group(group).into_iter().map(procfs::switches).sum();
+        Some(Runs { group: id(group), switches: switches? })
+    }
+
+    /// How the program in the foreground has the terminal read what is typed.
+    pub fn reading(&self) -> Option<Reading> {
+        let modes = tcgetattr(self.master.get_ref()).ok()?.local_modes;
+        Some(match (modes.contains(LocalModes::ICANON), modes.contains(LocalModes::ECHO)) {
+            (true, true) => Reading::Lines,
+            (true, false) => Reading::HiddenLines,
+            (false, true) => Reading::Keys,
+            (false, false) => Reading::Itself,
+        })
     }
 
     /// Whether a line is being read without showing it, as for a password. Programs that take single
     /// keys, and line editors, show what is typed themselves and don't count.
     pub fn echo_is_off(&self) -> bool {
-        tcgetattr(self.master.get_ref()).is_ok_and(|modes| {
-            modes.local_modes.contains(LocalModes::ICANON) && !modes.local_modes.contains(LocalModes::ECHO)
-        })
+        self.reading() == Some(Reading::HiddenLines)
     }
 
     /// The modes, unless a line editor has changed them for itself. To be set again only for a shell

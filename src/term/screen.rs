@@ -20,12 +20,20 @@ use crate::limits;
 pub struct Screen {
     /// Its rows from the top, without trailing blanks; empty rows at the bottom are left out.
     pub lines: Vec<String>,
+    /// For each that goes on in the next row, since it was full, with how many blanks it ends.
+    pub wrapped: Vec<Option<usize>>,
+    /// Whether there was something above the first row, or may be: a full-screen program tells nobody.
+    pub is_cut: bool,
     /// How many rows it has, empty ones too.
     pub rows: usize,
     /// The cursor's row, from 0.
     pub cursor_row: usize,
     /// The cursor's column, from 0.
     pub cursor_col: usize,
+    /// Whether the cursor shows; who draws a menu hides it.
+    pub shows_cursor: bool,
+    /// How many columns it has.
+    pub cols: usize,
     /// The window title that the program set.
     pub title: Option<String>,
     /// Whether a full-screen program shows its own screen.
@@ -39,7 +47,7 @@ pub fn replay(bytes: &[u8], rows: u16, cols: u16) -> Screen {
         columns: usize::from(cols.clamp(term::MIN_COLUMNS.try_into().unwrap_or(2), limits::TERMINAL_SIDE)),
     };
     let titles = Titles::default();
-    let mut terminal = Term::new(Config { scrolling_history: 0, ..Config::default() }, &size, titles.clone());
+    let mut terminal = Term::new(Config { scrolling_history: 1, ..Config::default() }, &size, titles.clone());
     let mut processor = Processor::<StdSyncHandler>::new();
     processor.advance(&mut terminal, bytes);
     // An update that the program has not finished is shown as far as it is.
@@ -52,19 +60,58 @@ pub fn replay(bytes: &[u8], rows: u16, cols: u16) -> Screen {
         .collect();
     let used = lines.iter().rposition(|line| !line.is_empty()).map_or(0, |last| last + 1);
     lines.truncate(used);
+    let last = Column(size.columns - 1);
+    let blanks = |row: usize| {
+        let cells = (0..size.columns).rev().map(|column| &row_of(row)[Column(column)]);
+        // A wide character that did not fit leaves a cell that is no blank.
+        let text = cells.skip_while(|cell| cell.flags.contains(Flags::LEADING_WIDE_CHAR_SPACER));
+        text.take_while(|cell| cell.c == ' ' && !cell.flags.contains(Flags::WIDE_CHAR_SPACER)).count()
+    };
+    let goes_on = |row: usize| row_of(row)[last].flags.contains(Flags::WRAPLINE).then(|| blanks(row));
+    let wrapped = (0..used).map(goes_on).collect();
     let cursor = grid.cursor.point;
+    let alternate = terminal.mode().contains(TermMode::ALT_SCREEN);
     Screen {
         lines,
+        wrapped,
+        is_cut: alternate || grid.history_size() > 0,
         rows: size.rows,
         cursor_row: usize::try_from(cursor.line.0).unwrap_or(0),
         cursor_col: cursor.column.0,
+        shows_cursor: terminal.mode().contains(TermMode::SHOW_CURSOR),
+        cols: size.columns,
         title: titles.0.take(),
-        alternate: terminal.mode().contains(TermMode::ALT_SCREEN),
+        alternate,
+    }
+}
+
+impl Screen {
+    /// The same with every line in one row, however many the terminal wrapped it to.
+    pub(super) fn unwrapped(&self) -> Self {
+        let mut whole = Self { lines: Vec::new(), wrapped: Vec::new(), ..self.clone() };
+        let mut line = String::new();
+        // A line that fills its last row may have its cursor in the empty one below.
+        for row in 0..self.lines.len().max(self.cursor_row + 1) {
+            if row == self.cursor_row {
+                whole.cursor_row = whole.lines.len();
+                whole.cursor_col += line.chars().count();
+            }
+            line.push_str(self.lines.get(row).map_or("", String::as_str));
+            match self.wrapped.get(row).copied().flatten() {
+                Some(blanks) => line.extend(std::iter::repeat_n(' ', blanks)),
+                None => whole.lines.push(std::mem::take(&mut line)),
+            }
+        }
+        if !line.is_empty() {
+            whole.lines.push(line);
+        }
+        whole.wrapped = vec![None; whole.lines.len()];
+        whole
     }
 }
 
 /// Where to begin a replay of `bytes`, the end of a session's output: at the entry of the alternate
-/// screen if it is shown, else at the last time the screen was cleared, else at the beginning of
+/// screen if it is shown, else behind the last time the screen was cleared, else at the beginning of
 /// what the ring holds.
 pub fn replay_start(bytes: &[u8]) -> usize {
     let oldest = bytes.len().saturating_sub(limits::OUTPUT_RING);
@@ -73,8 +120,11 @@ pub fn replay_start(bytes: &[u8]) -> usize {
     let entered = last_of(&[b"\x1b[?1049h", b"\x1b[?1047h", b"\x1b[?47h"]);
     let left = last_of(&[b"\x1b[?1049l", b"\x1b[?1047l", b"\x1b[?47l"]);
     // Only with the cursor at home does a cleared screen not depend on what was before.
+    let clears: [&[u8]; 5] =
+        [b"\x1bc", b"\x1b[H\x1b[2J", b"\x1b[1;1H\x1b[2J", b"\x1b[2J\x1b[H", b"\x1b[2J\x1b[1;1H"];
+    // Behind it: the emulator takes a row that it clears for one that was scrolled off.
     let cleared =
-        last_of(&[b"\x1bc", b"\x1b[H\x1b[2J", b"\x1b[1;1H\x1b[2J", b"\x1b[2J\x1b[H", b"\x1b[2J\x1b[1;1H"]);
+        clears.into_iter().filter_map(|clear| memmem::rfind(recent, clear).map(|at| at + clear.len())).max();
     let start = match (entered, left) {
         (Some(entered), left) if left.is_none_or(|left| left < entered) => Some(entered),
         (_, left) => cleared.filter(|&cleared| left.is_none_or(|left| left < cleared)),
@@ -216,14 +266,43 @@ mod tests {
             screen,
             Screen {
                 lines: vec!["one".into(), "two".into(), "thr".into()],
+                wrapped: vec![None; 3],
+                is_cut: false,
                 cursor_row: 2,
                 cursor_col: 3,
+                shows_cursor: true,
+                cols: 20,
                 title: Some("my title".into()),
                 alternate: false,
                 rows: 10,
             }
         );
         assert!(replay(b"x\x1b[?1049h\x1b[2;2Hvim", 10, 20).alternate);
+    }
+
+    #[test]
+    fn a_screen_tells_what_goes_on_in_the_next_row_and_what_is_gone() {
+        let wrapped = |text: &[u8]| replay(text, 3, 5).wrapped;
+        assert_eq!(wrapped(b"12345678"), [Some(0), None]);
+        assert_eq!(wrapped(b"123  678"), [Some(2), None]);
+        assert_eq!(wrapped("1234日".as_bytes()), [Some(0), None]);
+        assert_eq!(wrapped("123日x".as_bytes()), [Some(0), None]);
+        assert_eq!(wrapped(b"12345\r\n678"), [None, None], "it was full, and no more");
+        let whole = replay("12  日6\r\nab".as_bytes(), 4, 5).unwrapped();
+        assert_eq!(
+            (whole.lines, whole.cursor_row, whole.cursor_col),
+            (vec!["12  日6".into(), "ab".into()], 1, 2)
+        );
+        let whole = replay(b"x\r\n1234567", 4, 5).unwrapped();
+        assert_eq!(
+            (whole.lines, whole.cursor_row, whole.cursor_col),
+            (vec!["x".into(), "1234567".into()], 1, 7)
+        );
+        let is_cut = |text: &[u8]| replay(text, 3, 5).is_cut;
+        assert!(!is_cut(b"1\r\n2\r\n3"));
+        assert!(is_cut(b"1\r\n2\r\n3\r\n"));
+        assert!(is_cut(b"12345678901234567"));
+        assert!(is_cut(b"\x1b[?1049h"));
         assert_eq!(replay("日本\ta".as_bytes(), 2, 20).lines, ["日本    a"]);
     }
 
@@ -234,12 +313,14 @@ mod tests {
             (b"old\x1b[?1049hvim", 3),
             (b"old\x1b[?1049h\x1b[H\x1b[2Jvim", 3),
             (b"old\x1b[?1049hvim\x1b[?1049lmain", 0),
-            (b"old\x1b[H\x1b[2Jnew", 3),
+            (b"old\x1b[H\x1b[2Jnew", 10),
             (b"old\x1b[2Jnew", 0),
             (b"\x1b[H\x1b[2Jold\x1b[?1049hvim\x1b[?1049lmain", 0),
         ] {
             assert_eq!(replay_start(bytes), start, "{:?}", String::from_utf8_lossy(bytes));
         }
+        let cleared = b"old\x1b[H\x1b[2Jnew";
+        assert!(!replay(&cleared[replay_start(cleared)..], 3, 5).is_cut);
         assert_eq!(replay_start(&vec![b'x'; limits::OUTPUT_RING + 7]), 7);
     }
 

@@ -88,11 +88,12 @@ fn every_shell_has_its_prompts_answered() {
         let event = &decided(&mut client, &session, 2)[1];
         assert_eq!((&event["risk"], &event["answer"]), (&json!(5), &json!("y")), "{name}: {event}");
 
-        if name == "fish" {
-            // Its own read takes single keys: it is given the letter, and the Enter is left to the caller.
-            continue;
-        }
         let read = match name {
+            // It edits the line itself, as `read -e` of bash does.
+            "fish" => {
+                is_left_to_the_caller(&mut client, &session, "read -P 'Go? [y/N] ' x; echo \"got $x\"");
+                continue;
+            }
             "zsh" => "read 'x?Go? [y/N] '; echo \"got $x\"",
             "bash" => "read -p 'Go? [y/N] ' x; echo \"got $x\"",
             _ => "printf 'Go? [y/N] '; read x; echo \"got $x\"",
@@ -100,7 +101,23 @@ fn every_shell_has_its_prompts_answered() {
         let answered = client.run(&session, read);
         assert!(answered.output().contains("got y"), "{name}: {answered:?}");
         assert_eq!(decided(&mut client, &session, 3).len(), 3, "{name}: each was decided once");
+        if name == "bash" {
+            let answered = client.run(&session, "read -n1 -p 'Go? [y/N] ' x; echo; echo \"got $x\"");
+            assert!(answered.output().contains("got y"), "{name}: {answered:?}");
+            is_left_to_the_caller(&mut client, &session, "read -e -p 'Go? [y/N] ' x; echo \"got $x\"");
+        }
     }
+}
+
+/// What edits a line looks to the terminal like what takes single keys: no letter is typed, with an Enter or without.
+fn is_left_to_the_caller(client: &mut Client, session: &str, read: &str) {
+    let before = decisions(client, session).len();
+    let command = client.start_command(session, read);
+    client.until_shown(session, "a pending prompt", |shown| shown["lastCommand"]["awaitingInput"] == true);
+    client.ok("session_input", json!({"sessionId": session, "text": "mine", "enter": true}));
+    let read = over(client, &command);
+    assert!(read.output().contains("got mine"), "{read:?}");
+    assert_eq!(decisions(client, session).len(), before);
 }
 
 #[test]
@@ -257,12 +274,56 @@ fn bad_settings_are_refused_and_change_nothing() {
     let refused = client.call("session_create", json!({"type": "observer", "autoAccept": {"enabled": true}}));
     assert_eq!(refused.code(), "invalid_argument", "{refused:?}");
 
-    // What is made of a session has its settings.
+    // What is made of a session has its settings, but is not turned on by that.
+    let off = json!({"enabled": false, "riskThreshold": 4});
     let clone = client.ok("session_clone", json!({"sessionId": session}));
     let clone = clone["sessionId"].as_str().expect("an id");
-    assert_eq!(client.status(clone)["autoAccept"], before);
+    assert_eq!(client.status(clone)["autoAccept"], off);
     let state = client.ok("session_snapshot", json!({"sessionId": session}));
     assert_eq!(state["state"]["autoAccept"], before, "{state}");
     let restored = client.ok("session_restore", json!({"snapshotId": state["snapshotId"]}));
-    assert_eq!(client.status(restored["sessionId"].as_str().expect("an id"))["autoAccept"], before);
+    assert_eq!(client.status(restored["sessionId"].as_str().expect("an id"))["autoAccept"], off);
+}
+
+/// A question that a job in the background prints is none of the program's that waits for input.
+#[test]
+fn what_a_sleeping_program_did_not_print_is_not_answered() {
+    let scratch = Scratch::new("consent-background");
+    let directory = scratch.path().canonicalize().expect("a directory");
+    let mut client = Client::start();
+    let session = in_directory(&mut client, "bash", &directory, json!({"enabled": true, "riskThreshold": 5}));
+    let ask = script(&directory, "printf 'Delete it? [y/N] '; read x; echo \"got $x\"\n");
+    let job = "(until [ -e go ]; do sleep 0.1; done; printf '\\nContinue? [y/N] '; touch printed)";
+    let command = client.start_command(&session, &format!("{job} & {ask}"));
+    // Its own question is left: it has been seen to wait.
+    assert_eq!(decided(&mut client, &session, 1)[0]["prompt"], "Delete it? [y/N]");
+    fs::write(directory.join("go"), "").expect("a file");
+    until("the job asks", || directory.join("printed").exists());
+    // As long as another session takes to be answered.
+    let other = in_directory(&mut client, "bash", &directory, json!({"enabled": true, "riskThreshold": 9}));
+    assert!(client.run(&other, &ask).output().contains("got y"));
+    client.ok("session_input", json!({"sessionId": session, "text": "mine", "enter": true}));
+    assert!(over(&mut client, &command).output().contains("got mine"));
+    assert_eq!(decisions(&mut client, &session).len(), 1);
+}
+
+/// A key that a program shows and does not take as its answer is told of, and is the only one.
+#[test]
+fn an_answer_that_is_not_taken_is_told_and_not_repeated() {
+    let scratch = Scratch::new("consent-ignored");
+    let directory = scratch.path().canonicalize().expect("a directory");
+    let menu = "import os, sys, termios, tty\nprint('\\x1b[?25lContinue?\\n  1. Yes to all\\n\u{276f} 2. Yes\\n  3. No', flush=True)\n\
+                tty.setraw(0)\nwhile os.read(0, 1) != b'q': pass\n";
+    fs::write(directory.join("menu.py"), menu).expect("a file");
+    let mut client = Client::start();
+    let session = in_directory(&mut client, "bash", &directory, json!({"enabled": true, "riskThreshold": 9}));
+    let command = client.start_command(&session, "python3 menu.py");
+    assert_eq!(decided(&mut client, &session, 1)[0]["answer"], "enter");
+    until("it is told that nothing came of it", || {
+        let polled = client.ok("events_poll", json!({"sessionId": session, "types": ["decision"]}));
+        polled["events"].to_string().contains("had no effect")
+    });
+    assert_eq!(decisions(&mut client, &session).len(), 1);
+    client.ok("session_input", json!({"sessionId": session, "text": "q"}));
+    assert_eq!(over(&mut client, &command).exit(), Some(0));
 }

@@ -3,7 +3,8 @@
 //! A worker tells of a question once its program has stopped for the answer: it is the last thing on the screen,
 //! nothing was printed or typed for [`limits::PROMPT_SETTLE`], and the program
 //! sleeps in a read of the terminal. What is then decided is committed as an event before a key is typed, and the
-//! worker types it only if the question still stands there untouched. Each appearance is decided once.
+//! worker types it only if the question still stands there untouched. Each appearance is decided once. What a program
+//! prints less than a millisecond before the key cannot be seen in time; `mishap` says what is told of it afterwards.
 //!
 //! # The risk
 //!
@@ -16,21 +17,22 @@
 //! | 1, 2 | it only looks, inside or outside of the session's directory |
 //! | 3 | it writes inside |
 //! | 5 | nothing tells what it does |
-//! | 6 | it deletes; goes to the network; brings in code of others |
-//! | 7 | it changes what lies outside; hides what it runs (`$(…)`, `sh -c`); discards work; grants trust for good |
-//! | 8 | it deletes directories; acts as another user or on the machine; changes what others see; trusts a host |
+//! | 6 | it deletes; may write over what it does not name; goes to the network; brings in code of others |
+//! | 7 | it changes what lies outside; discards work; grants trust for good |
+//! | 8 | it hides what it runs (`$(…)`, `sh -c`, `-exec`); deletes directories; acts as another user or on the machine; changes what others see; trusts a host |
 //! | 9 | it changes directories of the machine; touches keys and passwords |
 //! | 10 | it cannot be undone; touches what is protected; asks for a secret |
 //!
 //! Inside is the directory that the session was created in, or moved to by `session_migrate`, wherever its shell
 //! has gone since; what was made after another session keeps that one's. A system directory is inside only if
-//! the session was created in it. The answer is yes if the risk is at most the session's threshold, and in three cases never:
-//! where a protected pattern is touched (also by what deletes whole directories, which may hold it), where a secret
-//! is asked for, and where the same question comes again and again or too many come in a minute.
+//! the session was created in it. The answer is yes if the risk is at most the session's threshold, and in four cases never:
+//! where a protected pattern is touched (also by what may take it along unnamed), where a secret is asked for, where
+//! the question may begin above the screen, and where the same one comes again and again or too many come in a minute.
 //!
 //! Names are all that is judged: no file is looked at and nothing is run, so a script is unknown and a link is
 //! where it stands. What a program shows can lie; the threshold says how far it is believed.
 
+mod mishap;
 mod place;
 mod program;
 mod risk;
@@ -47,6 +49,7 @@ use crate::clock::{Moment, Now};
 use crate::id::SessionId;
 use crate::limits;
 use crate::model::{AutoAccept, EventKind};
+pub use mishap::Mishap;
 use place::Places;
 use risk::Assessment;
 pub use subject::Question;
@@ -80,6 +83,8 @@ pub(super) struct Consent {
 struct Decided {
     /// See [`Question::identity`].
     question: String,
+    /// See [`Question::words`].
+    words: String,
     settings: AutoAccept,
     /// How often this question was answered in a row; 0 when it was left.
     answers: u32,
@@ -106,13 +111,14 @@ impl Consent {
         assessment: &Assessment,
     ) -> Option<Decision> {
         let yes = question.yes;
+        let words = question.words();
         let question = question.identity();
         let same = self.last.as_ref().filter(|last| last.question == question);
         let is_decided = |last: &Decided| !last.is_over && last.settings == *settings;
         if self.answered_at == Some(cursor) || same.is_some_and(is_decided) {
             return None;
         }
-        let in_a_row = same.map_or(0, |last| last.answers);
+        let in_a_row = same.filter(|last| last.words == words).map_or(0, |last| last.answers);
         self.answers.retain(|at| now < at.after(MINUTE));
         let decision = self.judge(yes, settings, assessment, in_a_row);
         let is_answer = matches!(decision, Decision::Answer(_));
@@ -122,6 +128,7 @@ impl Consent {
         }
         self.last = Some(Decided {
             question,
+            words,
             settings: settings.clone(),
             answers: if is_answer { in_a_row + 1 } else { 0 },
             is_over: false,
@@ -140,6 +147,9 @@ impl Consent {
         let Some(yes) = yes else { return leave("a secret is never typed".to_owned()) };
         if let Some(what) = &assessment.protected {
             return leave(format!("protected: {what}"));
+        }
+        if assessment.is_cut {
+            return leave("what is asked may begin above the screen".to_owned());
         }
         let threshold = settings.risk_threshold;
         if assessment.risk > threshold {
@@ -193,18 +203,9 @@ impl Engine {
             }
             Decision::Leave(why) => (None, Some(why)),
         };
-        let question = asked.question.text.chars().take(QUESTION).collect();
+        let question = asked.question.in_words().chars().take(QUESTION).collect();
         let Assessment { risk, rules, .. } = assessment;
         self.note(now, id, EventKind::Prompt { question, risk, rules, answer, left }, step);
-    }
-
-    /// The question had changed, or somebody typed, before its answer was typed.
-    pub(super) fn answer_withheld(&mut self, now: Now, id: &SessionId, step: &mut Step) {
-        let Some(entry) = self.sessions.get_mut(id) else { return };
-        entry.consent.last = None;
-        entry.consent.answered_at = None;
-        let reason = "the answer was not typed: the question did not stand there any more".to_owned();
-        self.note(now, id, EventKind::Decision { reason }, step);
     }
 }
 
@@ -229,7 +230,7 @@ mod tests {
     }
 
     fn assessment(risk: u8) -> Assessment {
-        Assessment { risk, rules: Vec::new(), protected: None }
+        Assessment { risk, rules: Vec::new(), protected: None, is_cut: false }
     }
 
     fn at(seconds: u64) -> Moment {
@@ -271,6 +272,7 @@ mod tests {
             &line("Retry? [y/N]", "attempt 1 failed", false),
             &line("Retry? [y/N]", "attempt 12 failed", false)
         ));
+        assert!(!same(&line("Go on? [y/N]", "it deletes", false), &line("Go on? [y/N]", "it lists", false)));
         assert!(same(&line("Go in 10 s? [y/N]", "", false), &line("Go in 9 s? [y/N]", "", false)));
         assert!(!same(&line("Do it?", "ls", true), &line("Do it?", "rm x", true)), "another command");
         assert!(!same(&question("Go?", None), &question("Go?", Some("y\r"))));
@@ -292,6 +294,14 @@ mod tests {
             consent.typed();
         }
         assert_eq!(answers, limits::SAME_ANSWERS);
+
+        let mut consent = Consent::default();
+        for number in 0..9 {
+            let asked = question(&format!("rm: remove regular file 'log{number}'?"), Some("y\r"));
+            let decision = consent.decide(at(1), number, &asked, &settings(9), &assessment(6));
+            assert_eq!(decision, Some(Decision::Answer("y\r")), "another file each time");
+            consent.typed();
+        }
 
         let mut consent = Consent::default();
         let mut ask = |number: u64, seconds| {

@@ -21,6 +21,30 @@ const SYSTEM: &[&str] =
     &["/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/opt", "/proc", "/sbin", "/sys", "/usr", "/var"];
 /// A directory that nothing is inside of: that of a command behind a `cd` to who knows where.
 pub(super) const NOWHERE: &str = "~";
+/// Files, and directories of them, that programs read to know what to run, in lower case.
+const RUN_LATER: &[&str] = &[
+    ".git",
+    ".gitconfig",
+    ".bashrc",
+    ".bash_profile",
+    ".bash_login",
+    ".bash_aliases",
+    ".profile",
+    ".zshrc",
+    ".zshenv",
+    ".zprofile",
+    ".zlogin",
+    "config.fish",
+    ".envrc",
+    ".inputrc",
+    ".vimrc",
+    ".tmux.conf",
+    "autostart",
+    ".claude",
+    ".husky",
+    ".vscode",
+    ".github",
+];
 /// What can be written to without a trace.
 const SINKS: &[&str] = &["/dev/null", "/dev/stdout", "/dev/stderr", "/dev/tty"];
 /// Names of files and directories that hold keys or passwords, in lower case.
@@ -42,16 +66,22 @@ const CREDENTIALS: &[&str] = &[
     "credentials",
     "credentials.json",
     "shadow",
+    "environ",
+    ".bash_history",
+    ".zsh_history",
 ];
 const CREDENTIAL_ENDINGS: &[&str] = &[".pem", ".key", ".p12", ".pfx", ".keystore", ".env"];
 
 impl Places<'_> {
-    /// Whether it lies in the session's directory. A home directory is not known here, so none is inside; and a
-    /// directory of the machine is inside only where the session was created in it.
+    /// Whether it lies in the session's directory. A home directory is not known here, so none is inside, and neither
+    /// is what a shell makes of a `$` or of braces, nor of `.*`, which is `..`, too; and a directory of the machine is
+    /// inside only where the session was created in it.
     pub(super) fn is_inside(&self, path: &str) -> bool {
+        let leads_up = |part: &str| part.starts_with('.') && part.contains(['*', '?', '[']);
         SINKS.contains(&path)
             || !path.starts_with('~')
-                && !path.contains('$')
+                && !path.contains(['$', '{'])
+                && !path.split('/').any(leads_up)
                 && self.absolute(path).starts_with(resolved(self.root))
                 && self.machine(path).is_none_or(|system| resolved(self.root).starts_with(system))
     }
@@ -68,9 +98,11 @@ impl Places<'_> {
         SYSTEM.iter().copied().find(|system| absolute.starts_with(system))
     }
 
-    /// Whether git keeps its configuration or its hooks there, which name programs that it runs.
-    pub(super) fn is_of_git(&self, path: &str) -> bool {
-        self.absolute(path).components().any(|part| part.as_os_str().eq_ignore_ascii_case(".git"))
+    /// Whether what stands there names programs that are run later: git's hooks, what a shell begins with.
+    pub(super) fn runs_later(&self, path: &str) -> bool {
+        let is_one =
+            |part: Component<'_>| RUN_LATER.iter().any(|name| part.as_os_str().eq_ignore_ascii_case(name));
+        self.absolute(path).components().any(is_one)
     }
 
     /// The first pattern that something named in `text` fits, with its name.
@@ -85,9 +117,12 @@ impl Places<'_> {
     }
 
     fn fits(&self, pattern: &str, name: &str) -> bool {
-        let pattern = pattern.to_lowercase();
+        // A `**/` is no directory at all, too.
+        let pattern = pattern.trim().to_lowercase().replace("**/", "*");
+        let parts = resolved(Path::new(&pattern));
+        let pattern = parts.to_string_lossy();
         let pattern = pattern.trim_start_matches("./").trim_end_matches('/');
-        let name = name.to_lowercase();
+        let name = as_glob(&name.to_lowercase());
         let name = name.trim_start_matches("./").trim_end_matches('/');
         let absolute = self.absolute(name).to_string_lossy().to_lowercase();
         // A glob in a command takes what is protected along.
@@ -99,8 +134,19 @@ impl Places<'_> {
             return true;
         }
         if pattern.contains('/') {
-            return name.match_indices('/').any(|(at, _)| meets(&name[at + 1..]))
-                || absolute.match_indices('/').any(|(at, _)| glob::matches(pattern, &absolute[at + 1..]));
+            // What lies in a directory is protected with it.
+            let ends = |path: &str| {
+                path.match_indices('/').map(|(at, _)| at).chain([path.len()]).collect::<Vec<_>>()
+            };
+            let starts =
+                |path: &str| path.match_indices('/').map(|(at, _)| at + 1).chain([0]).collect::<Vec<_>>();
+            let any = |path: &str, fits: &dyn Fn(&str) -> bool| {
+                let ends = ends(path);
+                starts(path)
+                    .into_iter()
+                    .any(|start| ends.iter().any(|end| *end > start && fits(&path[start..*end])))
+            };
+            return any(name, &meets) || any(&absolute, &|part| glob::matches(pattern, part));
         }
         name.split('/').any(meets)
     }
@@ -110,13 +156,28 @@ impl Places<'_> {
     }
 }
 
-/// Whether it is named like something that holds keys or passwords.
+/// What a shell makes something else of, as a glob: from a brace or a variable on it may be anything, and a bracket is
+/// one character.
+fn as_glob(name: &str) -> String {
+    let end = name.find(['{', '$']).unwrap_or(name.len());
+    let mut glob = name[..end].to_owned();
+    while let Some((open, close)) = glob.find('[').and_then(|at| Some((at, at + glob[at..].find(']')?))) {
+        glob.replace_range(open..=close, "?");
+    }
+    if end < name.len() {
+        glob.push('*');
+    }
+    glob
+}
+
+/// Whether it is named like something that holds keys or passwords, or may stand for such a name.
 pub(super) fn is_credential(path: &str) -> bool {
     let lower = path.to_lowercase();
     lower.split('/').any(|part| {
-        CREDENTIALS.contains(&part)
-            || part.starts_with(".env.")
-            || CREDENTIAL_ENDINGS.iter().any(|ending| part.len() > ending.len() && part.ends_with(ending))
+        let glob = as_glob(part);
+        let fits = |name: &&str| glob::matches(&glob, name) && !glob.trim_matches(['*', '?']).is_empty();
+        let ends = |ending: &&str| part.len() > ending.len() && part.ends_with(*ending);
+        CREDENTIALS.iter().any(fits) || part.starts_with(".env.") || CREDENTIAL_ENDINGS.iter().any(ends)
     })
 }
 
@@ -190,7 +251,10 @@ mod tests {
             assert!(places.is_system(path), "{path}");
         }
         assert!(!places.is_system("/home/u/q") && !places.is_system("a"));
-        assert!(!places.is_inside("a/$X"), "X may lead anywhere");
+        for path in ["a/$X", "{../x,y}", "a/.*/x", ".?/x", ".?/[.]"] {
+            assert!(!places.is_inside(path), "{path} may lead anywhere");
+        }
+        assert!(places.is_inside("a/*.rs") && places.is_inside("?"));
     }
 
     #[test]
@@ -224,6 +288,12 @@ mod tests {
             ("package.json", "--output=package.json"),
             ("package.json", "sort -opackage.json x"),
             ("package.json", "It writes package.json."),
+            ("config/secrets", "rm config/secrets/a"),
+            ("config/secrets/", "rm config/secrets/deep/a"),
+            ("/home/u/p/src/x", "rm x/a"),
+            ("src/../package.json", "rm package.json"),
+            ("package.json ", "rm package.json"),
+            ("config/**/a", "rm config/a"),
         ] {
             assert!(check(pattern, text), "{pattern} in {text}");
         }
@@ -245,7 +315,12 @@ mod tests {
         {
             assert!(is_credential(path), "{path}");
         }
-        for path in ["environment", "key", "ssh", "monkey.rs", ".envrc"] {
+        for path in
+            [".en*", ".e[n]v", "~/.ss*/*", ".{env,x}", ".e$X", "/proc/self/environ", "cred*", "id_?sa"]
+        {
+            assert!(is_credential(path), "{path}");
+        }
+        for path in ["environment", "key", "ssh", "monkey.rs", ".envrc", "*", "*.rs", "$X", "src/*"] {
             assert!(!is_credential(path), "{path}");
         }
     }

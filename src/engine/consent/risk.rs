@@ -19,6 +19,8 @@ pub(super) struct Assessment {
     pub(super) rules: Vec<String>,
     /// What is touched that is protected.
     pub(super) protected: Option<String>,
+    /// Whether not all of what is asked was seen.
+    pub(super) is_cut: bool,
 }
 
 /// Words of a question that goes on with something, and what they tell of it, in any of their forms.
@@ -47,7 +49,13 @@ const WORDS: &[(&[&str], Rule)] = &[
     (&["discard", "revert", "reset"], Rule::Discards),
     (&["deploy", "deployment", "publish", "push", "production", "terraform"], Rule::Remote),
     (&["sudo", "administrator", "reboot", "shutdown"], Rule::Privilege),
+    (&["permission", "import", "mcp"], Rule::Trusts),
+    (&["password", "passphrase", "credential", "token"], Rule::Credentials),
+    // A yes to these is a no.
+    (&["abort", "cancel"], Rule::Discards),
 ];
+/// Words of a question that runs what it does not show.
+const RUNNING: &[&str] = &["run", "execute", "launch", "command"];
 
 /// Whether it is the word with an ending: `deletes`, `deleting`, `dropped`.
 fn is_form(found: &str, word: &str) -> bool {
@@ -82,7 +90,7 @@ pub(super) fn assess(question: &Question, commands: &[&str], places: &Places<'_>
         let detail: String = detail.chars().take(DETAIL).collect();
         format!("{} {}: {detail}", rule.as_str(), rule.score())
     });
-    Assessment { risk, rules: listed.collect(), protected }
+    Assessment { risk, rules: listed.collect(), protected, is_cut: question.is_cut }
 }
 
 fn by_subject(
@@ -95,30 +103,51 @@ fn by_subject(
     let mut found = Vec::new();
     match subject.about {
         About::Commands => {
-            found.extend(subject.commands.iter().flat_map(|command| judge(command, places)));
+            // A row may go on with the one above.
+            let shown = subject.commands.iter().chain(&subject.joined);
+            found.extend(shown.flat_map(|command| judge(command, places)));
+            if subject.commands.is_empty() {
+                found.push((Rule::Hidden, "the command is not shown".to_owned()));
+            }
         }
         About::Deleting => found.push((Rule::Deletes, question.text.clone())),
         About::Writing => found.extend(subject.files.iter().map(|file| (Rule::Writes, file.clone()))),
-        About::Reading => found.push((Rule::Reads, question.text.clone())),
+        About::Reading => {
+            found.push((if subject.is_more { Rule::Unknown } else { Rule::Reads }, question.text.clone()));
+        }
         About::Fetching => found.push((Rule::Network, question.text.clone())),
         About::Trusting => found.push((Rule::Trusts, question.text.clone())),
         About::HostKey => {
             found.push((Rule::HostKey, question.text.clone()));
             found.push((Rule::Network, question.text.clone()));
         }
-        About::GoingOn => {}
+        About::GoingOn => {
+            let lower = question.text.to_lowercase();
+            let word = words(&lower).find(|word| RUNNING.iter().any(|known| is_form(word, known)));
+            found.extend(word.map(|word| (Rule::Hidden, word.to_owned())));
+        }
     }
-    if subject.about != About::Commands || !subject.is_headed {
-        found.extend(by_words(question, &shown(question, subject, commands), places));
+    let is_command = subject.about == About::Commands && subject.is_headed;
+    let context = if is_command { Vec::new() } else { shown(question, subject, commands) };
+    found.extend(by_words(question, &context, places));
+    let does_not_show = |c: char| matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    if question.shown.iter().chain([&question.text]).any(|line| line.contains(does_not_show)) {
+        found.push((Rule::Hidden, "it has characters that do not show".to_owned()));
     }
-    if question.is_cut && !is_of_file_tool(question, commands) {
-        found.push((Rule::Hidden, "what is asked begins above what is shown".to_owned()));
+    if question.is_cut {
+        found.push((Rule::Hidden, "what is asked may begin above the screen".to_owned()));
     }
     for file in &subject.files {
         program::path(file, subject.about == About::Reading, places, &mut found);
     }
     if depends_on_command(question, subject, commands) {
         found.extend(running());
+        // A program of a known name that never asks is another one of that name.
+        if file_tool(question, commands).is_none()
+            && !commands.last().is_some_and(|command| program::asks(command))
+        {
+            found.push((Rule::Unknown, "what asks is not known to".to_owned()));
+        }
     } else {
         found.extend(running().filter(|(rule, _)| *rule == Rule::Privilege));
     }
@@ -128,27 +157,35 @@ fn by_subject(
 /// Whether the command that asks tells what it is about, since the question itself does not tell all.
 fn depends_on_command(question: &Question, subject: &Subject, commands: &[&str]) -> bool {
     let is_unnamed = matches!(subject.about, About::Writing | About::Reading) && subject.files.is_empty();
-    (!subject.is_headed || is_unnamed) && !is_of_file_tool(question, commands)
+    (!subject.is_headed || is_unnamed) && !names_all(question, commands)
 }
 
-/// Whether `rm` or the like asks about the one file that it names: `rm: remove regular file 'a'?`.
-fn is_of_file_tool(question: &Question, commands: &[&str]) -> bool {
+/// Whether the question names all that a yes touches: with `rm` it does, while `mv` takes something away, too.
+fn names_all(question: &Question, commands: &[&str]) -> bool {
+    file_tool(question, commands).is_some_and(|tool| ["rm", "rmdir", "unlink"].contains(&tool.as_str()))
+}
+
+/// The program that asks about the one file which the question names: `rm: remove regular file 'a'?`
+fn file_tool(question: &Question, commands: &[&str]) -> Option<String> {
     let name = |text: &str| text.rsplit('/').next().unwrap_or_default().to_owned();
     let runs = commands.last().and_then(|command| command.split_whitespace().next()).map(name);
     let asks = question.text.split_once(": ").map(|(program, _)| name(program));
     let is_tool =
         |name: &String| ["rm", "rmdir", "unlink", "cp", "mv", "ln", "install"].contains(&name.as_str());
-    !question.is_menu
-        && asks == runs
-        && asks.as_ref().is_some_and(is_tool)
-        && !place::quoted(&question.text).is_empty()
+    let names_file = !question.is_menu && !place::quoted(&question.text).is_empty();
+    asks.filter(|asks| names_file && runs.as_ref() == Some(asks) && is_tool(asks))
+}
+
+/// The words of a line, those of a name with `_`, too.
+fn words(lower: &str) -> impl Iterator<Item = &str> {
+    lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty())
 }
 
 /// The lines that may say what it is about.
 fn shown<'q>(question: &'q Question, subject: &Subject, commands: &[&str]) -> Vec<&'q str> {
     // Of a file that is to be written what an agent shows is what will stand in it.
     let is_content = subject.is_headed && subject.about == About::Writing && !subject.files.is_empty();
-    if is_content || is_of_file_tool(question, commands) {
+    if is_content || names_all(question, commands) {
         return Vec::new();
     }
     let above = question.above.iter().filter(|_| !subject.is_headed);
@@ -159,14 +196,19 @@ fn by_words(question: &Question, shown: &[&str], places: &Places<'_>) -> Vec<Fin
     let mut found = Vec::new();
     for line in shown.iter().copied().chain([question.text.as_str()]) {
         let lower = line.to_lowercase();
-        for word in names(&lower) {
+        for word in words(&lower) {
             let fired = WORDS.iter().filter(|(words, _)| words.iter().any(|known| is_form(word, known)));
             found.extend(fired.map(|(_, rule)| (*rule, word.to_owned())));
         }
     }
-    for word in names(&question.text).filter(|word| is_path(word) && word.len() > 1) {
+    let lines = shown
+        .iter()
+        .copied()
+        .filter(|line| !question.is_menu && question.shown.iter().any(|shown| shown == line));
+    let named = lines.chain([question.text.as_str()]).flat_map(names);
+    for word in named.filter(|word| is_path(word) && word.len() > 1) {
         // The choices are none: y/n
-        if word.starts_with(['/', '~', '.']) {
+        if word.starts_with(['/', '~', '.']) && !word.starts_with("//") {
             program::path(word, false, places, &mut found);
         }
     }
@@ -184,218 +226,23 @@ fn protected(
         return None;
     }
     let running: &[&str] = if depends_on_command(question, subject, commands) { commands } else { &[] };
-    let lines = subject.commands.iter().map(String::as_str).chain(running.iter().copied());
-    let unnamed = lines.clone().flat_map(program::unnamed);
-    // A name may have blanks.
-    let files: Vec<String> = subject.files.iter().map(|file| format!("`{file}`")).collect();
+    let shown_commands = subject.commands.iter().chain(&subject.joined).map(String::as_str);
+    let lines: Vec<&str> = shown_commands.chain(running.iter().copied()).collect();
+    // A name may have blanks, or be quoted in a way of its own.
+    let named = lines.iter().flat_map(|line| program::named(line)).chain(subject.files.iter().cloned());
+    let named: Vec<String> = named.map(|name| format!("`{name}`")).collect();
     let mut texts = vec![question.text.as_str()];
-    texts.extend(
-        shown(question, subject, commands).into_iter().chain(files.iter().map(String::as_str)).chain(lines),
-    );
-    for files in unnamed {
-        texts.push(files);
+    texts.extend(shown(question, subject, commands));
+    texts.extend(named.iter().map(String::as_str));
+    for line in lines {
+        texts.push(line);
+        for files in program::unnamed(line) {
+            texts.push(files);
+        }
     }
     let (name, pattern) = texts.into_iter().find_map(|text| places.protected(text))?;
     Some(if name == pattern { name.to_owned() } else { format!("{name} by {pattern}") })
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn question(shown: &[&str], text: &str) -> Question {
-        let shown: Vec<String> = shown.iter().map(|line| (*line).to_owned()).collect();
-        let is_menu = shown
-            .first()
-            .is_some_and(|head: &String| head.starts_with(char::is_uppercase) && !text.ends_with([')', ':']));
-        Question { text: text.to_owned(), shown, is_menu, yes: Some("y\r"), ..Question::default() }
-    }
-
-    fn assessed(question: &Question, commands: &[&str], protected: &[String]) -> Assessment {
-        let root = Path::new("/home/u/p");
-        assess(question, commands, &Places { root, directory: root, protected })
-    }
-
-    #[test]
-    fn a_risk_is_explained() {
-        let check = |shown: &[&str], text: &str, command: &str| {
-            let Assessment { risk, rules, .. } = assessed(&question(shown, text), &[command], &[]);
-            (risk, rules.first().cloned().unwrap_or_default())
-        };
-        for (shown, text, command, risk, first) in [
-            (
-                &[][..],
-                "rm: remove regular file 'a'?",
-                "rm -i a",
-                6,
-                "deletes 6: rm: remove regular file 'a'?",
-            ),
-            (&[], "rm: remove regular file '../a'?", "rm -i ../a", 7, "outside 7: ../a"),
-            (&[], "rm: remove regular file '/etc/a'?", "x", 9, "system 9: /etc/a"),
-            (&[], "cp: overwrite 'a'?", "cp -i b a", 3, "writes inside 3: a"),
-            (&[], "cp: overwrite 'a'?", "sudo cp -i b a", 8, "privilege 8: sudo"),
-            (&[], "cp: overwrite '.env'?", "cp -i b .env", 9, "credentials 9: .env"),
-            (&[], "Continue? [y/N]", "./x.sh", 5, "unknown 5: ./x.sh"),
-            (&[], "Continue? [y/N]", "", 5, "unknown 5: nothing tells what it does"),
-            (&[], "Continue? [y/N]", "read -p 'Continue? [y/N] ' x", 1, "reads 1: read"),
-            (&[], "Delete everything? [y/N]", "read x", 6, "deletes 6: Delete everything? [y/N]"),
-            (&[], "Write to /etc/hosts? [y/N]", "./x.sh", 9, "system 9: /etc/hosts"),
-            (&["Would remove:", "  /x"], "Proceed (Y/n)?", "pip uninstall x", 6, "deletes 6: remove"),
-            (
-                &["Need to install the following packages:", "cowsay"],
-                "Ok to proceed? (y)",
-                "npx cowsay",
-                6,
-                "installs 6: install",
-            ),
-            (&[], "Do you want to continue? [Y/n]", "apt-get install x", 8, "privilege 8: apt-get install"),
-            (
-                &["Only 'yes' will be accepted"],
-                "Enter a value:",
-                "terraform apply",
-                8,
-                "remote 8: terraform apply",
-            ),
-            (
-                &["key already exists."],
-                "Overwrite (y/n)?",
-                "ssh-keygen -f key",
-                9,
-                "credentials 9: ssh-keygen key",
-            ),
-            (
-                &["The authenticity of host 'x'"],
-                "Continue (yes/no)?",
-                "ssh x",
-                8,
-                "host key 8: Continue (yes/no)?",
-            ),
-            (
-                &["Bash command", "ls -la", "List all files"],
-                "Do you want to proceed?",
-                "claude",
-                1,
-                "reads 1: ls",
-            ),
-            (
-                &["Bash command", "rm -rf x"],
-                "Do you want to proceed?",
-                "claude",
-                8,
-                "deletes recursively 8: rm x",
-            ),
-            (
-                &["Read file", "/etc/hosts"],
-                "Do you want to proceed?",
-                "claude",
-                2,
-                "reads outside 2: /etc/hosts",
-            ),
-            (&["Fetch", "https://x.y"], "Fetch this content?", "claude", 6, "network 6: Fetch this content?"),
-            (&[], "Do you trust the files here?", "claude", 7, "trusts 7: Do you trust the files here?"),
-        ] {
-            assert_eq!(check(shown, text, command), (risk, first.to_owned()), "{text}");
-        }
-    }
-
-    #[test]
-    fn what_is_protected_is_of_the_highest_risk() {
-        let check = |shown: &[&str], text: &str, command: &str| {
-            let patterns = ["package.json".to_owned(), "*.env".to_owned()];
-            let found = assessed(&question(shown, text), &[command], &patterns);
-            assert_eq!(found.protected.is_some(), found.risk == 10, "{found:?}");
-            found.protected
-        };
-        let rm = "rm -i a package.json";
-        assert_eq!(
-            check(&[], "rm: remove regular file 'package.json'?", rm).as_deref(),
-            Some("package.json")
-        );
-        assert_eq!(check(&[], "rm: remove regular file 'a'?", rm), None, "only one of them is asked about");
-        assert!(check(&[], "Continue? [y/N]", rm).is_some());
-        assert!(check(&[], "Ok to proceed? (y)", "npm install x").is_some(), "npm does not name it");
-        assert!(check(&["Bash command", "rm -rf ."], "Do you want to proceed?", "claude").is_some());
-        assert!(
-            check(&["Edit file", "web/package.json"], "Do you want to make this edit?", "claude").is_some()
-        );
-        assert_eq!(
-            check(&["Edit file", "a.rs", "", "+ package.json"], "Make this edit to a.rs?", "claude"),
-            None
-        );
-    }
-
-    fn asked(shown: &[&str], text: &str, is_menu: bool) -> Question {
-        let above = shown.iter().map(|line| (*line).to_owned()).collect();
-        Question { above, is_menu, ..question(shown, text) }
-    }
-
-    #[test]
-    fn words_never_make_a_question_less_risky() {
-        let risk = |shown: &[&str], text: &str, is_menu, command: &str| {
-            assessed(&asked(shown, text, is_menu), &[command], &[]).risk
-        };
-        for head in [
-            "Reading configuration...",
-            "Ready to deploy",
-            "Listing what will be deleted:",
-            "Updated the plan",
-        ] {
-            assert!(risk(&[head], "Continue? [y/N]", false, "./x.sh") >= 5, "{head}");
-            assert!(risk(&[head], "Continue?", true, "./x.sh") >= 5, "{head}");
-        }
-        for word in ["Deleting", "deploys", "wipe", "wiping", "dropped", "removes", "resetting", "purged"] {
-            assert!(risk(&[], &format!("{word} a and overwrite b? [y/N]"), false, "read x") >= 6, "{word}");
-            assert!(risk(&[word, "", "that was it"], "Continue? [y/N]", false, "read x") >= 6, "{word}");
-        }
-        assert_eq!(risk(&["Bash(rm -rf build)"], "Do you want to proceed?", true, "claude"), 8);
-        assert_eq!(
-            risk(&["Bash command", "ls", "", "rm -rf x"], "Do you want to proceed?", true, "claude"),
-            8
-        );
-        assert_eq!(risk(&["Bash command", "rm \\", "-rf x"], "Do you want to proceed?", true, "claude"), 8);
-        let aider = "Run shell command? (Y)es/(N)o [Yes]:";
-        assert_eq!(risk(&["rm -rf x", "ls"], aider, false, "aider"), 8);
-        let cut =
-            Question { is_cut: true, ..asked(&["Bash command", "ls"], "Do you want to proceed?", true) };
-        assert_eq!(assessed(&cut, &["claude"], &[]).risk, 7);
-    }
-
-    #[test]
-    fn what_is_protected_is_looked_for_in_all_that_is_shown_and_runs() {
-        let patterns = ["deploy_key".to_owned(), "my notes.txt".to_owned()];
-        let is_found = |question: &Question, command: &str| {
-            assessed(question, &[command], &patterns).protected.is_some()
-        };
-        let keygen = ["Generating public/private ed25519 key pair.", "deploy_key already exists."];
-        assert!(is_found(&asked(&keygen, "Overwrite (y/n)?", false), "ssh-keygen -f x"));
-        assert!(is_found(&asked(&keygen[..1], "Overwrite (y/n)?", false), "ssh-keygen -f deploy_key"));
-        let far =
-            Question { above: vec!["uses deploy_key".to_owned()], ..question(&["then"], "Continue? [y/N]") };
-        assert!(is_found(&far, "./x.sh"));
-        let edit = asked(&["Edit file", "my notes.txt", "1 + x"], "Do you want to make this edit?", true);
-        assert!(is_found(&edit, "claude"));
-        assert!(!is_found(&question(&[], "rm: remove regular file 'a'?"), "rm -i a deploy_key"));
-        assert!(is_found(&question(&[], "rm: remove regular file 'a'?"), "./x.sh deploy_key"), "not by rm");
-    }
-
-    proptest! {
-        /// Protecting more never makes a yes less risky.
-        #[test]
-        fn risk_is_monotone_in_what_is_protected(
-            text in "[a-z /.'?~-]{0,40}", shown in "[a-z /.'-]{0,30}", command in "[a-z /.;|-]{0,40}",
-            patterns in prop::collection::vec("[a-z*./]{1,8}", 0..4), more in "[a-z*./]{1,8}",
-        ) {
-            let question = question(&[&shown], &text);
-            let fewer = assessed(&question, &[&command], &patterns);
-            let all: Vec<String> = patterns.iter().cloned().chain([more]).collect();
-            let more = assessed(&question, &[&command], &all);
-            prop_assert!(more.risk >= fewer.risk, "{fewer:?} {more:?}");
-            prop_assert!(more.protected.is_some() || fewer.protected.is_none());
-            prop_assert!(fewer.risk <= 10 && !fewer.rules.is_empty());
-        }
-    }
-}
+mod tests;

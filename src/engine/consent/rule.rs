@@ -13,13 +13,15 @@ pub(super) enum Rule {
     Unknown,
     /// It deletes, or ends processes.
     Deletes,
+    /// It may write over files that its line does not name.
+    Unnamed,
     /// It goes to the network.
     Network,
     /// It brings in code of others, and may run it.
     Installs,
     /// It changes what lies outside of the session's directory.
     Outside,
-    /// What it runs can only be seen by running it.
+    /// What it runs can only be seen by running it: code in a text, or named by an option or a setting.
     Hidden,
     /// It throws away work that was not kept.
     Discards,
@@ -53,9 +55,9 @@ impl Rule {
             Self::ReadsOutside => 2,
             Self::Writes => 3,
             Self::Unknown => 5,
-            Self::Deletes | Self::Network | Self::Installs => 6,
-            Self::Outside | Self::Hidden | Self::Discards | Self::Trusts => 7,
-            Self::Recursive | Self::Privilege | Self::Remote | Self::HostKey => 8,
+            Self::Deletes | Self::Unnamed | Self::Network | Self::Installs => 6,
+            Self::Outside | Self::Discards | Self::Trusts => 7,
+            Self::Hidden | Self::Recursive | Self::Privilege | Self::Remote | Self::HostKey => 8,
             Self::System | Self::Credentials => 9,
             Self::Destroys | Self::Protected | Self::Secret => 10,
         }
@@ -69,6 +71,7 @@ impl Rule {
             Self::Writes => "writes inside",
             Self::Unknown => "unknown",
             Self::Deletes => "deletes",
+            Self::Unnamed => "overwrites unnamed",
             Self::Network => "network",
             Self::Installs => "installs",
             Self::Outside => "outside",
@@ -87,8 +90,9 @@ impl Rule {
         }
     }
 
-    /// Whether it may take along what is protected without naming it: whole directories, or what fits a glob.
+    /// Whether it may take along what is protected without naming it: whole directories, what fits a glob, or what
+    /// is in an archive.
     pub(super) fn sweeps(self) -> bool {
-        matches!(self, Self::Discards | Self::Recursive | Self::Destroys | Self::Protected)
+        matches!(self, Self::Unnamed | Self::Discards | Self::Hidden | Self::Recursive | Self::Destroys)
     }
 }

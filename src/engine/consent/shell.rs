@@ -1,5 +1,8 @@
 //! Reads a command line as far as it can be read without running it: the simple commands in it with their
-//! words. What a shell would only know by running it (`$(…)`, here documents, quotes that do not end) is hidden.
+//! words. What a shell would only know by running it (`$(…)`, here documents, quotes that do not end) is hidden. So is
+//! what looks like it in single quotes, since builtins run it there (`[ -v 'a[$(x)]' ]`, `${x@P}`), and an expansion
+//! that is more than a name; whatever else is not plain words, quotes, separators and redirections: braces, a `(` that
+//! begins no group, and comments, which not every shell knows.
 
 /// Bytes of a command line that are read; a longer one hides the rest.
 const MOST: usize = 16 << 10;
@@ -57,9 +60,7 @@ impl Reader {
                 _ if c == quote => self.quote = None,
                 '\\' if quote == '"' => self.push(rest.next()),
                 _ => {
-                    if quote == '"' {
-                        self.look_for_hidden(c, rest);
-                    }
+                    self.look_for_hidden(c, rest, quote == '\'');
                     self.push(Some(c));
                 }
             }
@@ -74,12 +75,20 @@ impl Reader {
                 Some('\n') | None => {}
                 next => self.push(next),
             },
-            '#' if self.word.is_none() => while rest.next_if(|c| *c != '\n').is_some() {},
-            // Within a word, and before one that is an argument, it is an expansion: a{b,c}
-            '{' if self.word.is_some()
-                || !self.current.words.is_empty() && rest.peek().is_some_and(|c| !c.is_whitespace()) =>
-            {
+            // Not every shell takes it for a comment.
+            '#' if self.word.is_none() => {
+                self.is_hidden = true;
+                while rest.next_if(|c| *c != '\n').is_some() {}
+            }
+            // Within a word, and before one, it is an expansion: a{b,c}
+            '{' if self.word.is_some() || rest.peek().is_some_and(|c| !c.is_whitespace()) => {
+                self.is_hidden |= !self.word.as_ref().is_some_and(|word| word.ends_with('$'));
                 self.push(Some(c));
+            }
+            // A function, a pattern of zsh, arithmetic.
+            '(' if self.word.is_some() || rest.peek().is_some_and(|c| matches!(c, '(' | ')')) => {
+                self.is_hidden = true;
+                self.end_command(false);
             }
             '}' if self.word.is_some() => self.push(Some(c)),
             '\n' | ';' | '(' | ')' | '{' | '}' => self.end_command(false),
@@ -100,14 +109,22 @@ impl Reader {
             }
             _ if c.is_whitespace() => self.end_word(),
             _ => {
-                self.look_for_hidden(c, rest);
+                self.look_for_hidden(c, rest, false);
                 self.push(Some(c));
             }
         }
     }
 
-    fn look_for_hidden(&mut self, c: char, rest: &mut Rest<'_>) {
-        self.is_hidden |= c == '`' || c == '$' && rest.peek() == Some(&'(');
+    fn look_for_hidden(&mut self, c: char, rest: &mut Rest<'_>, is_literal: bool) {
+        self.is_hidden |= match (c, rest.peek()) {
+            ('`', _) | ('$', Some('(')) => true,
+            ('$', Some('[' | '\'')) => !is_literal,
+            ('$', Some('{')) => {
+                let inside: String = rest.clone().skip(1).take_while(|c| *c != '}').collect();
+                !is_literal && !inside.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+            }
+            _ => false,
+        };
     }
 
     /// `2>&1`, `>file`, `>>file`, `>|file`
@@ -118,8 +135,15 @@ impl Reader {
         self.end_word();
         self.is_hidden |= rest.peek() == Some(&'(');
         while rest.next_if(|c| matches!(c, '>' | '|')).is_some() {}
-        if rest.next_if_eq(&'&').is_some() && rest.next_if(|c| c.is_ascii_digit() || *c == '-').is_some() {
-            return;
+        if rest.next_if_eq(&'&').is_some() {
+            let mut ahead = rest.clone();
+            let target: String =
+                std::iter::from_fn(|| ahead.next_if(|c| !c.is_whitespace() && !";&|()<>".contains(*c)))
+                    .collect();
+            if target == "-" || !target.is_empty() && target.bytes().all(|byte| byte.is_ascii_digit()) {
+                *rest = ahead;
+                return;
+            }
         }
         self.redirects = true;
     }
@@ -162,7 +186,7 @@ mod tests {
         assert_eq!(words("rm -rf 'a b' \"c\\\"d\" e\\ f"), [["rm", "-rf", "a b", "c\"d", "e f"]]);
         assert_eq!(words("a && b || c; d | e & f\ng"), [["a"], ["b"], ["c"], ["d"], ["e"], ["f"], ["g"]]);
         assert_eq!(words("if x; then (y); fi # z; w"), [["x"], ["y"]]);
-        assert_eq!(words("{ a b; }; {c d"), [vec!["a", "b"], vec!["c", "d"]]);
+        assert_eq!(words("{ a b; }; {c,d}"), [vec!["a", "b"], vec!["{c,d}"]]);
         assert_eq!(words("rm a{b,c} {d,e} ${f}"), [["rm", "a{b,c}", "{d,e}", "${f}"]]);
         assert_eq!(words(""), Vec::<Vec<String>>::new());
         let piped: Vec<bool> = read("a | b || c").commands.iter().map(|command| command.is_piped).collect();
@@ -178,6 +202,8 @@ mod tests {
         assert_eq!(check("a b >c"), ("a b".into(), "c".into()));
         assert_eq!(check("a 2>&1 >> c d"), ("a d".into(), "c".into()));
         assert_eq!(check("a &> c"), ("a".into(), "c".into()));
+        assert_eq!(check("a >&2"), ("a".into(), String::new()));
+        assert_eq!(check("a >&2/../c"), ("a".into(), "2/../c".into()));
         assert_eq!(check("a 2> /dev/null < in"), ("a in".into(), "/dev/null".into()));
         assert_eq!(check("> c"), (String::new(), "c".into()));
     }
@@ -187,7 +213,21 @@ mod tests {
         for text in ["echo $(x)", "echo \"$(x)\"", "echo `x`", "cat <<E", "diff <(a) b", "echo 'a"] {
             assert!(read(text).is_hidden, "{text}");
         }
-        for text in ["echo '$(x)'", "echo $x", "cat < a", "echo \\`"] {
+        for text in ["ls(){ x; }", "ls () { x; }", "ls *(e:x:)", "((x))", "a{b,c}", "{a,b}", "ls # x"] {
+            assert!(read(text).is_hidden, "{text}");
+        }
+        for text in [
+            "[ -v 'a[$(x)]' ]",
+            "x='`y`'",
+            "echo ${x@P}",
+            "echo ${P:x}",
+            "echo \"${(e)x}\"",
+            "ls $[x]",
+            "ls $'\\x24'",
+        ] {
+            assert!(read(text).is_hidden, "{text}");
+        }
+        for text in ["echo '$x'", "echo '${x:-y}'", "echo ${x}", "echo $x", "cat < a", "echo \\`"] {
             assert!(!read(text).is_hidden, "{text}");
         }
         assert!(read(&"x".repeat(MOST + 1)).is_hidden);

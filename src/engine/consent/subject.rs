@@ -11,7 +11,7 @@ pub struct Question {
     pub shown: Vec<String>,
     /// Every filled line above it that the screen shows of the running command.
     pub above: Vec<String>,
-    /// Whether `shown` may begin further above than can be seen.
+    /// Whether it may begin further above than can be seen.
     pub is_cut: bool,
     /// Whether its answers stand in a menu below it.
     pub is_menu: bool,
@@ -20,19 +20,36 @@ pub struct Question {
 }
 
 impl Question {
-    /// What is the same when it is asked again, or drawn again with another count of seconds. The text of a line
-    /// is all that counts, since what stands above it changes by itself; in a menu that is what is asked about.
-    pub(super) fn identity(&self) -> String {
-        let shown = self.shown.iter().filter(|_| self.is_menu);
-        let lines: Vec<&str> = shown.chain([&self.text]).map(String::as_str).collect();
-        let mut text = format!("{} {}", if self.yes.is_none() { "secret" } else { "yes" }, lines.join("\n"));
-        let mut is_digit = false;
-        text.retain(|c| {
-            let was = std::mem::replace(&mut is_digit, c.is_ascii_digit());
-            !(was && is_digit)
-        });
-        text.replace(|c: char| c.is_ascii_digit(), "0")
+    /// As it stands in an event: with what a menu shows, since its question alone does not tell what it is about.
+    pub(super) fn in_words(&self) -> String {
+        let shown = self.shown.iter().map(|line| line.trim());
+        let shown: Vec<&str> =
+            shown.filter(|line| self.is_menu && !line.is_empty() && *line != self.text).collect();
+        [self.text.as_str()].into_iter().chain(shown).collect::<Vec<_>>().join(" | ")
     }
+
+    /// What is the same when it is drawn again, with another count of seconds or of attempts.
+    pub(super) fn identity(&self) -> String {
+        without_numbers(&self.words())
+    }
+
+    /// What is the same when it is asked again about the same thing: of what is shown above a line the numbers may
+    /// differ, which change by themselves.
+    pub(super) fn words(&self) -> String {
+        let shown = self.shown.join("\n");
+        let shown = if self.is_menu { shown } else { without_numbers(&shown) };
+        format!("{} {shown}\n{}", if self.yes.is_none() { "secret" } else { "yes" }, self.text)
+    }
+}
+
+/// With one 0 for each number.
+fn without_numbers(text: &str) -> String {
+    let mut is_digit = false;
+    let kept = text.chars().filter(|c| {
+        let was = std::mem::replace(&mut is_digit, c.is_ascii_digit());
+        !(was && is_digit)
+    });
+    kept.map(|c| if c.is_ascii_digit() { '0' } else { c }).collect()
 }
 
 /// What a yes would allow.
@@ -64,6 +81,10 @@ pub(super) struct Subject {
     pub(super) files: Vec<String>,
     /// Command lines that it shows.
     pub(super) commands: Vec<String>,
+    /// What they are if a row goes on with the one above: all in one.
+    pub(super) joined: Vec<String>,
+    /// Whether more is shown than a file that is looked at.
+    pub(super) is_more: bool,
     /// Whether it is a menu that an agent asks with in a known form, and so says all itself.
     pub(super) is_headed: bool,
 }
@@ -121,6 +142,46 @@ const ASKING_HEADS: &[(&str, About)] = &[
     ("would you like to make the following edits?", About::Writing),
 ];
 
+/// What sentences on a command begin with; a program `List` would be another one than `list`.
+const TELLING: &[&str] = &[
+    "List",
+    "Lists",
+    "Show",
+    "Shows",
+    "Check",
+    "Display",
+    "View",
+    "Search",
+    "Count",
+    "Verify",
+    "Inspect",
+    "Examine",
+    "Explore",
+    "Create",
+    "Update",
+    "Compile",
+    "Delete",
+    "Rename",
+    "Lint",
+    "Compare",
+    "Determine",
+    "Confirm",
+    "Navigate",
+    "Commit",
+    "Stage",
+    "Push",
+    "Pull",
+    "Switch",
+    "See",
+    "Preview",
+    "Review",
+    "Analyze",
+    "Query",
+    "Identify",
+    "Run",
+    "Build",
+];
+
 /// What a question is about.
 pub(super) fn of(question: &Question) -> Subject {
     let lower = question.text.to_lowercase();
@@ -128,13 +189,16 @@ pub(super) fn of(question: &Question) -> Subject {
     let head = head.unwrap_or_default().trim_start_matches(['?', ' ']);
     let headed = by_head(head).filter(|_| question.is_menu);
     let about = about(question, &lower, headed);
-    let commands = if about == About::Commands { commands(question, head) } else { Vec::new() };
+    let (commands, joined) =
+        if about == About::Commands { commands(question, head) } else { (Vec::new(), Vec::new()) };
     let is_headed = headed == Some(about);
     let files = match about {
         About::Deleting | About::Writing | About::Reading => files(question, head, is_headed),
         About::Commands | About::Fetching | About::Trusting | About::HostKey | About::GoingOn => Vec::new(),
     };
-    Subject { about, files, commands, is_headed }
+    let is_shown = |line: &&String| !line.trim().is_empty() && line.trim() != question.text;
+    let is_more = about == About::Reading && question.shown.iter().filter(is_shown).count() > 2;
+    Subject { about, files, commands, joined, is_more, is_headed }
 }
 
 /// What a known head of a menu says.
@@ -183,8 +247,8 @@ fn about(question: &Question, lower: &str, headed: Option<About>) -> About {
     About::GoingOn
 }
 
-/// The command lines that are shown with a question, those joined that a `\` at their end joins.
-fn commands(question: &Question, head: &str) -> Vec<String> {
+/// The command lines that are shown with a question, those joined that a `\` at their end joins; and all in one.
+fn commands(question: &Question, head: &str) -> (Vec<String>, Vec<String>) {
     // Above a line nothing tells where they begin.
     let shown = if question.is_menu { &question.shown } else { &question.above };
     let lines = shown.iter().map(|line| line.trim()).filter(|line| !line.is_empty());
@@ -199,9 +263,25 @@ fn commands(question: &Question, head: &str) -> Vec<String> {
     {
         lines.drain(..first);
     }
-    // An agent's own words on it, which come last, are prose.
-    if lines.len() > 1 && lines.last().is_some_and(|last| is_prose(last)) {
-        lines.pop();
+    if let Some(command) =
+        OPEN_HEADS.iter().find_map(|(open, _)| head.strip_prefix(open)).filter(|_| lines.is_empty())
+    {
+        lines.push(command);
+    }
+    let mut joined = Vec::new();
+    if lines.len() > 1 {
+        // With a quote that does not end it is no part of a command.
+        let is_quoted = |line: &&str| line.matches('\'').count() % 2 == 1;
+        let prose = lines.pop_if(|last| is_prose(last));
+        joined.push(
+            lines
+                .iter()
+                .copied()
+                .chain(prose.filter(|prose| !is_quoted(prose)))
+                .collect::<Vec<_>>()
+                .join(" "),
+        );
+        joined.push(lines.concat());
     }
     let mut commands: Vec<String> = Vec::new();
     let mut goes_on = false;
@@ -214,13 +294,13 @@ fn commands(question: &Question, head: &str) -> Vec<String> {
         }
         goes_on = joins;
     }
-    commands
+    (commands, joined)
 }
 
-/// A sentence: no command begins with a capital letter and consists of nothing but words.
+/// A sentence of an agent on what its command does: it begins with a word that no program is called by, and has no
+/// sign in it that means something to a shell.
 fn is_prose(line: &str) -> bool {
-    line.starts_with(|c: char| c.is_uppercase())
-        && line.contains(' ')
+    line.split_once(' ').is_some_and(|(first, _)| TELLING.contains(&first))
         && line.chars().all(|c| c.is_alphanumeric() || " ,.'-()/:".contains(c))
 }
 
@@ -242,6 +322,10 @@ fn files(question: &Question, head: &str, is_headed: bool) -> Vec<String> {
     }
     if is_headed {
         found.extend(headed_files(question, head));
+        // Read(a), Search(pattern: "x", path: "a")
+        let calls: Vec<String> =
+            found.iter().filter(|file| file.contains(['(', '"', ':'])).cloned().collect();
+        found.extend(calls.iter().flat_map(|call| names(call)).map(str::to_owned));
     }
     found.dedup();
     found
@@ -273,54 +357,64 @@ fn headed_files(question: &Question, head: &str) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn question(shown: &[&str], text: &str) -> Question {
+    fn line(shown: &[&str], text: &str) -> Question {
         Question {
             text: text.to_owned(),
             shown: shown.iter().map(|line| (*line).to_owned()).collect(),
             yes: Some("y\r"),
             above: shown.iter().map(|line| (*line).to_owned()).collect(),
-            is_menu: !text.contains([':', '/', ']']) || text.starts_with("Allow"),
             ..Question::default()
         }
     }
 
+    fn menu(shown: &[&str], text: &str) -> Question {
+        Question { is_menu: true, ..line(shown, text) }
+    }
+
     #[test]
     fn a_question_is_about_what_its_words_say() {
-        let check = |shown: &[&str], text: &str| {
-            let Subject { about, files, commands, .. } = of(&question(shown, text));
+        type Made = fn(&[&str], &str) -> Question;
+        let check = |made: Made, shown: &[&str], text: &str| {
+            let Subject { about, files, commands, .. } = of(&made(shown, text));
             (about, files.join(" "), commands.join("; "))
         };
         let files = |about, files: &str| (about, files.to_owned(), String::new());
         let commands = |lines: &str| (About::Commands, String::new(), lines.to_owned());
-        assert_eq!(check(&[], "rm: remove regular file 'a b'?"), files(About::Deleting, "a b"));
-        assert_eq!(check(&[], "cp: overwrite ‘a’?"), files(About::Writing, "a"));
-        assert_eq!(check(&[], "replace a? [y]es, [n]o, [A]ll:"), files(About::Writing, "a"));
-        assert_eq!(check(&["key already exists."], "Overwrite (y/n)?"), files(About::Writing, ""));
+        assert_eq!(check(line, &[], "rm: remove regular file 'a b'?"), files(About::Deleting, "a b"));
+        assert_eq!(check(line, &[], "cp: overwrite ‘a’?"), files(About::Writing, "a"));
+        assert_eq!(check(line, &[], "replace a? [y]es, [n]o, [A]ll:"), files(About::Writing, "a"));
+        assert_eq!(check(line, &["key already exists."], "Overwrite (y/n)?"), files(About::Writing, ""));
         assert_eq!(
-            check(&[" Edit file", " src/x.rs", "", " 1 - a/b.c"], "Do you want to make this edit to x.rs?"),
+            check(
+                menu,
+                &[" Edit file", " src/x.rs", "", " 1 - a/b.c"],
+                "Do you want to make this edit to x.rs?"
+            ),
             files(About::Writing, "x.rs src/x.rs")
         );
         assert_eq!(
-            check(&["?  WriteFile Writing to ../o/s.json", "", "1 {}"], "Apply this change?"),
+            check(menu, &["?  WriteFile Writing to ../o/s.json", "", "1 {}"], "Apply this change?"),
             files(About::Writing, "../o/s.json")
         );
         assert_eq!(
-            check(&[" Read file", " a.txt"], "Do you want to proceed?"),
+            check(menu, &[" Read file", " a.txt"], "Do you want to proceed?"),
             files(About::Reading, "a.txt")
         );
         assert_eq!(
             check(
+                menu,
                 &[" Bash command", "", "   ls", "   List it", "", " Do you want to proceed?"],
                 "Do you want to proceed?"
             ),
             commands("ls")
         );
         assert_eq!(
-            check(&[" Bash command", "", "   ls", "   rm -rf x"], "Do you want to proceed?"),
+            check(menu, &[" Bash command", "", "   ls", "   rm -rf x"], "Do you want to proceed?"),
             commands("ls; rm -rf x")
         );
         assert_eq!(
             check(
+                menu,
                 &[
                     "  Would you like to run the following command?",
                     "",
@@ -334,16 +428,23 @@ mod tests {
             ),
             commands("a; b")
         );
-        assert_eq!(check(&["cargo test"], "Run shell command? (Y)es/(N)o [Yes]:"), commands("cargo test"));
+        assert_eq!(
+            check(line, &["cargo test"], "Run shell command? (Y)es/(N)o [Yes]:"),
+            commands("cargo test")
+        );
         assert_eq!(
             check(
+                menu,
                 &["?  Shell ls (List)", "", "ls", "", "Allow execution of: 'ls'?"],
                 "Allow execution of: 'ls'?"
             ),
             commands("ls")
         );
-        assert_eq!(check(&["After this"], "Do you want to continue? [Y/n]"), files(About::GoingOn, ""));
-        assert_eq!(check(&["The authenticity of host"], "Are you sure (yes/no)?"), files(About::HostKey, ""));
-        assert_eq!(check(&[], "Do you trust the files in this folder?"), files(About::Trusting, ""));
+        assert_eq!(check(line, &["After this"], "Do you want to continue? [Y/n]"), files(About::GoingOn, ""));
+        assert_eq!(
+            check(line, &["The authenticity of host"], "Are you sure (yes/no)?"),
+            files(About::HostKey, "")
+        );
+        assert_eq!(check(menu, &[], "Do you trust the files in this folder?"), files(About::Trusting, ""));
     }
 }

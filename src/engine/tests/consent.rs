@@ -1,7 +1,7 @@
 //! Questions of programs: what is decided stands in the history with the answer, which is typed after it.
 
 use super::*;
-use crate::engine::consent::{Asked, Question};
+use crate::engine::consent::{Asked, Mishap, Question};
 use crate::engine::request::AutoAcceptChange;
 use crate::error::ErrorCode;
 use crate::model::AutoAccept;
@@ -50,9 +50,36 @@ fn an_answer_is_recorded_in_the_step_that_has_it_typed() {
         play.engine.command(&command).expect("a command").awaiting_input.is_some()
     };
     assert!(!waits(&mut play));
-    play.event_of(&session, 1, AT, WorkerEventKind::AnswerWithheld);
+    play.event_of(&session, 1, AT, WorkerEventKind::AnswerFailed(Mishap::Withheld));
     assert!(waits(&mut play));
     assert_eq!(ask(&mut play, &session, "cp: overwrite 'a'?").len(), 1, "it is decided anew");
+}
+
+#[test]
+fn an_answer_without_an_effect_is_told_and_not_repeated() {
+    let mut play = Play::new();
+    let auto_accept = AutoAccept { enabled: true, risk_threshold: 10, ..AutoAccept::default() };
+    let session = play.idle(NewSession { auto_accept, ..NewSession::default() });
+    play.run(&session, "cp -i b a");
+    assert_eq!(ask(&mut play, &session, "cp: overwrite 'a'?"), [(Some("y".to_owned()), None)]);
+    play.event_of(&session, 1, AT, WorkerEventKind::Typed { bytes: 2, secret: false });
+    play.event_of(&session, 1, AT + 1, WorkerEventKind::AnswerFailed(Mishap::Ignored));
+    assert!(play.decisions().iter().any(|reason| reason.contains("no effect")));
+    assert_eq!(ask(&mut play, &session, "cp: overwrite 'a'?"), [], "it is the caller's now");
+    play.event_of(&session, 1, AT + 1, WorkerEventKind::AnswerFailed(Mishap::Overtaken));
+    assert!(play.decisions().iter().any(|reason| reason.contains("just before")));
+}
+
+#[test]
+fn changes_of_what_is_answered_are_told() {
+    let mut play = Play::new();
+    let session = play.idle(NewSession::default());
+    let change =
+        AutoAcceptChange { enabled: Some(true), risk_threshold: Some(9), ..AutoAcceptChange::default() };
+    turn(&mut play, &session, change.clone());
+    assert_eq!(play.decisions(), ["autoAccept: on, up to risk 9, 0 protected patterns"]);
+    turn(&mut play, &session, change);
+    assert_eq!(play.decisions(), Vec::<&str>::new(), "nothing changed");
 }
 
 #[test]

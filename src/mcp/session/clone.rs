@@ -17,7 +17,7 @@ pub(crate) const TOOL: Tool = Tool {
     name: "session_clone",
     title: "Clone a session",
     description: "Makes a session with the settings, directory and exported environment of another, and a shell of its \
-        own. resetState: where that one was created, without what was exported there.",
+        own. resetState: where that one was created, without what was exported there. autoAccept is off.",
     effect: Effect::Adds,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<SessionView>,

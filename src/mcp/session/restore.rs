@@ -19,7 +19,7 @@ use crate::mcp::check::is_variable;
 use crate::mcp::schema;
 use crate::mcp::template;
 use crate::mcp::tool::{Effect, Tool};
-use crate::model::Needs;
+use crate::model::{AutoAccept, Needs};
 use crate::orchestrator::brought_back;
 
 pub(crate) const TOOL: Tool = Tool {
@@ -27,7 +27,7 @@ pub(crate) const TOOL: Tool = Tool {
     title: "Restore a session",
     description: "Makes a session with directory, exported environment, shell, size, name and metadata as they were. Give \
         exactly one of snapshotId, state (of a snapshot), and sessionId of a session that has ended, by a restart of the \
-        server too. With snapshotId or sessionId its output goes on from the old one's.",
+        server too. With snapshotId or sessionId its output goes on from the old one's. autoAccept is off.",
     effect: Effect::Runs,
     input: schema::of_arguments::<Arguments>,
     output: schema::of_result::<SessionView>,
@@ -94,5 +94,7 @@ fn as_told(call: &Call, mut state: Map<String, Value>) -> Result<NewSession> {
     };
     let state = Value::Object(template::read("state", state)?);
     let new = settings(call, typed(state)?)?;
-    Ok(NewSession { exported: new.env.clone(), unset, needs, ..new })
+    // What answers in a caller's place is turned on by the caller alone.
+    let auto_accept = AutoAccept { enabled: false, ..new.auto_accept };
+    Ok(NewSession { exported: new.env.clone(), unset, needs, auto_accept, ..new })
 }

@@ -1,12 +1,27 @@
 //! Questions in a line: the cursor stands behind them, and a key or a word is typed there.
 
 use super::super::screen::Screen;
-use super::{Prompt, SHOWN, filled, is_full, trimmed};
+use super::{ENTER, Prompt, Y, YES, filled, trimmed};
 
-/// Rows that one wrapped question can take.
-const ROWS: usize = 6;
 /// Choices in one pair of brackets, such as git's `[y,n,q,a,d,j,J,g,/,e,p,?]`.
 const CHOICES: usize = 20;
+
+/// Choices that are words.
+const WORDS: &[&str] = &[
+    "yes",
+    "no",
+    "all",
+    "none",
+    "always",
+    "never",
+    "quit",
+    "cancel",
+    "skip",
+    "abort",
+    "help",
+    "edit",
+    "fingerprint",
+];
 
 /// Programs that ask about one file at a time, with no word on how to answer.
 const FILE_TOOLS: &[&str] = &["rm", "rmdir", "unlink", "cp", "mv", "ln", "install"];
@@ -25,7 +40,15 @@ const SECRETS: &[&str] = &[
     "password",
     "passphrase",
     "passwd",
+    "passwort",
+    "kennwort",
+    "mot de passe",
+    "contraseña",
+    "wachtwoord",
     "passcode",
+    "credential",
+    "credentials",
+    "private key",
     "pin",
     "secret",
     "token",
@@ -37,12 +60,9 @@ const SECRETS: &[&str] = &[
     "two-factor",
     "2fa",
 ];
-const ENTER: &str = "\r";
-pub(super) const Y: &str = "y\r";
-pub(super) const YES: &str = "yes\r";
 
 /// The question in the line that the cursor stands behind.
-pub(super) fn recognise(screen: &Screen, cols: u16, is_hidden: bool) -> Option<Prompt> {
+pub(super) fn recognise(screen: &Screen, is_hidden: bool) -> Option<Prompt> {
     let row = screen.cursor_row;
     if screen.lines.len() > row + 1 {
         return None;
@@ -51,42 +71,33 @@ pub(super) fn recognise(screen: &Screen, cols: u16, is_hidden: bool) -> Option<P
     if screen.cursor_col < last.chars().count() || (last.is_empty() && !is_hidden) {
         return None;
     }
-    let full = usize::from(cols);
-    let is_wrapped =
-        |above: &usize| screen.lines.get(*above).is_some_and(|line| line.chars().count() >= full);
-    let above = row.saturating_sub(ROWS)..row;
-    let first = row - above.rev().take_while(is_wrapped).count();
-    let question = screen.lines.get(first..).unwrap_or_default().concat().trim().to_owned();
-    let before = &screen.lines[..first.min(screen.lines.len())];
+    let question = last.trim().to_owned();
+    let before = &screen.lines[..row.min(screen.lines.len())];
     let lower = question.to_lowercase();
-    let (shown, is_cut) = block_above(before, is_full(screen));
+    let shown = block_above(before);
     let above = filled(before.iter().map(String::as_str));
-    let prompt = |yes, shown, is_cut| Prompt {
+    let prompt = |yes, shown| Prompt {
         question: question.clone(),
         shown,
         above: above.clone(),
-        is_cut,
+        is_cut: screen.is_cut,
         is_menu: false,
         yes,
     };
-    let bare = |yes| Some(prompt(yes, Vec::new(), false));
+    let bare = |yes| Some(prompt(yes, Vec::new()));
     if is_hidden {
         return bare(None);
     }
     if is_about_a_file(&lower) {
-        return bare(Some(Y));
+        // It says all itself, if its first row is here.
+        let is_cut = screen.is_cut && row == 0;
+        return bare(Some(Y)).map(|prompt| Prompt { is_cut, ..prompt });
     }
-    // What fills the row above need not be its beginning.
-    if is_about_a_file(&last.trim().to_lowercase()) {
-        return bare(Some(Y)).map(|prompt| Prompt { question: last.trim().to_owned(), ..prompt });
-    }
-    if let Some(yes) = yes_of(&lower) {
-        return Some(prompt(Some(yes), shown, is_cut));
-    }
-    if asks_for_secret(&lower) {
+    let yes = yes_of(&lower).or_else(|| typed_out(&lower, &shown));
+    if names_secret(&lower) && (yes.is_some() || lower.ends_with([':', '?'])) {
         return bare(None);
     }
-    typed_out(&lower, &shown).map(|yes| prompt(Some(yes), shown, is_cut))
+    yes.map(|yes| prompt(Some(yes), shown))
 }
 
 /// `rm: remove regular file 'a'?`
@@ -113,11 +124,13 @@ fn yes_of(question: &str) -> Option<&'static str> {
     match choices.as_slice() {
         [only @ ("y" | "yes" | "n" | "no" | "default=y" | "default=n" | "default=yes" | "default=no")] => {
             // What is taken when nothing is typed stands behind the choices, or alone.
+            let is_asked = before.trim_end().ends_with('?');
             let before = before.trim_end_matches([' ', ':', '?']);
             let named = last_brackets(before).and_then(|(_, choices)| yes_among(&choices));
+            // What is asked for may be a text, with this as its default.
             let alone = match *only {
-                "y" => Some(Y),
-                "yes" => Some(YES),
+                "y" if is_asked => Some(Y),
+                "yes" if is_asked => Some(YES),
                 _ => None,
             };
             named.or_else(|| slashed(before)).or(alone)
@@ -140,7 +153,9 @@ fn slashed(question: &str) -> Option<&'static str> {
 
 fn yes_among(choices: &[&str]) -> Option<&'static str> {
     let has = |word: &str| choices.contains(&word);
-    if choices.len() > CHOICES || !(has("n") || has("no")) {
+    // Other words in brackets are prose.
+    let is_choice = |choice: &&str| choice.chars().count() == 1 || WORDS.contains(choice);
+    if choices.len() > CHOICES || !(has("n") || has("no")) || !choices.iter().all(is_choice) {
         return None;
     }
     if has("y") {
@@ -190,7 +205,7 @@ fn typed_out(question: &str, shown: &[String]) -> Option<&'static str> {
     (question.ends_with([':', '?', '>']) && says(question)).then_some(YES)
 }
 
-fn asks_for_secret(question: &str) -> bool {
+fn names_secret(question: &str) -> bool {
     let words = |secret: &&str| {
         question.match_indices(*secret).any(|(at, found)| {
             let is_letter = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
@@ -198,20 +213,19 @@ fn asks_for_secret(question: &str) -> bool {
                 && !is_letter(question[at + found.len()..].chars().next())
         })
     };
-    question.ends_with([':', '?']) && SECRETS.iter().any(words)
+    SECRETS.iter().any(words)
 }
 
 /// The lines above that belong to a question: up to a blank line or an earlier question, whichever is nearer.
-/// Where a blank line stands directly above it, those above that. Says too whether they may begin further above.
-fn block_above(before: &[String], is_full: bool) -> (Vec<String>, bool) {
+/// Where a blank line stands directly above it, those above that.
+fn block_above(before: &[String]) -> Vec<String> {
     let mut end = before.len();
     while end > 0 && before[end - 1].trim().is_empty() {
         end -= 1;
     }
     let is_part = |line: &&String| !line.trim().is_empty() && !is_answered(line);
-    let count = before[..end].iter().rev().take(SHOWN).take_while(is_part).count();
-    let is_cut = count == SHOWN || is_full && count > 0 && count == end;
-    (trimmed(&before[end - count..end]).to_vec(), is_cut)
+    let count = before[..end].iter().rev().take_while(is_part).count();
+    trimmed(&before[end - count..end]).to_vec()
 }
 
 /// Whether a line is a question that has been answered.

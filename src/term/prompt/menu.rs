@@ -2,11 +2,17 @@
 //! numbered, and nothing but a frame and hints on keys stands below.
 //!
 //! A yes for good (`Yes, and don't ask again`) is never meant: only one that answers this question. The marked
-//! answer is taken with Enter and another by its number. A program that only moves its mark to a number shows
-//! that, and is given the Enter then.
+//! answer is taken with Enter and another by its number, the latter only while the cursor is hidden: nobody types
+//! text then. A program that only moves its mark to a number shows that, and is given the Enter then.
+//!
+//! The text that is asked about was often made up by a model, and may draw frames and heads of its own. So the top of
+//! a menu must be the only one that it can be; and where a row may go on in the next one because its agent wrapped it,
+//! the line that they would make is given too.
+
+use unicode_width::UnicodeWidthStr;
 
 use super::super::screen::Screen;
-use super::{Prompt, SHOWN, filled, is_full, trimmed};
+use super::{Prompt, filled, trimmed};
 
 /// What marks the chosen answer.
 const MARKS: &[char] = &['❯', '›', '●', '▶', '▸', '→', '◉', '➤', '>'];
@@ -20,6 +26,8 @@ const HINTS: usize = 3;
 const WRAPPED: usize = 3;
 /// A frame's edge, or a rule, is at least so long.
 const EDGE: usize = 8;
+/// Columns that agents leave free at the right of what they wrap, at most.
+const MARGIN: usize = 6;
 const DIGITS: [&str; 9] = ["1", "2", "3", "4", "5", "6", "7", "8", "9"];
 
 /// One answer.
@@ -40,14 +48,28 @@ pub(super) fn recognise(screen: &Screen) -> Option<Prompt> {
     {
         return None;
     }
-    let yes = yes_among(&choices)?;
-    let keys = if yes.is_marked { "\r" } else { DIGITS.get(yes.number?.checked_sub(1)?).copied()? };
+    // A program that marks its no has its reason.
+    let yes = yes_among(&choices)
+        .filter(|_| !choices.iter().any(|choice| choice.is_marked && is_no(&choice.label)))?;
+    let keys = match yes.number {
+        _ if yes.is_marked => "\r",
+        Some(number) if !screen.shows_cursor => DIGITS.get(number.checked_sub(1)?).copied()?,
+        _ => return None,
+    };
+    // Text is typed behind a line, whatever stands above it.
+    let typed = lines.get(screen.cursor_row).filter(|_| screen.shows_cursor && screen.cursor_row >= end);
+    let is_prompt =
+        |line: &String| !line.is_empty() && !is_edge(line) && screen.cursor_col >= line.chars().count();
+    if typed.is_some_and(is_prompt) {
+        return None;
+    }
     let first = choices.first()?.row;
-    let (shown, is_cut) = above(lines, first, is_full(screen));
+    let Above { shown, is_cut } = above(screen, first);
     let is_question = |line: &&String| line.trim_end().ends_with('?');
     let question = shown.iter().rev().find(is_question).or_else(|| shown.last())?.trim();
     let question = question.trim_start_matches(['?', '◆', '◇', ' ']).to_owned();
     let rows = lines[..first].iter().map(|line| inside(line)).filter(|text| !is_edge(text));
+    let is_cut = is_cut || shown.iter().any(|line| is_elided(line));
     Some(Prompt { question, shown, above: filled(rows), is_cut, is_menu: true, yes: Some(keys) })
 }
 
@@ -86,18 +108,40 @@ fn is_edge(text: &str) -> bool {
         })
 }
 
+/// Whether it stands for lines that are not shown: `… +12 lines (ctrl+o to expand)`.
+fn is_elided(line: &str) -> bool {
+    let line = line.trim().to_lowercase();
+    line.starts_with(['…', '.', '+']) && line.contains("line") && line.contains(|c: char| c.is_ascii_digit())
+}
+
 fn is_hint(text: &str) -> bool {
     let lower = text.trim().to_lowercase();
-    let begins = ["esc", "enter", "press ", "tab", "use ", "ctrl", "↑", "↵", "(use", "shift"];
-    let says =
-        [" to cancel", " to confirm", " to select", " to navigate", " to go back", " to submit", " to move"];
-    begins.iter().any(|begin| lower.starts_with(begin)) && says.iter().any(|word| lower.contains(word))
+    let begins = [
+        "esc",
+        "enter to ",
+        "enter confirm",
+        "press ",
+        "tab",
+        "use ",
+        "ctrl",
+        "↑",
+        "↵",
+        "(use",
+        "shift",
+        "confirm with",
+    ];
+    let says = [" cancel", " confirm", " select", " navigate", " go back", " submit", " move"];
+    !lower.ends_with([':', '?', '>'])
+        && begins.iter().any(|begin| lower.starts_with(begin))
+        && says.iter().any(|word| lower.contains(word))
 }
 
 /// Behind the last line of the menu.
 fn end_of_menu(lines: &[String]) -> Option<usize> {
     let mut hints = 0;
-    let mut end = lines.len();
+    // Gemini says that it waits, and has its state below that.
+    let waits = |line: &String| line.to_lowercase().contains("waiting for user confirmation");
+    let mut end = lines.iter().rposition(waits).unwrap_or(lines.len());
     while let Some(line) = end.checked_sub(1).and_then(|last| lines.get(last)) {
         let text = inside(line);
         if is_hint(text) {
@@ -186,41 +230,33 @@ fn yes_among(choices: &[Choice]) -> Option<&Choice> {
 /// The words of an answer, without what its end says of keys: `Yes, proceed (y)`.
 fn words(label: &str) -> Vec<String> {
     let lower = label.to_lowercase();
-    let text = lower.rfind(" (").filter(|_| lower.ends_with(')')).map_or(lower.as_str(), |at| &lower[..at]);
+    let is_key = |key: &str| key.chars().count() == 1 || KEYS.contains(&key);
+    let text = lower
+        .strip_suffix(')')
+        .and_then(|rest| rest.rsplit_once(" ("))
+        .filter(|(_, key)| is_key(key))
+        .map_or(lower.as_str(), |(text, _)| text);
     let is_between = |c: char| !c.is_alphanumeric() && c != '\'' && c != '’';
     text.split(is_between).filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
+
+/// What stands in brackets behind an answer and says how to take it, or that it is the usual one.
+const KEYS: &[&str] = &["esc", "enter", "tab", "shift+tab", "default", "recommended"];
+
+/// What may stand behind a yes without making it one to more than the question.
+const PLAIN: &[&str] = &[
+    "proceed", "continue", "allow", "approve", "run", "it", "once", "just", "only", "this", "time", "i'm",
+    "i", "am", "sure", "go", "ahead", "execute",
+];
 
 /// A yes to this one question.
 fn is_yes(label: &str) -> bool {
     let words = words(label);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let for_good = [
-        "all",
-        "always",
-        "any",
-        "again",
-        "auto",
-        "automatically",
-        "directory",
-        "every",
-        "everything",
-        "folder",
-        "forever",
-        "future",
-        "never",
-        "now",
-        "permanently",
-        "project",
-        "remember",
-        "repository",
-        "session",
-        "workspace",
-    ];
-    let is_whole = matches!(words.as_slice(), ["yes", ..])
+    let is_more = |word: &&str| PLAIN.contains(word);
+    matches!(words.as_slice(), ["yes", more @ ..] if more.iter().all(is_more))
         || matches!(words.as_slice(), ["allow" | "approve" | "accept" | "proceed" | "run"])
-        || matches!(words.as_slice(), ["allow" | "approve" | "accept" | "run", "once"]);
-    is_whole && !words.iter().any(|word| for_good.contains(word))
+        || matches!(words.as_slice(), ["allow" | "approve" | "accept" | "run", "once"])
 }
 
 fn is_no(label: &str) -> bool {
@@ -229,32 +265,76 @@ fn is_no(label: &str) -> bool {
     matches!(words.as_slice(), ["no", ..] | ["deny" | "reject" | "cancel" | "decline" | "abort"])
 }
 
-/// What belongs to the menu whose first answer is in the row `first`: up to the top of its frame or to a rule.
-/// Where there is neither, the paragraph that asks, and what stands between it and the menu. Says too whether it
-/// may begin further above.
-fn above(lines: &[String], first: usize, is_full: bool) -> (Vec<String>, bool) {
-    let start = first.saturating_sub(SHOWN);
-    let is_framed = lines[first].trim_start().starts_with(SIDES);
-    let is_top = |line: &String| {
-        let text = line.trim();
-        let is_corner = text.starts_with(['╭', '┌', '╔']);
-        is_edge(text) && text.chars().count() >= EDGE && (is_corner || (!is_framed && !text.starts_with('╌')))
+/// What stands above the answers.
+struct Above {
+    shown: Vec<String>,
+    /// Whether it may begin further above than can be told.
+    is_cut: bool,
+}
+
+/// What belongs to the menu whose first answer is in the row `first`: up to the top of its frame or to the one rule
+/// above it. Where there is neither, the paragraph that asks, and what stands between it and the menu.
+fn above(screen: &Screen, first: usize) -> Above {
+    let lines = &screen.lines;
+    let side = |line: &str| line.find(|c: char| c != ' ').filter(|at| line[*at..].starts_with(SIDES));
+    let corner =
+        |line: &str| line.find(|c: char| c != ' ').filter(|at| line[*at..].starts_with(['╭', '┌', '╔']));
+    let is_long = |line: &String| is_edge(line) && line.trim().chars().count() >= EDGE;
+    let framed = side(&lines[first]);
+    let tops: Vec<usize> = (0..first)
+        .filter(|row| is_long(&lines[*row]))
+        .filter(|row| match framed {
+            Some(_) => corner(&lines[*row]) == framed,
+            // What is asked about is shown indented: a rule in it is none of the program's.
+            None => corner(&lines[*row]).is_none() && !lines[*row].starts_with(['╌', ' ']),
+        })
+        .collect();
+    let Some(top) = tops.last().copied() else {
+        let is_question = |line: &String| inside(line).trim_end().ends_with('?');
+        let asked = lines[..first].iter().rposition(is_question).unwrap_or(0);
+        let blank = lines[..asked].iter().rposition(|line| inside(line).trim().is_empty());
+        return Above {
+            shown: rows(screen, blank.map_or(0, |at| at + 1), first, None),
+            is_cut: screen.is_cut,
+        };
     };
-    let top = lines[start..first].iter().rposition(is_top).map(|at| start + at + 1);
-    let clean = |from: usize| -> Vec<String> {
-        let lines: Vec<String> = lines[from..first]
-            .iter()
-            .map(|line| inside(line))
-            .filter(|text| !is_edge(text))
-            .map(str::to_owned)
-            .collect();
-        trimmed(&lines).to_vec()
+    // A frame has sides all the way down, and does not begin within another; a rule has no other above it.
+    let is_whole = match framed {
+        Some(_) => {
+            lines[top + 1..first].iter().all(|line| side(line) == framed)
+                && top.checked_sub(1).is_none_or(|above| side(&lines[above]) != framed)
+        }
+        None => tops.len() == 1,
     };
-    if let Some(top) = top {
-        return (clean(top), false);
+    let edge = framed.map(|_| lines[top].width());
+    Above { shown: rows(screen, top + 1, first, edge), is_cut: !is_whole }
+}
+
+/// The rows of a menu without frames. Behind those that may be one line, which was wrapped before the column `edge`,
+/// that line: broken between words, and within one.
+fn rows(screen: &Screen, from: usize, to: usize, edge: Option<usize>) -> Vec<String> {
+    let lines = &screen.lines[from..to];
+    let edge = edge.unwrap_or(screen.cols).saturating_sub(MARGIN);
+    let goes_on = |line: &str, next: &str| {
+        let word = next.split_whitespace().next();
+        // What has a frame of its own, as the rows of a file, is not wrapped.
+        !line.trim().is_empty()
+            && !line.trim_start().starts_with(SIDES)
+            && word.is_some_and(|word| line.trim_end().width() + 1 + word.width() > edge)
+    };
+    let texts: Vec<&str> = lines.iter().map(|line| inside(line)).filter(|text| !is_edge(text)).collect();
+    let mut shown: Vec<String> = Vec::new();
+    let mut run: Vec<&str> = Vec::new();
+    for (at, text) in texts.iter().enumerate() {
+        shown.push((*text).to_owned());
+        run.push(text.trim());
+        if texts.get(at + 1).is_some_and(|next| goes_on(text, next)) {
+            continue;
+        }
+        if run.len() > 1 {
+            shown.extend([run.concat(), run.join(" ")]);
+        }
+        run.clear();
     }
-    let is_question = |line: &String| inside(line).trim_end().ends_with('?');
-    let asked = lines[start..first].iter().rposition(is_question).map_or(start, |at| start + at);
-    let blank = lines[start..asked].iter().rposition(|line| inside(line).trim().is_empty());
-    (clean(blank.map_or(start, |at| start + at + 1)), blank.is_none() && (start > 0 || is_full))
+    trimmed(&shown).to_vec()
 }

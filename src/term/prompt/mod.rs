@@ -5,6 +5,8 @@
 //! Nothing but the last thing on the screen counts: a question with an answer or any other text behind it is
 //! history, as is one that a pager or an editor shows. Whether the program waits for input at all is for others
 //! to see. Which forms are known is what the recorded screens of the tests hold.
+//!
+//! How the terminal reads decides what can be typed: see [`Reading`].
 
 mod line;
 mod menu;
@@ -22,7 +24,7 @@ pub struct Prompt {
     pub shown: Vec<String>,
     /// Every filled line above it, without frames.
     pub above: Vec<String>,
-    /// Whether `shown` may begin further above than can be seen.
+    /// Whether it may begin further above than can be seen.
     pub is_cut: bool,
     /// Whether it is a menu of answers, not a line.
     pub is_menu: bool,
@@ -30,34 +32,48 @@ pub struct Prompt {
     pub yes: Option<&'static str>,
 }
 
-impl Prompt {
-    /// As a program takes it that reads single keys and no lines: a letter without Enter, which would answer
-    /// what it asks next. None where a word would have to be typed, whose letters would do the same.
-    pub fn for_single_keys(mut self) -> Option<Self> {
-        if !self.is_menu {
-            match self.yes {
-                Some(line::Y) => self.yes = Some("y"),
-                Some(line::YES) => return None,
-                _ => {}
-            }
+/// How what is typed is read, as the modes of the terminal tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// In lines: a word is typed with an Enter behind it.
+    Lines,
+    /// In lines that do not show: a secret is asked for.
+    HiddenLines,
+    /// In keys that the terminal shows: a letter is typed alone, since an Enter would answer what is asked next. No
+    /// line editor leaves it to the terminal to show what is typed, as it would stand there twice.
+    Keys,
+    /// By the program, which also shows what is typed. It may take single keys or edit a line (as `read` of fish
+    /// does), so nothing is typed but what both take: an Enter, or a key that a menu of its own names.
+    Itself,
+}
+
+impl Reading {
+    /// What types this word, or this letter.
+    fn types(self, lines: &'static str) -> Option<&'static str> {
+        match (self, lines) {
+            (Self::Lines, _) | (_, ENTER) => Some(lines),
+            (Self::Keys, Y) => Some("y"),
+            (Self::HiddenLines | Self::Keys | Self::Itself, _) => None,
         }
-        Some(self)
     }
 }
 
-/// Lines above a question that can belong to it.
-const SHOWN: usize = 40;
+const ENTER: &str = "\r";
+const Y: &str = "y\r";
+const YES: &str = "yes\r";
 
-/// What a screen of this many columns asks. `is_hidden`: the terminal does not show what is typed.
-pub fn recognise(screen: &Screen, cols: u16, is_hidden: bool) -> Option<Prompt> {
-    let by_line = if screen.alternate { None } else { line::recognise(screen, cols, is_hidden) };
-    by_line.or_else(|| if is_hidden { None } else { menu::recognise(screen) })
-}
-
-/// Whether rows may have left the screen at its top.
-fn is_full(screen: &Screen) -> bool {
-    // A program may leave the last row empty.
-    screen.lines.len().max(screen.cursor_row + 1) + 1 >= screen.rows
+/// What a screen asks; nothing where the answer could not be typed.
+pub fn recognise(screen: &Screen, reading: Reading) -> Option<Prompt> {
+    // What the terminal wrapped is one line to whoever reads it.
+    let screen = &screen.unwrapped();
+    let by_line =
+        if screen.alternate { None } else { line::recognise(screen, reading == Reading::HiddenLines) };
+    if let Some(prompt) = by_line {
+        let Some(yes) = prompt.yes else { return Some(prompt) };
+        return reading.types(yes).map(|yes| Prompt { yes: Some(yes), ..prompt });
+    }
+    // A menu moves its mark without a line being typed.
+    if reading == Reading::Itself { menu::recognise(screen) } else { None }
 }
 
 /// The filled ones among lines.

@@ -7,9 +7,11 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 
 use super::super::screen::{Screen, replay, replay_start};
-use super::{Prompt, recognise};
+use super::{Prompt, Reading, recognise};
 
 const COLS: u16 = 120;
+/// Programs hide the cursor while they show a menu.
+const HIDDEN: &str = "\x1b[?25l";
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/prompts")
@@ -21,16 +23,21 @@ fn shown(bytes: &[u8]) -> Screen {
 
 fn recorded(name: &str) -> Option<Prompt> {
     let bytes = fs::read(folder().join(format!("{name}.ansi"))).expect("a recording");
-    recognise(&shown(&bytes), COLS, false)
+    asked(&shown(&bytes))
 }
 
 fn made(name: &str) -> Option<Prompt> {
     let text = fs::read_to_string(folder().join("made").join(format!("{name}.txt"))).expect("a screen");
-    recognise(&shown(text.replace('\n', "\r\n").as_bytes()), COLS, false)
+    asked(&shown(format!("{HIDDEN}{}", text.replace('\n', "\r\n")).as_bytes()))
 }
 
 fn in_line(text: &str) -> Option<Prompt> {
-    recognise(&shown(text.as_bytes()), COLS, false)
+    asked(&shown(text.as_bytes()))
+}
+
+/// What a screen asks of a program that reads lines, or else of one that has a menu.
+fn asked(screen: &Screen) -> Option<Prompt> {
+    recognise(screen, Reading::Lines).or_else(|| recognise(screen, Reading::Itself))
 }
 
 #[test]
@@ -79,7 +86,7 @@ fn a_secret_is_recognised_and_has_no_yes() {
     for prompt in [recorded("ssh-keygen-passphrase"), recorded("python-getpass"), in_line("Enter PIN: ")] {
         assert_eq!(prompt.expect("a prompt").yes, None);
     }
-    let hidden = recognise(&shown(b"Continue? [y/N] "), COLS, true).expect("a prompt");
+    let hidden = recognise(&shown(b"Continue? [y/N] "), Reading::HiddenLines).expect("a prompt");
     assert_eq!(hidden.yes, None, "a terminal that hides what is typed is asked for a secret");
     assert_eq!(in_line("Opinion: "), None, "a word within a word is no secret");
 }
@@ -144,19 +151,33 @@ fn lines_of_agents_and_others_are_recognised() {
 }
 
 #[test]
-fn a_program_that_reads_single_keys_is_given_one() {
-    let keys = |text: &str| in_line(text).expect("a prompt").for_single_keys().map(|prompt| prompt.yes);
-    assert_eq!(keys("Continue? [y/N] "), Some(Some("y")));
-    assert_eq!(keys("Press any key to continue..."), Some(Some("\r")));
-    assert_eq!(keys("Continue? (yes/no) "), None, "three keys answer three questions");
-    assert_eq!(
-        made("claude-bash").and_then(Prompt::for_single_keys).map(|prompt| prompt.yes),
-        Some(Some("\r"))
-    );
+fn how_it_is_read_decides_what_is_typed() {
+    let keys =
+        |text: &str, reading| recognise(&shown(text.as_bytes()), reading).and_then(|prompt| prompt.yes);
+    let menu = "Go?\r\n❯ 1. Yes\r\n  2. No";
+    for (text, in_lines, as_keys, by_itself) in [
+        ("Continue? [y/N] ", Some("y\r"), Some("y"), None),
+        ("rm: remove regular file 'a'? ", Some("y\r"), Some("y"), None),
+        ("Press any key to continue...", Some("\r"), Some("\r"), Some("\r")),
+        ("Continue? (yes/no) ", Some("yes\r"), None, None),
+        (menu, None, None, Some("\r")),
+    ] {
+        let found =
+            [Reading::Lines, Reading::Keys, Reading::Itself, Reading::HiddenLines].map(|way| keys(text, way));
+        assert_eq!(found, [in_lines, as_keys, by_itself, None], "{text}");
+    }
 }
 
 #[test]
 fn what_may_be_a_secret_is_one() {
+    for text in [
+        "Password for user [y/n]: ",
+        "Passphrase (yes)? ",
+        "Press Enter to continue, or type your password ",
+        "Enter the admin password (or no to skip, yes for default): ",
+    ] {
+        assert_eq!(in_line(text).unwrap_or_else(|| panic!("{text}")).yes, None, "{text}");
+    }
     assert_eq!(in_line("Enter 'yes' or your password: ").expect("a prompt").yes, None);
 }
 
@@ -167,7 +188,8 @@ fn only_a_plain_yes_of_a_menu_is_meant() {
             .iter()
             .enumerate()
             .map(|(at, choice)| format!("{} {}. {choice}", if at == 0 { "❯" } else { " " }, at + 1));
-        in_line(&format!("Go?\r\n{}", rows.collect::<Vec<_>>().join("\r\n"))).and_then(|prompt| prompt.yes)
+        in_line(&format!("{HIDDEN}Go?\r\n{}", rows.collect::<Vec<_>>().join("\r\n")))
+            .and_then(|prompt| prompt.yes)
     };
     assert_eq!(yes(&["Yes", "No"]), Some("\r"));
     assert_eq!(yes(&["Yes to all", "Yes", "No"]), Some("2"));
@@ -180,15 +202,29 @@ fn only_a_plain_yes_of_a_menu_is_meant() {
         &["Yes, one", "Yes, two", "No"],
         &["Yesterday", "Now"],
         &["Yes", "Yes", "Nothing"],
+        &["Yes, discard my work", "No"],
+        &["Yes, and bypass permissions", "No, keep planning"],
+        &["No (recommended)", "Yes"],
+        &["No, exit", "Yes, I accept"],
+        &["Yes (overwrite package.json)", "No"],
     ] {
         assert_eq!(yes(none), None, "{none:?}");
     }
 }
 
 #[test]
-fn a_full_row_above_is_no_part_of_what_says_all_itself() {
-    let text = format!("{}\r\nrm: remove regular file 'x'? ", "=".repeat(usize::from(COLS)));
-    assert_eq!(in_line(&text).expect("a prompt").question, "rm: remove regular file 'x'?");
+fn a_question_begins_where_its_line_does() {
+    let full = "=".repeat(usize::from(COLS));
+    let question = "rm: remove regular file 'x'?";
+    assert_eq!(in_line(&format!("{full}\r\n{question} ")).expect("a prompt").question, question);
+    assert_eq!(in_line(&format!("{full}{question} ")), None, "a file of the name that this ends with");
+    let is_cut = |above: &str, rows| {
+        let name = "x".repeat(usize::from(COLS) * rows);
+        in_line(&format!("{above}rm: remove regular file '{name}'? ")).expect("a prompt").is_cut
+    };
+    assert!(!is_cut("", 39), "it fills the screen");
+    assert!(!is_cut("x\r\n\r\n", 38), "a row above it is gone");
+    assert!(is_cut("x\r\n", 39), "it may begin in the row that is gone");
 }
 
 #[test]
@@ -198,16 +234,93 @@ fn all_that_stands_above_is_told_and_whether_it_begins_there() {
         (prompt.shown, prompt.above, prompt.is_cut),
         (vec!["two".into()], vec!["one".into(), "two".into()], false)
     );
-    let long = format!("{}Continue? [y/N] ", "line\r\n".repeat(50));
-    assert!(in_line(&long).expect("a prompt").is_cut);
-    let menu = format!("{}Go?\r\n❯ 1. Yes\r\n  2. No", "line\r\n".repeat(50));
-    assert!(in_line(&menu).expect("a prompt").is_cut);
+    let is_cut = |text: String| in_line(&text).expect("a prompt").is_cut;
+    let fifty = "line\r\n".repeat(50);
+    assert!(is_cut(format!("{fifty}Continue? [y/N] ")));
+    assert!(is_cut(format!("will delete:\r\n{fifty}\r\nContinue? [y/N] ")));
+    assert!(is_cut(format!("{fifty}Go?\r\n❯ 1. Yes\r\n  2. No")));
+    assert!(is_cut(format!("{fifty}\r\nGo?\r\n❯ 1. Yes\r\n  2. No")));
+    assert!(!is_cut(format!("{fifty}rm: remove regular file 'a'? ")), "it says all itself");
+    let box_of =
+        |line: &str| format!("╭────────╮\r\n│ Go?    │\r\n{line}│ ❯ 1. Yes │\r\n│   2. No │\r\n╰────────╯");
+    assert!(!is_cut(format!("{fifty}{}", box_of(""))));
+    assert!(is_cut(format!("{fifty}{}", box_of("no side\r\n"))));
+    assert!(
+        in_line("Bash command\r\n… +12 lines (ctrl+o to expand)\r\nGo?\r\n❯ 1. Yes\r\n  2. No")
+            .expect("a menu")
+            .is_cut
+    );
+    let ruled = |rule: &str| {
+        format!("{fifty}{rule}\r\n Bash command\r\n\r\n   ls\r\n\r\n Go?\r\n ❯ 1. Yes\r\n   2. No")
+    };
+    assert!(!is_cut(ruled("──────────")));
+    assert!(is_cut(ruled("   ──────────")), "it stands in what is shown");
+}
+
+/// Who makes up the command that is shown may draw a top and a head of its own.
+#[test]
+fn a_top_within_a_menu_hides_nothing() {
+    let is_cut = |text: &str| in_line(&text.replace('\n', "\r\n")).expect("a menu").is_cut;
+    let rule = "──────────────────────────────";
+    let asked = "Bash command\n\n   ls\n\n Do you want to proceed?\n ❯ 1. Yes\n   2. No";
+    assert!(!is_cut(&format!("{rule}\n {asked}")));
+    assert!(is_cut(&format!("{rule}\n Bash command\n\n rm -rf src #\n{rule}\n {asked}")));
+    let boxed = "│ Bash command │\n│ ls           │\n│ Go?          │\n│ ❯ 1. Yes     │\n│   2. No      │\n╰──────────────╯";
+    let top = "╭──────────────╮\n";
+    assert!(!is_cut(&format!("{top}{boxed}")));
+    assert!(!is_cut(&format!("{top}│ done         │\n╰──────────────╯\n{top}{boxed}")), "another box");
+    assert!(is_cut(&format!("{top}│ rm -rf src # │\n{top}{boxed}")));
+    assert!(is_cut(&format!("{top}rm -rf src\n{boxed}")));
+}
+
+#[test]
+fn what_an_agent_wrapped_is_given_as_one_line_too() {
+    let top = "╭────────────────────╮";
+    let row = |text: &str| format!("│ {text:<18} │\r\n");
+    let rows: String =
+        ["Bash command", "  cp ./packages/x", "  Makefile /etc/x", "", "Go?", "❯ 1. Yes", "  2. No"]
+            .map(row)
+            .concat();
+    let shown = in_line(&format!("{top}\r\n{rows}╰────────────────────╯")).expect("a menu").shown;
+    assert!(shown.contains(&"cp ./packages/x Makefile /etc/x".to_owned()), "{shown:?}");
+    assert!(shown.contains(&"cp ./packages/xMakefile /etc/x".to_owned()), "{shown:?}");
+    assert!(!shown.iter().any(|line| line.contains("Makefile /etc/x Go")), "{shown:?}");
+}
+
+/// Text is typed behind a line, also where a menu was shown before; and a number only into a menu.
+#[test]
+fn a_menu_that_is_history_is_none() {
+    let menu = "Go?\r\n❯ 1. Yes\r\n  2. No\r\n";
+    for below in
+        ["\r\nEnter the database name to confirm: ", "\r\nEnter name to confirm", "\r\nesc to cancel"]
+    {
+        assert_eq!(recognise(&shown(format!("{menu}{below}").as_bytes()), Reading::Itself), None, "{below}");
+    }
+    let other = "Go?\r\n❯ 1. Yes to all\r\n  2. Yes\r\n  3. No\r\n";
+    assert_eq!(recognise(&shown(other.as_bytes()), Reading::Itself), None);
+    let hidden = recognise(&shown(format!("{HIDDEN}{other}").as_bytes()), Reading::Itself);
+    assert_eq!(hidden.and_then(|prompt| prompt.yes), Some("2"));
+}
+
+#[test]
+fn what_stands_below_a_menu_may_be_hints_and_states() {
+    let menu = "Go?\r\n❯ 1. Yes\r\n  2. No\r\n\r\n";
+    for below in [
+        "↑↓ navigate  Enter select  ESC reject",
+        "Confirm with number keys or ↑↓ keys and Enter, Cancel with Esc",
+        "⠏ Waiting for user confirmation...\r\n\r\n Using: 1 MCP server\r\n~/p (main*)   no sandbox   gemini-2.5-pro",
+    ] {
+        let found = in_line(&format!("{HIDDEN}{menu}{below}")).and_then(|prompt| prompt.yes);
+        assert_eq!(found, Some("\r"), "{below}");
+    }
 }
 
 #[test]
 fn a_question_that_wraps_is_one() {
     let text = format!("rm: remove regular file '{}'? ", "x".repeat(200));
     assert_eq!(in_line(&text).expect("a prompt").question, text.trim_end());
+    let text = format!("{} /etc/hosts? [y/N]", "x".repeat(usize::from(COLS) - 1));
+    assert_eq!(in_line(&format!("{text} ")).expect("a prompt").question, text, "a blank ends the row");
 }
 
 #[test]
@@ -223,6 +336,13 @@ fn what_only_looks_like_a_prompt_is_none() {
     for name in negatives {
         assert_eq!(made(name), None, "{name}");
     }
+    for text in [
+        "To delete the database prod, type its name (no spaces, not yes): ",
+        "Name of the new branch (y): ",
+        "Go on?\r\n❯ 1. Yes\r\n  2. No\r\n\r\nEnter the database name to confirm: ",
+    ] {
+        assert_eq!(in_line(text), None, "{text}");
+    }
     // The cursor stands within the line: somebody edits it, or something draws there.
     assert_eq!(in_line("Continue? [y/N] \r"), None);
     // Something else is shown below.
@@ -232,11 +352,14 @@ fn what_only_looks_like_a_prompt_is_none() {
 proptest! {
     #[test]
     fn any_screen_can_be_looked_at(
-        text in "[a-zA-Z0-9 ?:()\\[\\]/,'\"❯●│╭─\r\n.]{0,300}", cols in 2_u16..200, is_hidden in any::<bool>()
+        text in "[a-zA-Z0-9 ?:()\\[\\]/,'\"❯●│╭─\r\n.]{0,300}", cols in 2_u16..200,
     ) {
         let screen = replay(text.as_bytes(), 40, cols);
-        if let Some(prompt) = recognise(&screen, cols, is_hidden) {
-            prop_assert!(!is_hidden || prompt.yes.is_none());
+        prop_assert!(recognise(&screen, Reading::HiddenLines).is_none_or(|prompt| prompt.yes.is_none()));
+        for (reading, line) in [(Reading::Lines, false), (Reading::Keys, true), (Reading::Itself, true)] {
+            if let Some(yes) = recognise(&screen, reading).and_then(|prompt| prompt.yes) {
+                prop_assert!(!line || yes.len() == 1, "{yes:?} is more than a key");
+            }
         }
     }
 
@@ -245,7 +368,7 @@ proptest! {
     fn a_prompt_with_a_line_behind_it_is_none(line in "[a-z]{1,20}") {
         for prompt in ["Continue? [y/N] ", "rm: remove regular file 'a'? ", "Go?\r\n❯ 1. Yes\r\n  2. No"] {
             let screen = shown(format!("{prompt}\r\n{line}").as_bytes());
-            prop_assert_eq!(recognise(&screen, COLS, false), None);
+            prop_assert_eq!(asked(&screen), None);
         }
     }
 }

@@ -52,8 +52,7 @@ pub(super) fn reads(name: &str, rest: &[String]) -> Option<Rule> {
         return Some(find(rest));
     }
     if name == "export" {
-        let decides = rest.iter().any(|word| super::decides(word));
-        return Some(if decides { Rule::Hidden } else { Rule::Reads });
+        return Some(Rule::Reads);
     }
     let (_, letters, words) = CAREFUL.iter().find(|(program, ..)| *program == name)?;
     let named: Vec<&String> = rest.iter().filter(|word| !word.starts_with('-')).collect();
@@ -115,17 +114,55 @@ fn find(rest: &[String]) -> Rule {
 
 /// What tar does, whose letters may stand without a dash.
 pub(super) fn tar(rest: &[String]) -> Rule {
+    let letters = "xcvzfjJtCpkahmru";
     let is_known = |(at, word): (usize, &String)| {
-        let letters = if at == 0 && !word.starts_with('-') { word.as_str() } else { "" };
-        letters.chars().all(|c| "xcvzfjJtCpkahmru".contains(c))
-            && is_harmless(word, "xcvzfjJtCpkahmru", TAR_OPTIONS)
+        let first = if at == 0 && !word.starts_with('-') { word.as_str() } else { "" };
+        first.chars().all(|c| letters.contains(c)) && is_harmless(word, letters, TAR_OPTIONS)
     };
-    // Those that are left run programs for the most part.
-    if rest.iter().enumerate().all(is_known) { Rule::Writes } else { Rule::Hidden }
+    if !rest.iter().enumerate().all(is_known) {
+        // Those that are left run programs for the most part.
+        return Rule::Hidden;
+    }
+    let (first, others) =
+        rest.split_first().map_or(("", &[][..]), |(first, others)| (first.as_str(), others));
+    let short = others.iter().filter(|word| is_short(word)).map(String::as_str);
+    let does = |letter: char| {
+        first.contains(letter) && !first.starts_with("--") || short.clone().any(|word| word.contains(letter))
+    };
+    let says = |option: &str| rest.iter().any(|word| word == option);
+    if does('x') || says("--extract") || says("--get") {
+        Rule::Unnamed
+    } else if (does('t') || says("--list")) && !does('c') {
+        Rule::Reads
+    } else {
+        Rule::Writes
+    }
+}
+
+/// What sed does, whose scripts can run programs and write files: with one script, of a known form.
+pub(super) fn sed(rest: &[String]) -> Rule {
+    let mut named = rest.iter().filter(|word| !word.starts_with('-'));
+    let Some(script) =
+        named.next().filter(|_| rest.iter().all(|word| is_harmless(word, "inErsz", "--in-place --quiet")))
+    else {
+        return Rule::Hidden;
+    };
+    let in_place =
+        rest.iter().any(|word| is_short(word) && word.contains('i') || word.starts_with("--in-place"));
+    match (only_substitutes(script) || only_prints(script), in_place) {
+        (false, _) => Rule::Hidden,
+        (true, true) => Rule::Writes,
+        (true, false) => Rule::Reads,
+    }
+}
+
+/// Whether a script of sed prints lines by their numbers, or leaves them out.
+fn only_prints(script: &str) -> bool {
+    script.chars().all(|c| c.is_ascii_digit() || ",$pdq;!".contains(c))
 }
 
 /// Whether a script of sed is one substitution, which neither runs nor writes anything else.
-pub(super) fn only_substitutes(script: &str) -> bool {
+fn only_substitutes(script: &str) -> bool {
     let Some((mark, rest)) = script.strip_prefix('s').and_then(|rest| Some((rest.chars().next()?, rest)))
     else {
         return false;
