@@ -158,8 +158,10 @@ fn agents_send_messages_share_tasks_and_are_prompted() {
         Some("new"),
         "cp was told to overwrite the page"
     );
-    let decided = &run.of("events_poll", 0)["events"][0];
-    assert_eq!((&decided["type"], &decided["risk"]), (&json!("decision"), &json!(3)), "{decided}");
+    let decided = &run.of("events_poll", 0)["events"];
+    let reason = decided[0]["reason"].as_str().expect("a reason");
+    assert!(reason.starts_with("autoAccept: on, up to risk 3"), "{decided}");
+    assert_eq!((&decided[1]["type"], &decided[1]["risk"]), (&json!("decision"), &json!(3)), "{decided}");
     assert_eq!(each(&run.of("agent_list", 0)["agents"], "agentId"), ["server", "tester", "ui", "writer"]);
 }
 

@@ -106,8 +106,10 @@ pub fn stop_shell(client: &mut Client, session: &str) -> u64 {
     let raw = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw).expect("a pid");
     rustix::process::kill_process(raw, rustix::process::Signal::STOP).expect("it is there");
     // The signal is under way when it was sent: the shell stops as soon as it would run.
-    until("it is stopped", || {
-        std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") T "))
+    // A member of a pool may have been replaced by then.
+    until("it is stopped, or gone", || {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+        stat.map_or(true, |stat| stat.contains(") T ") || stat.contains(") Z "))
     });
     pid
 }
