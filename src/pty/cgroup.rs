@@ -148,7 +148,7 @@ impl Groups {
         }
     }
 
-    /// What [`dissolve`] takes.
+    /// What `dissolve` takes.
     pub fn directory(&self) -> &Path {
         &self.directory
     }
