@@ -52,6 +52,10 @@ fn check(patterns: &[String]) -> Result<()> {
             format!("takes at most {} bytes", limits::NAME_BYTES)
         } else if pattern.starts_with('~') {
             "must not begin with ~: give the absolute path".to_owned()
+        } else if pattern.split('/').any(|part| part == "..") {
+            "must not go back by ..: give the path that it comes to".to_owned()
+        } else if pattern.trim() != *pattern {
+            "must not begin or end with a blank".to_owned()
         } else if pattern.contains(['[', ']', '{', '}', '\\']) || pattern.starts_with('!') {
             "is a glob that knows only * and ?".to_owned()
         } else if pattern.contains(char::is_control) {
@@ -96,7 +100,9 @@ mod tests {
         for pattern in ["package.json", "*.env", "migrations/*", "/etc/x", "*"] {
             assert!(ok(pattern), "{pattern}");
         }
-        for pattern in ["", "  ", "/", "./", "~/.ssh", "[ab].env", "*.{js,ts}", "!x", "a\\b", "a\nb"] {
+        for pattern in
+            ["", "  ", "/", "./", "~/.ssh", "[ab].env", "*.{js,ts}", "!x", "a\\b", "a\nb", "a/../b", "x "]
+        {
             assert!(!ok(pattern), "{pattern}");
         }
         assert!(!ok(&"x".repeat(limits::NAME_BYTES + 1)));
