@@ -1,7 +1,7 @@
 //! The end of the server, in every way in which it comes, leaves nothing that it started.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::json;
@@ -166,6 +166,9 @@ fn slow_home(scratch: &Scratch) -> (serde_json::Value, PathBuf, PathBuf) {
     (new, lock, go)
 }
 
+/// Such a shell has this long, however busy the machine is.
+const START_GRACE: Duration = Duration::from_secs(1);
+
 #[test]
 fn a_shell_in_its_start_up_files_comes_to_its_prompt_before_the_server_ends() {
     let scratch = Scratch::new("starting");
@@ -179,8 +182,9 @@ fn a_shell_in_its_start_up_files_comes_to_its_prompt_before_the_server_ends() {
     client.send_call("session_create", new);
     until("one starts and one waits", || lock.exists() && ready.exists());
     client.signal(Signal::TERM);
-    client.until_exit();
-    assert!(go.exists() && !lock.exists(), "the lock was let go");
+    let took = client.until_exit();
+    assert!(go.exists(), "the other was asked to end");
+    assert!(!lock.exists() || took >= START_GRACE, "the lock was not let go, after {took:?}");
 }
 
 #[test]
@@ -190,6 +194,7 @@ fn a_shell_in_its_start_up_files_comes_to_its_prompt_before_it_is_closed() {
     let mut client = Client::start();
     let created = client.send_call("session_create", new);
     until("it starts", || lock.exists());
+    let begun = Instant::now();
     let closed = client.ok("session_close", json!({"sessionId": "slow", "wait": 0}));
     assert_eq!(closed["success"], false, "{closed}");
     std::fs::write(&go, "").expect("a file");
@@ -197,7 +202,7 @@ fn a_shell_in_its_start_up_files_comes_to_its_prompt_before_it_is_closed() {
     until("it has ended", || {
         client.ok("session_status", json!({"sessionId": "slow"}))["status"] == "terminated"
     });
-    assert!(!lock.exists(), "the lock was let go");
+    assert!(!lock.exists() || begun.elapsed() >= START_GRACE, "the lock was not let go");
 }
 
 #[test]
