@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::id::SessionId;
 use crate::limits;
 use crate::mcp::answer::Answer;
-use crate::mcp::arguments::{refusal, typed};
+use crate::mcp::arguments::typed;
 use crate::mcp::call::{Call, Watched};
 use crate::mcp::check;
 use crate::mcp::command::execute::Limits;
@@ -103,18 +103,12 @@ fn request(call: &Call, arguments: Arguments) -> Result<(Place, NewCommand)> {
             ..NewSession::default()
         })),
     };
-    if let Some(Milliseconds(0)) = arguments.timeout {
-        return Err(refusal(
-            "timeout",
-            "'timeout' is 0: no agent is done in no time; leave it out for an hour",
-        ));
-    }
     let command = match arguments.command {
         Some(command) => check::filled("command", command)?,
         None => call.defaults.agent_command.clone(),
     };
     let new = NewCommand {
-        timeout: Some(arguments.timeout.map_or(limits::TASK_TIMEOUT, Into::into)),
+        timeout: Some(check::timeout("timeout", arguments.timeout)?.unwrap_or(limits::TASK_TIMEOUT)),
         on_timeout: Some(OnTimeout::Interrupt),
         directory,
         stdin: Some(check::filled("prompt", arguments.prompt)?),
